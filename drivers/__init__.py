@@ -1,0 +1,1 @@
+"""Everything that touches a host: one protocol, several drivers behind it."""

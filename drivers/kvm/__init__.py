@@ -1,0 +1,1 @@
+"""The libvirt driver: real hosts, and libvirt's own test driver."""

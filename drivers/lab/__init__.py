@@ -1,0 +1,1 @@
+"""A practice fleet of real libvirtd, sshd and QEMU guests on this machine."""

@@ -1,0 +1,252 @@
+"""What any driver of a host can be asked.
+
+Async and cancellable; values in, values out. No virDomain, virConnect or SSH connection leaves
+``drivers``. Every method may raise a ``drivers.errors.DriverError`` and nothing else of the
+driver's own; every one ends within a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
+from drivers.model.event import Event
+from drivers.model.host import HostFacts, HostLoad, HostSpec
+from drivers.model.problem import Missing
+from drivers.model.storage import Pool, Volume
+from drivers.model.vm import JobProgress, Vm, VmFast
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Prompter(Protocol):
+    """Puts a question to a person; drivers never touch a tty."""
+
+    async def host_key(self, question: HostKeyQuestion) -> KeyDecision:
+        """Decide about an unknown or changed host key; REFUSE when nobody is there."""
+        ...
+
+    async def secret(self, question: SecretQuestion) -> tuple[str, ...] | None:
+        """One answer a field, or None when nobody answers. Never logged or stored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FastReading:
+    """One answer of the fast lane (/proc over the long-lived reader)."""
+
+    at: float
+    load: HostLoad
+    vms: Mapping[str, VmFast] = field(default_factory=dict)
+    missing: tuple[Missing, ...] = ()
+    rtt_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlowReading:
+    """One answer of the slow lane (libvirt); ``stuck``: UUID to seconds a monitor hangs.
+
+    The VMs carry definition, state, disks and balloon; their fast fields are empty.
+    """
+
+    at: float
+    vms: tuple[Vm, ...]
+    stuck: Mapping[str, float] = field(default_factory=dict)
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationSpec:
+    """How to migrate one running VM.
+
+    Attributes:
+        peer: The destination's driver, of the same kind as the source's.
+        p2p: True: the source daemon drives (survives the console). False: the console does.
+        copy_disks: Targets of disks to copy along; their files are made on the destination.
+        bandwidth_mib: Cap in MiB/s, 0 for none.
+        uri: Migration data URI; empty lets libvirt choose.
+        dest_paths: Disk target to the path it gets on the destination, where it differs.
+    """
+
+    peer: HostDriver
+    p2p: bool
+    copy_disks: tuple[str, ...] = ()
+    bandwidth_mib: int = 0
+    uri: str = ""
+    dest_paths: Mapping[str, str] = field(default=_NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockJob:
+    """State of a live block copy: ``ready`` once source and copy are in step."""
+
+    done: int
+    total: int
+    ready: bool
+    rate_bps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ByteStream:
+    """A two-way byte channel (serial console, host shell).
+
+    Attributes:
+        read: Next bytes; ``b""`` at the end.
+        write: Send bytes.
+        resize: Tell the far side a new (columns, rows); does nothing where it cannot.
+        close: Hang up.
+    """
+
+    read: Callable[[], Awaitable[bytes]]
+    write: Callable[[bytes], Awaitable[None]]
+    resize: Callable[[int, int], None]
+    close: Callable[[], Awaitable[None]]
+
+
+class HostDriver(Protocol):
+    """One host. Created unconnected; ``connect`` may be called again after ``close`` or a loss."""
+
+    spec: HostSpec
+    simulated: bool
+
+    async def connect(self) -> HostFacts:
+        """Reach the host and open libvirt within ``spec.connect_s``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; never raises."""
+        ...
+
+    @property
+    def route(self) -> str:
+        """How the host was reached, for people; empty before ``connect``."""
+        ...
+
+    def events(self) -> AsyncIterator[Event]:
+        """Events as they come, ending when the connection does (last one has change ``lost``)."""
+        ...
+
+    async def ping(self) -> float:
+        """Round trip of the smallest request, in milliseconds."""
+        ...
+
+    async def read_fast(self) -> FastReading:
+        """One tick of the fast lane; Unsupported where there is none (``test:///``)."""
+        ...
+
+    async def read_slow(self) -> SlowReading:
+        """Definition, state, disks and balloon of every domain, stuck monitors left out by name."""
+        ...
+
+    async def read_pools(self) -> tuple[Pool, ...]:
+        """Pools with volumes; a pool that does not answer comes back with its problem."""
+        ...
+
+    async def xml(self, uuid: str, *, inactive: bool = False) -> str:
+        """Domain XML without secrets."""
+        ...
+
+    async def capabilities(self) -> str:
+        """The host's capabilities XML."""
+        ...
+
+    async def start(self, uuid: str) -> None:
+        """Boot a defined domain (virDomainCreate)."""
+        ...
+
+    async def shutdown(self, uuid: str) -> None:
+        """Ask the guest to power down; returns once asked."""
+        ...
+
+    async def reboot(self, uuid: str) -> None:
+        """Ask the guest to reboot."""
+        ...
+
+    async def reset(self, uuid: str) -> None:
+        """Pull the reset line."""
+        ...
+
+    async def suspend(self, uuid: str) -> None:
+        """Pause the vCPUs."""
+        ...
+
+    async def resume(self, uuid: str) -> None:
+        """Let the vCPUs run."""
+        ...
+
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug (virDomainDestroy)."""
+        ...
+
+    async def set_autostart(self, uuid: str, on: bool) -> None:
+        """Whether the domain starts with the host."""
+        ...
+
+    async def undefine(self, uuid: str, *, nvram: bool = False) -> None:
+        """Forget a stopped domain; snapshots' and managed save metadata go too."""
+        ...
+
+    async def redefine(self, xml: str) -> None:
+        """Define (or replace the definition of) a domain from XML."""
+        ...
+
+    async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
+        """Live-migrate and return once libvirt says it is done; has no overall deadline."""
+        ...
+
+    async def job_progress(self, uuid: str) -> JobProgress | None:
+        """Figures of the domain's running job; None when there is none."""
+        ...
+
+    async def abort_job(self, uuid: str) -> None:
+        """Cancel the domain's running job (virDomainAbortJob)."""
+        ...
+
+    async def block_copy(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+        """Begin copying a running disk to ``path``, an existing volume of the same virtual size."""
+        ...
+
+    async def block_job(self, uuid: str, disk: str) -> BlockJob | None:
+        """State of the disk's block job; None when there is none."""
+        ...
+
+    async def block_pivot(self, uuid: str, disk: str) -> None:
+        """Switch the domain to the finished copy, live and in its definition."""
+        ...
+
+    async def block_abort(self, uuid: str, disk: str) -> None:
+        """Cancel the copy; the domain stays on its old disk."""
+        ...
+
+    async def create_volume(self, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+        """A new empty volume."""
+        ...
+
+    async def clone_volume(
+        self, path: str, pool: str, name: str, progress: Callable[[int, int], None]
+    ) -> Volume:
+        """Copy a volume into another pool of this host; ``progress(done, total)`` in bytes."""
+        ...
+
+    async def checksum(self, path: str) -> str:
+        """SHA-256 of a volume's guest-visible content; Unsupported where it cannot be read."""
+        ...
+
+    async def delete_volume(self, path: str) -> None:
+        """Delete a volume by path; Gone when it is not there."""
+        ...
+
+    async def find_volume(self, path: str) -> Volume | None:
+        """The volume of that path, or None."""
+        ...
+
+    async def open_console(self, uuid: str, *, force: bool = False) -> ByteStream:
+        """The domain's first serial console."""
+        ...
+
+    async def open_shell(self, columns: int, rows: int, term: str) -> ByteStream:
+        """A login shell on the host, through the same connection."""
+        ...

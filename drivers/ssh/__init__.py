@@ -1,0 +1,1 @@
+"""One authenticated SSH connection a host: sockets, commands, shells, metrics, SFTP."""

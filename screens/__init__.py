@@ -1,0 +1,1 @@
+"""Passive Textual screens: frozen values in, request messages out."""

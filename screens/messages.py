@@ -1,0 +1,146 @@
+"""What screens ask for. Messages carry ids and plain values; the App answers them.
+
+Screens never act: they post one of these and wait for new values in their reactives.
+"""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from drivers.model.ask import KeyDecision
+from drivers.model.history import HistoryQuery
+from drivers.model.job import Action
+
+
+class VmOpened(Message):
+    """Show one VM."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__()
+        self.uuid = uuid
+
+
+class HostOpened(Message):
+    """Show one host."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
+
+
+class ViewRequested(Message):
+    """Go to a top-level view by name: fleet, hosts, vms, storage, jobs, events, history."""
+
+    def __init__(self, view: str, arg: str = "") -> None:
+        super().__init__()
+        self.view = view
+        self.arg = arg
+
+
+class ActionRequested(Message):
+    """Plan an action for one or more VMs; the answer is a preview."""
+
+    def __init__(
+        self,
+        action: Action,
+        uuids: tuple[str, ...],
+        target: str = "",
+        options: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__()
+        self.action = action
+        self.uuids = uuids
+        self.target = target
+        self.options = options
+
+
+class PlansConfirmed(Message):
+    """Run exactly the previewed plans."""
+
+    def __init__(self, plan_ids: tuple[str, ...]) -> None:
+        super().__init__()
+        self.plan_ids = plan_ids
+
+
+class JobCancelled(Message):
+    """Stop a running job."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+
+
+class JobFollowup(Message):
+    """Do what an ended job offers: ``force-off``, ``finish``, ``undo``, ``dismiss``, ``retry``."""
+
+    def __init__(self, job_id: str, choice: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+        self.choice = choice
+
+
+class XmlRequested(Message):
+    """Fetch a domain's XML."""
+
+    def __init__(self, uuid: str, inactive: bool = False) -> None:
+        super().__init__()
+        self.uuid = uuid
+        self.inactive = inactive
+
+
+class HistoryRequested(Message):
+    """Fetch recorded series; the answer reaches the asking screen's ``series``."""
+
+    def __init__(self, queries: tuple[HistoryQuery, ...]) -> None:
+        super().__init__()
+        self.queries = queries
+
+
+class ConsoleRequested(Message):
+    """Leave for a VM's serial console."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__()
+        self.uuid = uuid
+
+
+class ShellRequested(Message):
+    """Leave for a shell on a host."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
+
+
+class RefreshRequested(Message):
+    """Read again now: one host, or all when empty. Also closes an open circuit breaker."""
+
+    def __init__(self, host: str = "") -> None:
+        super().__init__()
+        self.host = host
+
+
+class HostKeyDecided(Message):
+    """A person decided about a host key."""
+
+    def __init__(self, question_id: str, decision: KeyDecision) -> None:
+        super().__init__()
+        self.question_id = question_id
+        self.decision = decision
+
+
+class SecretAnswered(Message):
+    """A person answered (or dismissed: None) a password or 2FA question."""
+
+    def __init__(self, question_id: str, answers: tuple[str, ...] | None) -> None:
+        super().__init__()
+        self.question_id = question_id
+        self.answers = answers
+
+
+class ThemeChosen(Message):
+    """Use and remember a theme."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name

@@ -1,0 +1,1 @@
+"""Recorded history and the job journal, in DuckDB. The only place with SQL."""

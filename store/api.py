@@ -1,0 +1,85 @@
+"""The interface of recorded history, the same for the owner of the file and all others.
+
+All methods are thread-safe and blocking unless said otherwise; the console calls the blocking ones
+from a lane. Both ends raise ``StoreError`` and nothing else of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from drivers.model.event import Event
+from drivers.model.history import HistoryQuery, Series, StoreStatus, Table
+from drivers.model.host import Host
+from drivers.model.job import Job
+from drivers.model.problem import Problem
+
+
+class StoreError(Exception):
+    """A request the store refused or could not answer."""
+
+    def __init__(self, what: str, proof: str = "", fix: str = "", code: str = "store") -> None:
+        super().__init__(what)
+        self.problem = Problem(what, proof, fix, code)
+
+    def __str__(self) -> str:
+        return str(self.problem)
+
+
+class Store(Protocol):
+    """Telemetry, events and the job journal."""
+
+    def status(self) -> StoreStatus:
+        """How recording stands; never blocks."""
+        ...
+
+    def put_hosts(self, at: float, hosts: Iterable[Host]) -> None:
+        """Queue one sample of each host and of each of its VMs; never blocks, never raises.
+
+        Only values fresh at ``at`` are recorded: a stale value leaves a gap.
+        """
+        ...
+
+    def put_events(self, events: Sequence[Event]) -> None:
+        """Queue events; never blocks, never raises."""
+        ...
+
+    def put_job(self, job: Job) -> None:
+        """Write a job's state and return once it is durable. Raises StoreError if it is not."""
+        ...
+
+    def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:
+        """Jobs, newest first."""
+        ...
+
+    def events(
+        self, *, since: float = 0.0, limit: int = 1000, host: str = "", vm: str = ""
+    ) -> list[Event]:
+        """Events, newest first."""
+        ...
+
+    def history(self, query: HistoryQuery) -> Series:
+        """One metric over a range, from the finest table that covers it."""
+        ...
+
+    def names(self, kind: str) -> list[tuple[str, str]]:
+        """(identity, newest name) of every recorded ``vm`` or ``host``."""
+        ...
+
+    def placements(self, uuid: str) -> list[tuple[float, str, str]]:
+        """(since, host, state) of a VM over time, oldest first."""
+        ...
+
+    def sql(self, text: str, *, limit: int = 10_000, timeout_s: float = 30.0) -> Table:
+        """Run one read-only statement over the recorded views."""
+        ...
+
+    def export(self, query: HistoryQuery, path: Path) -> int:
+        """Write the raw rows of a query to a .csv or .parquet file; returns how many."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go; a reader takes over the file if one waits."""
+        ...

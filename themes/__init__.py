@@ -1,0 +1,1 @@
+"""All colour: themes and the semantic variables the screens use."""

@@ -193,6 +193,13 @@ class HostDriver(Protocol):
         """Define (or replace the definition of) a domain from XML."""
         ...
 
+    async def repoint_disk(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+        """Change where a stopped domain's disk points, in its definition alone.
+
+        Done inside the driver because the definition holds secrets that ``xml`` leaves out.
+        """
+        ...
+
     async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
         """Live-migrate and return once libvirt says it is done; has no overall deadline."""
         ...

@@ -1,0 +1,1 @@
+"""Modal questions. Esc always means no, and Cancel is always the default button."""

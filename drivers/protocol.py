@@ -76,7 +76,7 @@ class MigrationSpec:
     copy_disks: tuple[str, ...] = ()
     bandwidth_mib: int = 0
     uri: str = ""
-    dest_paths: Mapping[str, str] = field(default=_NOTHING)
+    dest_paths: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class HostSpec:
     tenant: str = ""
     protect: Protect = Protect.CONFIRM
     transport: Transport = Transport.AUTO
-    tiers: Mapping[str, str] = field(default=_NOTHING)
+    tiers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     fast_s: float = 1.0
     slow_s: float = 10.0
     pools_s: float = 60.0

@@ -61,7 +61,7 @@ class Request:
     action: Action
     uuid: str
     target: str = ""
-    options: Mapping[str, str] = field(default=_NOTHING)
+    options: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Step:
     verb: str
     text: str
     virsh: str = ""
-    args: Mapping[str, str] = field(default=_NOTHING)
+    args: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Job:
     problem: Problem | None = None
     outcome: str = ""
     followup: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default=_NOTHING)
+    facts: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

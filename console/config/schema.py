@@ -1,0 +1,155 @@
+"""What a fleet file may say. Every field says its unit; unknown keys are errors, not noise."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from drivers.errors import DriverError
+from drivers.model.host import Protect, Transport
+from drivers.uri import parse_uri
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+
+TierName = Literal["hot", "warm", "cold"]
+
+
+def duration(value: object) -> object:
+    """Seconds from ``90``, ``"90s"``, ``"5m"``, ``"48h"``, ``"30d"`` or ``"2y"``.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy]?)\s*", value)
+    if match is None:
+        raise ValueError('expected a duration such as "90s", "5m", "48h", "30d" or "2y"')
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+Duration = Annotated[float, BeforeValidator(duration)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Intervals(_Part):
+    """How often a host is read, in seconds."""
+
+    fast: Annotated[Duration, Field(ge=0.5, le=60)] = 1.0
+    """/proc of host and guests."""
+    slow: Annotated[Duration, Field(ge=2, le=600)] = 10.0
+    """libvirt's bulk figures."""
+    pools: Annotated[Duration, Field(ge=5, le=3600)] = 60.0
+    """Storage pools and volumes."""
+
+
+class HostDefaults(_Part):
+    """What holds for a host, a site or all hosts unless something nearer says otherwise."""
+
+    tags: tuple[str, ...] = ()
+    tenant: str = ""
+    protect: Protect | None = None
+    """``ro``: look only. ``confirm``: every change is confirmed. ``rw``: the plan's own level."""
+    transport: Transport | None = None
+    """``auto``, ``forward``, ``helper`` or ``libvirt`` (the stock client)."""
+    tiers: dict[str, TierName] = {}
+    """Pool name to ``hot``, ``warm`` or ``cold``."""
+    intervals: Intervals | None = None
+    deadline: Annotated[Duration, Field(ge=1, le=120)] | None = None
+    """Seconds any one call may take."""
+    connect_deadline: Annotated[Duration, Field(ge=1, le=300)] | None = None
+    """Seconds a connection may take."""
+    ssh_config: str | None = None
+    """An ssh_config file to read instead of the user's own."""
+
+
+class HostEntry(HostDefaults):
+    """One host."""
+
+    name: str
+    uri: str
+    site: str = ""
+    migrate_uri: str = ""
+    """Where others send migration data, such as ``tcp://10.0.0.1``; empty: libvirt's choice."""
+    peer_uri: str = ""
+    """How other hosts' daemons reach this one; empty: the console manages migrations to it."""
+    trust_any_host_key: Literal["", "yes, I accept the risk"] = ""
+    """The only words that let ``no_verify=1`` in the URI through."""
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError("expected letters, digits, dot, dash or underscore, at most 63")
+        return value
+
+    @field_validator("uri")
+    @classmethod
+    def _known_uri(cls, value: str) -> str:
+        try:
+            parse_uri(value)
+        except DriverError as error:
+            raise ValueError(f"{error.problem.what}; {error.problem.fix}") from error
+        return value
+
+
+class VmEntry(_Part):
+    """Tags and tenant of a VM that its own metadata does not give."""
+
+    tags: tuple[str, ...] = ()
+    tenant: str = ""
+
+
+class HistorySettings(_Part):
+    """Recording."""
+
+    enabled: bool = True
+    path: str = ""
+    """The database file; empty for the user's data folder."""
+    interval: Annotated[Duration, Field(ge=1, le=3600)] | None = None
+    """Seconds between samples; unset: 5 up to 1,000 VMs, 15 beyond."""
+    raw: Duration = 48 * 3600.0
+    minute: Duration = 30 * 86400.0
+    hour: Duration = 2 * 31536000.0
+    memory_mb: Annotated[int, Field(ge=64, le=65536)] = 256
+    """Memory DuckDB may take, MB."""
+    group: str = ""
+    """A Unix group whose members may read and record through this user's socket."""
+
+
+class UiSettings(_Part):
+    """The look."""
+
+    theme: str = ""
+    ascii: bool = False
+
+
+class FleetFile(_Part):
+    """The whole file."""
+
+    name: str = "fleet"
+    defaults: HostDefaults = HostDefaults()
+    sites: dict[str, HostDefaults] = {}
+    hosts: tuple[HostEntry, ...] = ()
+    vms: dict[str, VmEntry] = {}
+    history: HistorySettings = HistorySettings()
+    ui: UiSettings = UiSettings()
+    keys: dict[str, str] = {}
+    """Binding id to keys, such as ``"vm.migrate" = "M"``."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FleetFile:
+        seen: set[str] = set()
+        for host in self.hosts:
+            if host.name in seen:
+                raise ValueError(f"two hosts are named {host.name!r}; names must be unique")
+            if host.site and self.sites and host.site not in self.sites:
+                raise ValueError(f"host {host.name!r} names site {host.site!r}, not under [sites]")
+            seen.add(host.name)
+        return self

@@ -1,0 +1,1 @@
+"""What the screens do, without a screen: one verb a file."""

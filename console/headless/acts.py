@@ -1,0 +1,148 @@
+"""``novacron start|shutdown|...|migrate|tier``: the same plan, preview and job as the screens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from console.headless.context import Context
+from console.headless.lists import report_down
+from console.headless.session import Session, Unknown, has_pools, open_session
+from console.headless.status import Exit
+from drivers.model.job import Action, Confirm, Job, JobState, Plan, Request, Verdict
+from drivers.model.vm import JobProgress
+from screens.format import clean, rate, size
+
+
+def run_action(args: argparse.Namespace, context: Context) -> int:
+    """Plan the action for the named VMs, show the preview, confirm, run and follow it."""
+    with open_session(context.source(), context.open_store) as session:
+        session.wait(has_pools, args.deadline)
+        try:
+            requests = tuple(_request(args, session, name) for name in args.vm)
+        except Unknown as error:
+            report_down(session.snapshot)
+            print(error, file=sys.stderr)
+            return Exit.FAILED
+        plans = session.plan(requests)
+        for plan in plans:
+            _preview(plan)
+        if any(plan.refusal for plan in plans):
+            return Exit.REFUSED
+        if args.dry_run:
+            if args.json:
+                print(json.dumps([plan_json(p) for p in plans], indent=2))
+            return Exit.OK
+        if not all(_confirmed(plan, args.yes) for plan in plans):
+            print("Nothing was done.", file=sys.stderr)
+            return Exit.REFUSED
+        jobs = session.follow(plans, _Watch(args.json))
+    return Exit.OK if all(job.state is JobState.DONE for job in jobs) else Exit.FAILED
+
+
+def plan_json(plan: Plan) -> dict[str, object]:
+    """A plan as plain values."""
+    return {
+        "vm": plan.vm_name,
+        "host": plan.host,
+        "title": plan.title,
+        "steps": [{"verb": s.verb, "text": s.text, "virsh": s.virsh} for s in plan.steps],
+        "checks": [{**asdict(c), "verdict": str(c.verdict)} for c in plan.checks],
+        "effects": list(plan.effects),
+        "refusal": asdict(plan.refusal) if plan.refusal else None,
+    }
+
+
+def _request(args: argparse.Namespace, session: Session, name: str) -> Request:
+    action = Action(args.action)
+    vm = session.find(name)
+    options: dict[str, str] = {}
+    if action is Action.TIER:
+        disks = [d.target for d in vm.disks if d.device == "disk"]
+        if not args.disk and len(disks) != 1:
+            raise Unknown(f"{vm.name} has {len(disks)} disks.", ", ".join(disks), "say --disk")
+        options["disk"] = args.disk or disks[0]
+    if action is Action.MIGRATE:
+        options["mode"] = args.mode
+        options["bandwidth_mib"] = str(args.bandwidth)
+    if action is Action.DELETE and args.with_disk:
+        options["volumes"] = ",".join(args.with_disk)
+    return Request(action, vm.uuid, getattr(args, "to", "") or "", options)
+
+
+def _preview(plan: Plan) -> None:
+    def say(text: str) -> None:
+        print(clean(text), file=sys.stderr)
+
+    say(plan.title)
+    for check in plan.checks:
+        if check.verdict is not Verdict.OK:
+            proof = f" ({check.proof})" if check.proof else ""
+            say(f"  {check.verdict}: {check.text}{proof}")
+    for step in plan.steps:
+        say(f"  {step.text}")
+        if step.virsh:
+            say(f"    $ {step.virsh}")
+    for effect in plan.effects:
+        say(f"  {effect}")
+    if plan.refusal:
+        say(f"Refused: {plan.refusal}")
+
+
+def _confirmed(plan: Plan, yes: bool) -> bool:
+    if plan.confirm is Confirm.NONE or yes:
+        return True
+    if not sys.stdin.isatty():
+        print("This needs a confirmation: run it with --yes.", file=sys.stderr)
+        return False
+    if plan.confirm is Confirm.TYPED:
+        print(f"Type the VM's name ({clean(plan.vm_name)}) to go on: ", end="", file=sys.stderr)
+        sys.stderr.flush()
+        return input() == plan.vm_name
+    print("Go on? [y/N] ", end="", file=sys.stderr)
+    sys.stderr.flush()
+    return input().strip().lower() in ("y", "yes")
+
+
+class _Watch:
+    """Prints a job's course: JSON lines, or words on a terminal."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+
+    def __call__(self, job: Job) -> None:
+        if self._json:
+            print(json.dumps(_job_json(job)), flush=True)
+        elif job.state.ended:
+            problem = f" {job.problem}" if job.problem else ""
+            print(clean(f"{job.plan.vm_name}: {job.state}. {job.outcome}{problem}"))
+        elif job.progress and sys.stderr.isatty():
+            line = clean(f"{job.plan.vm_name}: {_progress(job.progress)}")
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _progress(p: JobProgress) -> str:
+    parts = [p.phase]
+    if p.done is not None and p.total:
+        parts.append(f"{size(p.done)} of {size(p.total)}")
+    if p.rate_bps is not None:
+        parts.append(rate(p.rate_bps))
+    if p.eta_s is not None:
+        parts.append(f"{p.eta_s:.0f} s left")
+    return ", ".join(parts)
+
+
+def _job_json(job: Job) -> dict[str, object]:
+    return {
+        "job": job.id,
+        "vm": job.plan.vm_name,
+        "action": str(job.plan.request.action),
+        "state": str(job.state),
+        "progress": asdict(job.progress) if job.progress else None,
+        "steps": [{"text": s.step.text, "state": str(s.state)} for s in job.steps],
+        "outcome": job.outcome,
+        "problem": asdict(job.problem) if job.problem else None,
+        "followup": list(job.followup),
+    }

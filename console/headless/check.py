@@ -1,0 +1,70 @@
+"""``novacron check``: the doctor. What works, what does not, what that disables, and the fix."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+
+from drivers.open import probe_host
+
+from console.headless.context import Context
+from console.headless.prompter import TerminalPrompter
+from console.headless.status import Exit
+from drivers.errors import DriverError
+from drivers.model.host import HostSpec
+from drivers.model.job import Check, Verdict
+from screens.format import clean
+
+_MARKS = {
+    Verdict.OK: "ok     ",
+    Verdict.WARN: "WARN   ",
+    Verdict.BLOCKED: "BLOCKED",
+    Verdict.NOT_TESTED: "not run",
+}
+
+
+def run_check(args: argparse.Namespace, context: Context) -> int:
+    """Probe each host and print its findings; 0 when nothing is blocked."""
+    source = context.source(args.host or "")
+    found = asyncio.run(_probe_all(source.specs))
+    if args.json:
+        report = {
+            name: [{**asdict(c), "verdict": str(c.verdict)} for c in checks]
+            for name, checks in found.items()
+        }
+        print(json.dumps(report, indent=2))
+    else:
+        for name, checks in found.items():
+            _print_host(name, checks)
+    bad = any(c.verdict is Verdict.BLOCKED for checks in found.values() for c in checks)
+    if bad and all(
+        any(c.verdict is Verdict.BLOCKED for c in checks) for checks in found.values()
+    ) and len(found) > 1:  # fmt: skip
+        print("Every host has a blocked check: suspect the local network first.", file=sys.stderr)
+    return Exit.UNREACHABLE if bad else Exit.OK
+
+
+async def _probe_all(specs: tuple[HostSpec, ...]) -> dict[str, tuple[Check, ...]]:
+    prompter = TerminalPrompter()
+
+    async def one(spec: HostSpec) -> tuple[Check, ...]:
+        try:
+            return await probe_host(spec, prompter)
+        except DriverError as error:
+            p = error.problem
+            return (Check("connection", Verdict.BLOCKED, p.what, p.proof, p.fix),)
+
+    results = await asyncio.gather(*(one(spec) for spec in specs))
+    return {spec.name: checks for spec, checks in zip(specs, results, strict=True)}
+
+
+def _print_host(name: str, checks: tuple[Check, ...]) -> None:
+    print(name)
+    for check in checks:
+        proof = f"  ({clean(check.proof)})" if check.proof else ""
+        print(f"  {_MARKS[check.verdict]} {check.name}: {clean(check.text)}{proof}")
+        if check.fix and check.verdict is not Verdict.OK:
+            print(f"          fix: {clean(check.fix)}")

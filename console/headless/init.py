@@ -1,0 +1,173 @@
+"""``novacron init``: write a commented fleet file, offering the hosts ssh already knows."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from console.config.paths import user_paths
+from console.headless.status import Exit
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\Z")
+_FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org")
+"""Git servers that everybody's known_hosts holds and nobody runs VMs on."""
+
+_HEAD = """\
+# The fleet NovaCron watches. `novacron check` tells how each host is reached.
+# Durations are seconds, or "90s", "5m", "48h", "30d", "2y".
+
+name = "fleet"
+
+[defaults]
+# "ro": look only. "confirm": every change is confirmed. "rw": each action's own level.
+protect = "confirm"
+# How libvirt is reached: "auto" (a socket forwarded over SSH, else virt-ssh-helper),
+# "forward", "helper", or "libvirt" (the stock client).
+# transport = "auto"
+# deadline = "10s"
+# connect_deadline = "15s"
+
+# Which tier a storage pool belongs to, by pool name.
+# [defaults.tiers]
+# nvme = "hot"
+# default = "warm"
+# archive = "cold"
+
+# [defaults.intervals]
+# fast = "1s"     # /proc of hosts and guests
+# slow = "10s"    # libvirt
+# pools = "60s"   # storage pools
+
+# [sites.fra1]
+# tags = ["eu"]
+# tenant = "acme"
+
+# [vms.web1]
+# tags = ["frontend"]
+
+[history]
+# enabled = true
+# interval = "5s"          # default: 5s up to 1,000 VMs, 15s beyond
+# raw = "48h"
+# minute = "30d"
+# hour = "2y"
+# memory_mb = 256
+# group = ""               # a Unix group that may read and record through this user's socket
+
+# [ui]
+# theme = "novacron-dark"
+# ascii = false
+
+# [keys]                   # binding id to keys; `?` in the console shows the ids
+# "vm.migrate" = "M"
+
+# One table a host. The URI is libvirt's; ports, users, keys and ProxyJump come from ssh_config
+# where the URI does not say.
+#
+# [[hosts]]
+# name = "kvm1"
+# uri = "qemu+ssh://root@kvm1/system"
+# site = "fra1"
+# tags = ["prod"]
+# protect = "ro"
+# tiers = { nvme = "hot" }
+# migrate_uri = "tcp://10.0.0.1"
+"""
+
+
+def run_init(args: argparse.Namespace) -> int:
+    """Write the file; never over an existing one unless told."""
+    path = user_paths(args.config).config
+    known = known_hosts_of_user(Path.home())
+    chosen = _choose(known, args)
+    text = fleet_text(known, chosen)
+    if args.stdout:
+        sys.stdout.write(text)
+        return Exit.OK
+    if path.exists() and not args.force:
+        print(f"{path} exists and was left alone. Say --force to replace it.", file=sys.stderr)
+        return Exit.REFUSED
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    print(f"Wrote {path} with {len(chosen)} hosts. Next: novacron check", file=sys.stderr)
+    return Exit.OK
+
+
+def fleet_text(known: list[str], chosen: list[str]) -> str:
+    """The commented file: ``chosen`` hosts as they are, the other ``known`` ones commented out."""
+    parts = [_HEAD]
+    parts += [_host_table(name, "") for name in chosen]
+    parts += [_host_table(name, "# ") for name in known if name not in chosen]
+    return "".join(parts)
+
+
+def _host_table(name: str, mark: str) -> str:
+    lines = ("[[hosts]]", f'name = "{name}"', f'uri = "qemu+ssh://{name}/system"')
+    return "\n" + "".join(f"{mark}{line}\n" for line in lines)
+
+
+def known_hosts_of_user(home: Path) -> list[str]:
+    """Host names in ssh_config (with its includes) and known_hosts; hashed ones cannot be read."""
+    names = dict.fromkeys(_config_names(home / ".ssh" / "config", home, depth=0))
+    try:
+        lines = (home / ".ssh" / "known_hosts").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        words = line.split()
+        if not words or words[0].startswith(("#", "@", "|")):
+            continue
+        first = words[0].split(",")[0]
+        name = first[1:].partition("]")[0] if first.startswith("[") else first
+        names.setdefault(name)
+    return [n for n in names if _PLAIN.match(n) and n not in _FORGES]
+
+
+def _config_names(path: Path, home: Path, depth: int) -> list[str]:
+    if depth > 8:
+        return []
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    names: list[str] = []
+    for line in lines:
+        try:
+            words = shlex.split(line.replace("=", " ", 1), comments=True)
+        except ValueError:
+            continue
+        if len(words) < 2:
+            continue
+        if words[0].lower() == "include":
+            for pattern in words[1:]:
+                names += _included(pattern, home, depth)
+        elif words[0].lower() == "host":
+            names += [w for w in words[1:] if _PLAIN.match(w)]
+    return names
+
+
+def _included(pattern: str, home: Path, depth: int) -> list[str]:
+    full = Path(os.path.expanduser(pattern))  # noqa: PTH111 - may hold a glob
+    base = full if full.is_absolute() else home / ".ssh" / full
+    files = sorted(base.parent.glob(base.name))
+    return [n for f in files for n in _config_names(f, home, depth + 1)]
+
+
+def _choose(known: list[str], args: argparse.Namespace) -> list[str]:
+    if args.hosts:
+        return [name.strip() for name in args.hosts.split(",") if _PLAIN.match(name.strip())]
+    if not known or args.stdout or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return []
+    print("ssh already knows these hosts:", file=sys.stderr)
+    for number, name in enumerate(known, 1):
+        print(f"  {number:3}  {name}", file=sys.stderr)
+    print("Which are KVM hosts? Numbers separated by blanks, or Enter for none: ",
+          end="", file=sys.stderr, flush=True)  # fmt: skip
+    picked = [int(w) for w in input().split() if w.isdigit()]
+    return [known[n - 1] for n in picked if 0 < n <= len(known)]

@@ -1,0 +1,118 @@
+"""``novacron history`` and ``novacron sql``: what is on record."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from console.config.schema import duration
+from console.headless.context import Context
+from console.headless.status import Exit
+from console.headless.tables import print_rows
+from drivers.model.history import HOST_METRICS, VM_METRICS, HistoryQuery
+from store.api import Store, StoreError
+
+
+def moment(text: str, now: float) -> float:
+    """Epoch seconds of ``1h`` (that long ago), or of an ISO date and time (UTC unless it says).
+
+    Raises:
+        ValueError: It is neither.
+    """
+    try:
+        return now - float(str(duration(text)))
+    except ValueError:
+        stamp = datetime.fromisoformat(text)
+    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+
+
+def run_history(args: argparse.Namespace, context: Context) -> int:
+    """Print or export one metric of a VM or host."""
+    now = time.time()
+    kind = "vm" if args.vm else "host"
+    known = VM_METRICS if args.vm else HOST_METRICS
+    if args.metric not in known:
+        print(f"No {kind} metric is called {args.metric}. There are: {', '.join(known)}.",
+              file=sys.stderr)  # fmt: skip
+        return Exit.USAGE
+    try:
+        since, until = moment(args.since, now), moment(args.until, now)
+    except ValueError:
+        print('Expected a time such as "1h" or "2026-05-01T12:00".', file=sys.stderr)
+        return Exit.USAGE
+    query = HistoryQuery(kind, args.vm or args.host, args.metric, since, until, args.points)
+    return _with_store(context, lambda store: _show(store, query, args))
+
+
+def run_sql(args: argparse.Namespace, context: Context) -> int:
+    """Run one read-only statement over the recorded views."""
+
+    def ask(store: Store) -> int:
+        table = store.sql(args.statement, limit=args.limit, timeout_s=args.deadline)
+        form = "json" if args.json else "csv" if args.csv else "table"
+        print_rows(table.columns, table.rows, form=form)
+        if table.truncated:
+            print(f"Cut at {args.limit} rows: say --limit for more.", file=sys.stderr)
+        return Exit.OK
+
+    return _with_store(context, ask)
+
+
+def _with_store(context: Context, ask: Callable[[Store], int]) -> int:
+    if not context.database.exists():
+        print(f"Nothing is recorded yet: there is no {context.database}.", file=sys.stderr)
+        return Exit.FAILED
+    try:
+        store = context.open_store()
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return Exit.FAILED
+    try:
+        return ask(store)
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return Exit.FAILED
+    finally:
+        store.close()
+
+
+def _show(store: Store, query: HistoryQuery, args: argparse.Namespace) -> int:
+    if args.parquet or args.csv:
+        path = Path(args.parquet or args.csv)
+        written = store.export(query, path)
+        print(f"{written} rows written to {path}.", file=sys.stderr)
+        return Exit.OK
+    series = store.history(query)
+    rows = [
+        (_iso(t), mean, peak)
+        for t, mean, peak in zip(series.times, series.means, series.maxima, strict=True)
+    ]
+    print_rows(("time", "mean", "max"), rows, form="json" if args.json else "table")
+    if not rows:
+        print(f"Nothing is recorded of {query.ident} {query.metric} in that range.",
+              file=sys.stderr)  # fmt: skip
+    return Exit.OK
+
+
+def run_jobs(args: argparse.Namespace, context: Context) -> int:
+    """Print the journal, newest first."""
+
+    def ask(store: Store) -> int:
+        rows = [
+            (j.id, str(j.plan.request.action), j.plan.vm_name, j.plan.host, str(j.state),
+             _iso(j.created_at), _iso(j.ended_at), j.owner, j.outcome or str(j.problem or ""))
+            for j in store.jobs(limit=args.limit)
+        ]  # fmt: skip
+        columns = ("id", "action", "vm", "host", "state", "created", "ended", "owner", "outcome")
+        print_rows(columns, rows, form="json" if args.json else "table")
+        return Exit.OK
+
+    return _with_store(context, ask)
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,148 @@
+"""An engine without an interface: wait for readings, run plans, follow jobs."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from console.backend import JobsReady, News, SnapshotReady
+from console.engine import Engine
+from console.headless.prompter import TerminalPrompter
+from console.sources import FleetSource
+from drivers.errors import DriverError
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import Host, LinkState
+from drivers.model.job import Job, Plan, Request
+from drivers.model.vm import Vm
+from store.api import Store
+
+T = TypeVar("T")
+Settled = Callable[[Host], bool]
+
+PLAN_DEADLINE_S = 30.0
+
+
+class Unknown(DriverError):
+    """A name on the command line that fits nothing, or too much."""
+
+    code = "unknown"
+
+
+class Session:
+    """One headless run over a fleet. Use ``open_session``."""
+
+    def __init__(self, engine: Engine, news: queue.SimpleQueue[News]) -> None:
+        self.engine = engine
+        self._news = news
+        self._snapshot = FleetSnapshot()
+        self._jobs: tuple[Job, ...] = ()
+
+    @property
+    def snapshot(self) -> FleetSnapshot:
+        """The newest picture taken in by ``wait`` or ``follow``."""
+        return self._snapshot
+
+    def wait(self, settled: Settled, deadline_s: float) -> FleetSnapshot:
+        """Take in readings until every host is settled or down, or the deadline passes."""
+        end = time.monotonic() + deadline_s
+        while time.monotonic() < end:
+            self._take(end)
+            hosts = self._snapshot.hosts
+            if hosts and all(_out(h) or settled(h) for h in hosts):
+                break
+        return self._snapshot
+
+    def plan(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
+        """Plans from the newest snapshot."""
+        return self.engine.plan(requests).result(PLAN_DEADLINE_S)
+
+    def follow(self, plans: tuple[Plan, ...], watch: Callable[[Job], None]) -> tuple[Job, ...]:
+        """Run plans and take in news until all their jobs have ended.
+
+        ``watch`` sees each change of each job. Ctrl-C cancels the jobs and goes on to their end.
+        """
+        ids = self.engine.run(plans).result(PLAN_DEADLINE_S)
+        seen: dict[str, Job] = {}
+        while not all(job_id in seen and seen[job_id].state.ended for job_id in ids):
+            try:
+                self._take(time.monotonic() + 1.0)
+            except KeyboardInterrupt:
+                for job_id in ids:
+                    self.engine.cancel(job_id)
+            for job in self._jobs:
+                if job.id in ids and seen.get(job.id) != job:
+                    seen[job.id] = job
+                    watch(job)
+        return tuple(seen[job_id] for job_id in ids)
+
+    def find(self, name: str) -> Vm:
+        """The VM called ``name``, ``host/name`` or by UUID.
+
+        Raises:
+            Unknown: No VM or more than one fits.
+        """
+        host, _, short = name.rpartition("/")
+        found = {
+            vm.uuid: vm
+            for vm in self._snapshot.vms()
+            if vm.uuid == name or (vm.name == short and host in ("", vm.host))
+        }
+        if len(found) == 1:
+            return next(iter(found.values()))
+        if found:
+            places = ", ".join(f"{vm.host}/{vm.name}" for vm in found.values())
+            raise Unknown(
+                f"More than one VM is called {name}.", places, "say HOST/NAME or the UUID"
+            )
+        down = [h.name for h in self._snapshot.hosts if h.link.state is not LinkState.UP]
+        proof = f"not looked at: {', '.join(down)}" if down else "every host was read"
+        raise Unknown(f"No VM is called {name}.", proof, "see `novacron vms`")
+
+    def _take(self, end: float) -> None:
+        try:
+            news = self._news.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            return
+        if isinstance(news, SnapshotReady):
+            self._snapshot = news.snapshot
+        elif isinstance(news, JobsReady):
+            self._jobs = news.jobs
+
+
+def _out(host: Host) -> bool:
+    return host.link.state in (LinkState.DOWN, LinkState.DECISION)
+
+
+def has_slow(host: Host) -> bool:
+    """Settled once libvirt has told its VMs."""
+    return host.slow_at > 0
+
+
+def has_rates(host: Host) -> bool:
+    """Settled once both lanes answered and the first rates are known, or cannot be."""
+    if not host.slow_at:
+        return False
+    if any(m.name == "fast" for m in host.missing):
+        return True
+    load = host.load
+    return load is not None and load.cpu_pct is not None
+
+
+def has_pools(host: Host) -> bool:
+    """Settled once libvirt has told its VMs and pools."""
+    return host.slow_at > 0 and host.pools_at > 0
+
+
+@contextmanager
+def open_session(source: FleetSource, store: Callable[[], Store]) -> Iterator[Session]:
+    """Start an engine over ``source`` and stop it at the end."""
+    news: queue.SimpleQueue[News] = queue.SimpleQueue()
+    engine = Engine(source, store=store, prompter=TerminalPrompter())
+    engine.start(news.put)
+    try:
+        yield Session(engine, news)
+    finally:
+        engine.stop()

@@ -1,0 +1,49 @@
+"""Where the hosts of a session come from: a configured fleet, or a simulated one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivers.open import open_driver
+from drivers.sim.fleet import SimFleet
+
+from drivers.model.host import HostSpec
+from drivers.protocol import HostDriver, Prompter
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSource:
+    """The hosts to watch, and how to make a driver for each.
+
+    Attributes:
+        name: Shown in the header.
+        specs: The hosts, in order.
+        make: Makes an unconnected driver.
+        simulated: Marked SIMULATED on every screen.
+    """
+
+    name: str
+    specs: tuple[HostSpec, ...]
+    make: Callable[[HostSpec, Prompter], HostDriver]
+    simulated: bool = False
+
+    def drivers(self, prompter: Prompter) -> dict[str, HostDriver]:
+        """An unconnected driver for each host, by host name."""
+        return {spec.name: self.make(spec, prompter) for spec in self.specs}
+
+
+def real_fleet(name: str, specs: tuple[HostSpec, ...], clock: Clock = time.time) -> FleetSource:
+    """Hosts reached through libvirt."""
+    return FleetSource(name, specs, lambda spec, ask: open_driver(spec, ask, clock=clock))
+
+
+def simulated_fleet(hosts: int, vms: int, seed: int = 1, clock: Clock = time.time) -> FleetSource:
+    """A deterministic make-believe fleet."""
+    fleet = SimFleet(hosts, vms, seed, clock)
+    return FleetSource(
+        "simulated", fleet.specs(), lambda spec, _ask: fleet.driver(spec), simulated=True
+    )

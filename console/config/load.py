@@ -97,6 +97,7 @@ def _spec(fleet: FleetFile, host: HostEntry) -> HostSpec:
         migrate_uri=host.migrate_uri,
         peer_uri=host.peer_uri,
         allow_no_verify=bool(host.trust_any_host_key),
+        labels=MappingProxyType({k: (v.tags, v.tenant) for k, v in fleet.vms.items()}),
     )
 
 

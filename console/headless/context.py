@@ -57,7 +57,7 @@ class Context:
 
         history = self.fleet.history
         settings = StoreSettings(
-            memory_mb=history.memory_mb,
+            memory_limit=f"{history.memory_mb}MB",
             raw_s=history.raw,
             minute_s=history.minute,
             hour_s=history.hour,

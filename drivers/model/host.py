@@ -12,6 +12,7 @@ from drivers.model.storage import Network, Pool
 from drivers.model.vm import Vm
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_LABELS: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType({})
 
 
 class Protect(StrEnum):
@@ -50,6 +51,7 @@ class HostSpec:
         peer_uri: libvirt URI other hosts' daemons use to reach this one for peer-to-peer
             migration; empty means the console manages migrations to it.
         allow_no_verify: The configuration allows ``no_verify=1`` in the URI, in words.
+        labels: VM name or UUID to (tags, tenant) that its own metadata does not give.
     """
 
     name: str
@@ -69,6 +71,7 @@ class HostSpec:
     migrate_uri: str = ""
     peer_uri: str = ""
     allow_no_verify: bool = False
+    labels: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=lambda: _NO_LABELS)
 
 
 class LinkState(StrEnum):

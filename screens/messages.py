@@ -144,3 +144,16 @@ class ThemeChosen(Message):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
+
+
+class WentBack(Message):
+    """Return to where the person was before."""
+
+
+class SettingChosen(Message):
+    """Use and remember a setting: ``ascii`` with ``on`` or ``off``."""
+
+    def __init__(self, name: str, value: str) -> None:
+        super().__init__()
+        self.name = name
+        self.value = value

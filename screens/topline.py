@@ -1,0 +1,132 @@
+"""The first and the last line of every screen: how the fleet stands, and which keys apply."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from drivers.model.host import LinkState
+from screens.format import ascii_only, clean, plural
+
+if TYPE_CHECKING:
+    from screens.base import View
+
+CLOCK = "%H:%M:%S"
+
+
+class TopLine(Horizontal):
+    """Fleet, badges, hosts, recording and jobs at the left; the clock at the right."""
+
+    DEFAULT_CSS = """
+    TopLine { dock: top; height: 1; background: $panel; color: $foreground; }
+    TopLine #standing { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    TopLine #clock { width: 9; height: 1; color: $faint; }
+    TopLine:nocolor { text-style: reverse; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """Two parts, so that a tick of the clock repaints nothing else."""
+        yield Static(id="standing", markup=False)
+        yield Static(id="clock", markup=False)
+
+    def show(self, view: View, heading: str) -> None:
+        """Show this standing; unchanged parts are not repainted."""
+        self._set("#standing", standing(view, heading, self.size.width - 9))
+        self._set("#clock", Content(time.strftime(CLOCK, time.localtime(view.now))))
+
+    def _set(self, selector: str, content: Content) -> None:
+        part = self.query_one(selector, Static)
+        if part.content != content:
+            part.update(content, layout=False)
+
+
+def standing(view: View, heading: str, width: int) -> Content:
+    """The header's text: the most important parts that fit into ``width`` cells."""
+    pieces = [piece for piece in _pieces(view, heading) if piece[0].plain]
+    gap = Content("  ")
+    while len(pieces) > 1 and gap.join(p for p, _ in pieces).cell_length > width - 1:
+        pieces.remove(max(pieces, key=lambda piece: piece[1]))
+    line = Content(" ") + gap.join(p for p, _ in pieces)
+    return Content(ascii_only(line.plain)) if view.ascii and not line.plain.isascii() else line
+
+
+def _pieces(view: View, heading: str) -> list[tuple[Content, int]]:
+    """Parts of the header with their rank: the highest rank gives way first."""
+    return [
+        (Content.styled(clean(view.fleet) or "NovaCron", "bold"), 5),
+        (Content.styled("SIMULATED", "bold reverse $badge"), 0)
+        if view.snapshot.simulated
+        else (Content(""), 0),
+        (Content.styled(heading, "bold $calm"), 2),
+        (_hosts(view), 1),
+        (Content.styled("PAUSED", "bold reverse $care") if view.paused else Content(""), 1),
+        (Content.styled("problems only", "$care") if view.problems_only else Content(""), 4),
+        (_jobs(view), 3),
+        (_recording(view), 4),
+    ]
+
+
+def _hosts(view: View) -> Content:
+    hosts = view.snapshot.hosts
+    if view.snapshot.all_down:
+        return Content.styled("all hosts down: suspect the local network", "bold $bad")
+    states = [host.link.state for host in hosts]
+    down = states.count(LinkState.DOWN)
+    rest = len(states) - down - states.count(LinkState.UP)
+    line = Content(f"hosts {states.count(LinkState.UP)}/{len(hosts)} up")
+    if down:
+        line += Content.styled(f" {down} down", "bold $bad")
+    if rest:
+        line += Content.styled(f" {rest} not ready", "$care")
+    return line
+
+
+def _jobs(view: View) -> Content:
+    running = sum(not job.state.ended for job in view.jobs)
+    return Content.styled(f"{plural(running, 'job')} running", "$busy") if running else Content("")
+
+
+def _recording(view: View) -> Content:
+    store = view.store
+    if store.paused:
+        return Content.styled(f"not recording: {clean(store.paused)}", "bold $bad")
+    if store.warning:
+        return Content.styled(f"history: {clean(store.warning)}", "$care")
+    words = {"writer": "rec", "reader": f"rec by {store.writer_pid or 'another'}"}
+    return Content.styled(words.get(store.role, "rec off"), "$faint")
+
+
+class KeyLine(Static):
+    """The keys that apply now, the most local first."""
+
+    DEFAULT_CSS = """
+    KeyLine { dock: bottom; height: 1; background: $panel; color: $foreground;
+              text-wrap: nowrap; text-overflow: ellipsis; padding: 0 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+
+    def on_mount(self) -> None:
+        """Follow the screen's bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._follow)
+        self._follow(self.screen)
+
+    def _follow(self, screen: Screen[object]) -> None:
+        if not self.is_attached:
+            return
+        words = []
+        for active in screen.active_bindings.values():
+            _, binding, enabled, _ = active
+            if binding.show and enabled:
+                key = self.app.get_key_display(binding)
+                words.append(Content.assemble((key, "bold $calm"), " ", binding.description))
+        line = Content("  ").join(words)
+        if line != self.content:
+            self.update(line, layout=False)

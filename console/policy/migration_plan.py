@@ -1,0 +1,174 @@
+"""The steps of a live migration, from a target that fits."""
+
+from __future__ import annotations
+
+import json
+
+from console.policy.draft import Draft, blocked_problem
+from console.policy.migration import MANAGED, P2P, mode_check, target_fit
+from console.policy.placement import Copy, Placement, place
+from console.policy.subject import Subject
+from console.policy.verbs import Verb
+from console.policy.virsh import domain_arg, file_word, sed_line, virsh
+from drivers.model.host import Host
+from drivers.model.job import Request, Step
+from drivers.model.problem import Problem
+
+
+def plan_migration(subject: Subject, request: Request, *, now: float) -> Draft:
+    """Check, make room, migrate, verify; the source's copied volumes stay unless chosen."""
+    vm = subject.vm
+    title = f"Migrate {vm.name} from {subject.host.name} to {request.target or '?'}"
+    target = subject.snapshot.host(request.target)
+    problem = _request_problem(subject, request, target)
+    if problem or target is None:
+        return Draft(title, refusal=problem)
+    fit = target_fit(subject, target, now=now, options=request.options)
+    refusal = blocked_problem(f"{vm.name} cannot go to {target.name}", fit.reasons)
+    if refusal:
+        return Draft(title, checks=fit.reasons, refusal=refusal)
+    placement = place(subject, target, now)
+    remove = request.options.get("remove_source", "") == "yes"
+    steps = (
+        Step(
+            Verb.PRECHECK,
+            f"read {subject.host.name} and {target.name} again",
+            virsh(subject.host.spec.uri, "domstate", domain_arg(vm), "--reason"),
+            {"target": target.name},
+        ),
+        *(_create(copy, target) for copy in placement.copies),
+        _migrate(subject, target, placement, fit.mode, request),
+        Step(
+            Verb.VERIFY_MIGRATION,
+            "read both hosts: exactly one runs it",
+            virsh(target.spec.uri, "domstate", vm.uuid, "--reason"),
+            {"target": target.name},
+        ),
+        *(_remove(subject, copy) for copy in placement.copies if remove),
+    )
+    return Draft(title, steps, fit.reasons, _effects(subject, target, placement, fit.mode, remove))
+
+
+def _request_problem(subject: Subject, request: Request, target: Host | None) -> Problem | None:
+    if target is None:
+        return Problem(
+            "the target is not a host of this fleet",
+            proof=f"asked for {request.target!r}",
+            fix="choose one of: " + ", ".join(h.name for h in subject.snapshot.hosts),
+            code="unknown-target",
+        )
+    if target.name == subject.host.name:
+        return Problem(
+            f"{subject.vm.name} is already on {target.name}",
+            proof=f"state {subject.vm.state.value} there",
+            code="wrong-state",
+        )
+    mode = request.options.get("mode", "auto")
+    if mode not in ("", "auto", P2P, MANAGED):
+        return _option("mode", mode, "auto, p2p or managed")
+    cap = request.options.get("bandwidth_mib", "") or "0"
+    if not (cap.isascii() and cap.isdigit()):
+        return _option("bandwidth_mib", cap, "a number of MiB a second, 0 for no cap")
+    return None
+
+
+def _option(name: str, given: str, wanted: str) -> Problem:
+    return Problem(f"{name} must be {wanted}", proof=f"given: {given!r}", code="bad-option")
+
+
+def _create(copy: Copy, target: Host) -> Step:
+    fmt = copy.disk.format or "raw"
+    words = ["vol-create-as", copy.pool.name, copy.name, f"{copy.capacity}b", "--format", fmt]
+    return Step(
+        Verb.CREATE_VOLUME,
+        f"make an empty {copy.path} on {target.name} for {copy.disk.target}",
+        virsh(target.spec.uri, *words),
+        {
+            "host": target.name,
+            "pool": copy.pool.name,
+            "name": copy.name,
+            "path": copy.path,
+            "capacity": str(copy.capacity),
+            "format": fmt,
+            "disk": copy.disk.target,
+            "old_path": copy.disk.source,
+        },
+    )
+
+
+def _migrate(
+    subject: Subject, target: Host, placement: Placement, mode: str, request: Request
+) -> Step:
+    vm, host = subject.vm, subject.host
+    moved = {c.disk.target: c.path for c in placement.copies if c.path != c.disk.source}
+    copied = ",".join(c.disk.target for c in placement.copies)
+    cap = request.options.get("bandwidth_mib", "") or "0"
+    words = ["migrate", "--live", "--verbose", "--undefinesource"]
+    words += ["--persistent"] if vm.persistent else []
+    words += ["--p2p"] if mode == P2P else []
+    words += ["--copy-storage-all", "--migrate-disks", copied] if copied else []
+    words += ["--bandwidth", cap] if int(cap) else []
+    words += ["--migrateuri", target.spec.migrate_uri] if target.spec.migrate_uri else []
+    lines: list[str] = []
+    if moved:
+        lines, files = _rewritten(subject, placement)
+        words += files
+    words += [domain_arg(vm), target.spec.peer_uri if mode == P2P else target.spec.uri]
+    lines.append(virsh(host.spec.uri, *words))
+    who = f"{host.name} drives it" if mode == P2P else "this console drives it"
+    return Step(
+        Verb.MIGRATE,
+        f"move the running {vm.name} to {target.name}; {who}",
+        " && ".join(lines),
+        {
+            "target": target.name,
+            "mode": mode,
+            "copy": copied,
+            "bandwidth_mib": str(int(cap)),
+            "uri": target.spec.migrate_uri,
+            "dest_paths": json.dumps(moved, sort_keys=True),
+        },
+    )
+
+
+def _rewritten(subject: Subject, placement: Placement) -> tuple[list[str], list[str]]:
+    """Lines that write the definition with the target's paths, and the words that use it."""
+    vm, uri = subject.vm, subject.host.spec.uri
+    changed = [c for c in placement.copies if c.path != c.disk.source]
+    filters = [sed_line(f"'{c.disk.source}'", f"'{c.path}'") for c in changed]
+    name = file_word(vm, "-there.xml")
+    dump = virsh(uri, "dumpxml", "--migratable", "--security-info", domain_arg(vm))
+    lines = [" | ".join([dump, *filters]) + f" > {name}"]
+    words = ["--xml", name]
+    if vm.persistent:
+        kept = file_word(vm, "-there-kept.xml")
+        dump = virsh(uri, "dumpxml", "--inactive", "--security-info", domain_arg(vm))
+        lines.append(" | ".join([dump, *filters]) + f" > {kept}")
+        words += ["--persistent-xml", kept]
+    return lines, words
+
+
+def _remove(subject: Subject, copy: Copy) -> Step:
+    path = copy.disk.source
+    return Step(
+        Verb.REMOVE_SOURCE,
+        f"delete {path} on {subject.host.name}, now that {copy.path} is verified",
+        virsh(subject.host.spec.uri, "vol-delete", path),
+        {"path": path, "disk": copy.disk.target},
+    )
+
+
+def _effects(
+    subject: Subject, target: Host, placement: Placement, mode: str, remove: bool
+) -> tuple[str, ...]:
+    vm, host = subject.vm, subject.host
+    lines = [f"{vm.name} goes on running on {target.name}; {host.name} forgets it"]
+    lines.append(mode_check(subject, target, mode).text)
+    for copy in placement.copies:
+        lines.append(f"{copy.disk.target}: copied to {copy.path} on {target.name}")
+        fate = "DELETED there once both ends are verified" if remove else "kept there, unused"
+        lines.append(f"{copy.disk.target}: the old {copy.disk.source} on {host.name} is {fate}")
+    if not vm.persistent:
+        lines.append(f"{vm.name} is transient and stays so")
+    lines.append(f"if it fails or is cancelled, {vm.name} stays on {host.name}")
+    return tuple(lines)

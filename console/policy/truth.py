@@ -1,0 +1,81 @@
+"""Where a VM truly is, from fresh readings of its hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from drivers.model.vm import Vm
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one host says of one VM.
+
+    Attributes:
+        vm: The VM as read; None when the host does not list it.
+        known: False when the host did not answer, or left the VM out because its monitor hangs:
+            then ``vm`` None does not mean that it is not there.
+        why: Why it is not known.
+    """
+
+    host: str
+    vm: Vm | None = None
+    known: bool = True
+    why: str = ""
+
+    @property
+    def active(self) -> bool:
+        """True when the VM has a process there for certain."""
+        return self.known and self.vm is not None and self.vm.state.active
+
+    @property
+    def absent(self) -> bool:
+        """True when the VM has no process there for certain."""
+        return self.known and not self.active
+
+
+class Whereabouts(StrEnum):
+    """The answer in one word."""
+
+    SOURCE = "source"
+    TARGET = "target"
+    BOTH = "both"
+    NOWHERE = "nowhere"
+    UNKNOWN = "unknown"
+
+
+def whereabouts(source: Sighting, target: Sighting) -> Whereabouts:
+    """Which end runs the VM. UNKNOWN unless the readings leave one answer."""
+    if source.active and target.active:
+        return Whereabouts.BOTH
+    if source.active and target.absent:
+        return Whereabouts.SOURCE
+    if target.active and source.absent:
+        return Whereabouts.TARGET
+    if source.absent and target.absent:
+        return Whereabouts.NOWHERE
+    return Whereabouts.UNKNOWN
+
+
+def where_sentence(name: str, sightings: Sequence[Sighting]) -> str:
+    """One sentence that claims no more than was read."""
+    parts = []
+    active = [s for s in sightings if s.active]
+    if len(active) == 1 and all(s.known for s in sightings):
+        parts.append(f"{name} is {_state(active[0])} on {active[0].host} and nowhere else")
+    else:
+        parts += [f"{name} is {_state(s)} on {s.host}" for s in active]
+    for sighting in sightings:
+        if not sighting.known:
+            parts.append(f"{sighting.host} is not known: {sighting.why}")
+        elif sighting.vm is not None and not sighting.active:
+            parts.append(f"{sighting.host} has it {sighting.vm.state.value}")
+        elif sighting.vm is None and not (len(active) == 1 and all(s.known for s in sightings)):
+            parts.append(f"{sighting.host} does not have it")
+    return "; ".join(parts)
+
+
+def _state(sighting: Sighting) -> str:
+    return sighting.vm.state.value if sighting.vm else "absent"

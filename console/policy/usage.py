@@ -1,0 +1,90 @@
+"""Who names a volume: the question that stands before every deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.storage import Pool, Volume
+from drivers.model.vm import Vm, VmDisk
+
+
+def names_path(vm: Vm, path: str) -> bool:
+    """True when any disk of the VM has that source."""
+    return any(disk.source == path for disk in vm.disks)
+
+
+def users(
+    vms: Iterable[Vm], path: str, *, but: tuple[str, str] = ("", "")
+) -> tuple[tuple[str, str], ...]:
+    """(VM name, host) of every VM that names ``path``, leaving out the (host, UUID) ``but``.
+
+    Paths are compared across hosts: two hosts may reach one file server, and a file that only
+    looks like another host's is worth a refusal more than a file that is.
+    """
+    return tuple(
+        (vm.name, vm.host) for vm in vms if (vm.host, vm.uuid) != but and names_path(vm, path)
+    )
+
+
+def other_users(snapshot: FleetSnapshot, vm: Vm, volume: Volume) -> tuple[tuple[str, str], ...]:
+    """(VM name, host) of all others that use a volume, by its path or by libvirt's word."""
+    found = users(snapshot.vms(), volume.path, but=(vm.host, vm.uuid))
+    known = {v.uuid: v.name for v in snapshot.vms()}
+    listed = tuple(
+        (known.get(uuid, uuid), volume.host) for uuid in volume.used_by if uuid != vm.uuid
+    )
+    return tuple(dict.fromkeys(found + listed))
+
+
+def users_words(found: tuple[tuple[str, str], ...]) -> str:
+    """``db1 on kvm2, web3 on kvm1``."""
+    return ", ".join(f"{name} on {host}" for name, host in found)
+
+
+def volume_at(pools: Iterable[Pool], path: str) -> Volume | None:
+    """The volume of that path in the pools as last read."""
+    return next((v for pool in pools for v in pool.volumes if v.path == path), None)
+
+
+def disk_size(pools: Iterable[Pool], disk: VmDisk) -> tuple[int | None, int | None]:
+    """(capacity, allocation) in bytes of what is behind a disk, as far as known."""
+    volume = volume_at(pools, disk.source)
+    capacity = volume.capacity if volume and volume.capacity else disk.capacity
+    allocation = volume.allocation if volume and volume.allocation else disk.allocation
+    return capacity, allocation
+
+
+def volume_name(disk: VmDisk) -> str:
+    """The name of a disk's volume: what libvirt says, else the last part of its path."""
+    return disk.volume or disk.source.rsplit("/", 1)[-1]
+
+
+def free_name(pool: Pool, wanted: str) -> str:
+    """``wanted``, or the first of ``stem-2.ext``, ``stem-3.ext``... that the pool does not hold."""
+    taken = {volume.name for volume in pool.volumes}
+    if wanted not in taken:
+        return wanted
+    stem, dot, ext = wanted.rpartition(".")
+    if not stem:
+        stem, dot, ext = wanted, "", ""
+    number = 2
+    while f"{stem}-{number}{dot}{ext}" in taken:
+        number += 1
+    return f"{stem}-{number}{dot}{ext}"
+
+
+def path_in(pool: Pool, name: str) -> str:
+    """Where a volume of that name would lie."""
+    return f"{pool.path.rstrip('/')}/{name}"
+
+
+FILE_POOLS = frozenset({"dir", "fs", "netfs"})
+BLOCK_POOLS = frozenset({"logical", "disk", "zfs"})
+
+
+def holds(pool: Pool, disk: VmDisk) -> bool:
+    """Whether a pool of that kind can hold a disk of that kind without changing the definition."""
+    if disk.kind == "file":
+        return pool.kind in FILE_POOLS
+    return disk.kind == "block" and pool.kind in BLOCK_POOLS

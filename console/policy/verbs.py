@@ -1,0 +1,56 @@
+"""The verbs a plan's steps are made of: the one place that names them.
+
+A plan (policy) writes them, a job (console.jobs) executes them. ``args`` are listed with each; all
+values are strings, lists are comma-separated, mappings are JSON.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Verb(StrEnum):
+    """What a step does. Disks are named by target device, volumes by path."""
+
+    # Lifecycle: one call to the host each.
+    START = "start"
+    SHUTDOWN = "shutdown"
+    REBOOT = "reboot"
+    RESET = "reset"
+    PAUSE = "pause"
+    RESUME = "resume"
+    FORCE_OFF = "force-off"
+    AUTOSTART = "autostart"  # on: yes | no
+
+    # Reading the truth.
+    WAIT_STATE = "wait-state"  # states, wait_s, offer (followup when the time is up)
+    CHECK_AUTOSTART = "check-autostart"  # on: yes | no
+    CHECK_OFF = "check-off"  # the VM must be off on a fresh reading
+    VERIFY_DISK = "verify-disk"  # disk: it must be on the job's new path, live and defined
+    VERIFY_GONE = "verify-gone"  # the domain must no longer be defined
+
+    # Deleting.
+    UNDEFINE = "undefine"  # nvram: yes | no
+    DELETE_VOLUME = "delete-volume"  # path; refused while any domain names it
+
+    # Live migration.
+    PRECHECK = "precheck"  # target: fresh readings of both hosts
+    CREATE_VOLUME = "create-volume"  # host, pool, name, path, capacity, format, disk
+    MIGRATE = "migrate"  # target, mode, copy, bandwidth_mib, uri, dest_paths
+    VERIFY_MIGRATION = "verify-migration"  # target: exactly one host runs it
+    REMOVE_SOURCE = "remove-source"  # path, disk: the copied volume left on the source
+
+    # Tier moves.
+    BLOCK_COPY = "block-copy"  # disk, path, format
+    PIVOT = "pivot"  # disk
+    CLONE = "clone"  # disk, old_path, pool, name, path
+    COMPARE = "compare"  # old_path, path: size and checksum
+    REPOINT = "repoint"  # disk, path, format
+    REMOVE_OLD = "remove-old"  # path: only when the move is verified and nobody names it
+
+    # Taking up what an ended console left behind.
+    ADOPT = "adopt"  # origin (job id) and that job's facts
+    FOLLOW_MIGRATION = "follow-migration"  # target
+    ABORT_MIGRATION = "abort-migration"  # target
+    ABORT_COPY = "abort-copy"  # disk: the VM stays on its old disk
+    DROP_VOLUME = "drop-volume"  # host, path: a partial copy nobody names

@@ -1,0 +1,56 @@
+"""The virsh lines equivalent to each step, quoted for a POSIX shell."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from drivers.model.job import Request
+from drivers.model.vm import Vm
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HEX = re.compile(r"[0-9a-fA-F]{32}")
+
+
+def domain_arg(vm: Vm) -> str:
+    """The word by which virsh finds this domain: its name, or its UUID where a name misleads.
+
+    virsh takes all digits for a domain id, hex for a UUID and a leading dash for an option.
+    """
+    name = vm.name
+    misleads = (
+        not name
+        or name.isdigit()
+        or name.startswith("-")
+        or not name.isprintable()
+        or _UUID.fullmatch(name) is not None
+        or _HEX.fullmatch(name) is not None
+    )
+    return vm.uuid if misleads else name
+
+
+def virsh(uri: str, *words: str) -> str:
+    """One ``virsh -c URI ...`` line."""
+    return shlex.join(["virsh", "-c", uri, *words])
+
+
+def sed_line(pattern: str, replacement: str) -> str:
+    """A ``sed`` filter that replaces one literal text by another wherever it stands."""
+    literal = re.sub(r"([][\\.*^$|])", r"\\\1", pattern)
+    text = re.sub(r"([\\&|])", r"\\\1", replacement)
+    return shlex.join(["sed", f"s|{literal}|{text}|g"])
+
+
+def file_word(vm: Vm, suffix: str) -> str:
+    """A harmless local file name for an edited definition."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", vm.name).lstrip("-.") + suffix if vm.name else "vm.xml"
+
+
+def retry_line(request: Request, vm_name: str) -> str:
+    """The console's own command line that asks for the same thing again."""
+    words = ["novacron", request.action.value, vm_name]
+    if request.target:
+        words += ["--to", request.target]
+    for key, value in request.options.items():
+        words += [f"--{key.replace('_', '-')}", value]
+    return shlex.join(words)

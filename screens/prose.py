@@ -12,12 +12,12 @@ from textual.widget import Widget
 
 from screens.format import clean, clean_block
 
-GOOD = "$text-success"
-WARN = "$text-warning"
-BAD = "bold $text-error"
-DIM = "$text-muted"
+GOOD = "$good"
+WARN = "$care"
+BAD = "bold $bad"
+DIM = "$faint"
 HEAD = "bold"
-CODE = "$text-secondary"
+CODE = "$calm"
 
 
 @dataclass(frozen=True, slots=True)

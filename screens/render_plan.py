@@ -116,28 +116,21 @@ def confirm_word(plans: Sequence[Plan]) -> str:
     return f"{able[0].request.action.value} {len(able)}" if able else ""
 
 
-def fit_text(fit: TargetFit | None) -> list[Para]:
-    """Why a target fits or does not."""
-    if fit is None:
-        return []
-    return [line for check in fit.reasons for line in check_text(check)]
-
-
 MODES = {
-    "p2p": "Peer to peer: the two hosts do it themselves. If this console dies, the migration "
-    "goes on and ends by itself.",
-    "managed": "Managed by this console: it drives both hosts. If this console dies, libvirt "
-    "cancels the migration and the VM stays where it is.",
-    "block-copy": "Live: the running VM's disk is copied and switched over. If this console dies, "
-    "the copy goes on and the VM stays on the old disk until it is resumed.",
-    "copy": "The VM is off: its volume is copied, verified, and the definition changed. If this "
-    "console dies, the old volume stays in use.",
+    "p2p": "Peer to peer: the hosts do it themselves; if this console dies, the migration goes on.",
+    "managed": "Managed by this console: if it dies, libvirt tries to cancel and go on at the "
+    "source, and the guest may be left paused there.",
+    "live": "Copied while the VM runs, then switched over; if this console dies, the VM stays on "
+    "the old disk until the job is resumed.",
+    "cold": "Copied while the VM is off; if this console dies, the old volume stays in use.",
 }
 """What a way of moving means, and what a dying console would mean for it."""
 
 
-def mode_text(mode: str) -> list[Para]:
-    """The mode of a target in words."""
-    if not mode:
+def fit_text(fit: TargetFit | None) -> list[Para]:
+    """How a target would be used, and what speaks for and against it."""
+    if fit is None:
         return []
-    return [para(MODES.get(mode, mode))]
+    told = any(check.name == "mode" for check in fit.reasons)
+    lines = [] if told or not fit.mode or not fit.fits else [para(MODES.get(fit.mode, fit.mode))]
+    return lines + [line for check in fit.reasons for line in check_text(check)]

@@ -1,0 +1,111 @@
+"""Where a VM or a disk could go: every candidate, whether it fits, and why not."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input, Label, OptionList
+from textual.widgets.option_list import Option
+
+from drivers.model.job import Action, TargetFit, Verdict
+from drivers.model.vm import Vm
+from screens.dialogs.dialog import Dialog
+from screens.format import clean, fit
+from screens.prose import BAD, DIM, GOOD, WARN, Prose
+from screens.render_plan import fit_text
+
+Answer = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class TargetDialog(Dialog[Answer]):
+    """Dismisses (target, options) or None; a target that does not fit cannot be chosen.
+
+    The options are ``bandwidth_mib`` when a limit was typed (MiB a second).
+    """
+
+    AUTO_FOCUS = "#targets"
+
+    def __init__(self, vm: Vm, action: Action, fits: tuple[TargetFit, ...]) -> None:
+        verb = "Migrate" if action is Action.MIGRATE else "Move a disk of"
+        super().__init__(f"{verb} {clean(vm.name)}: where to?")
+        self._action = action
+        self._fits = tuple(sorted(fits, key=lambda item: not item.fits))
+
+    def compose_body(self) -> ComposeResult:
+        """The list, then what speaks for and against the line under the cursor."""
+        if not self._fits:
+            what = "other host" if self._action is Action.MIGRATE else "other pool"
+            yield Label(Content(f"There is no {what} in this fleet."))
+        yield OptionList(*(self._option(item) for item in self._fits), id="targets")
+        with VerticalScroll(id="reasons", can_focus=False):
+            yield Prose(fit_text(self._fits[0] if self._fits else None), id="why")
+
+    def _option(self, item: TargetFit) -> Option:
+        warnings = sum(check.verdict is Verdict.WARN for check in item.reasons)
+        blocked = next((c.text for c in item.reasons if c.verdict is Verdict.BLOCKED), "")
+        line = Content(f" {fit(clean(item.target), 24)} ")
+        if not item.fits:
+            return Option(line + Content.styled(f"NO    {clean(blocked)}", BAD))
+        word = f"fits, {warnings} to note" if warnings else "fits"
+        line += Content.styled(fit(word, 18), WARN if warnings else GOOD)
+        return Option(line + Content.styled(clean(item.mode), DIM))
+
+    def compose_form(self) -> ComposeResult:
+        """The bandwidth limit."""
+        with Horizontal(classes="field"):
+            yield Label("Limit, MiB/s (empty for none):")
+            yield Input(id="bandwidth", type="integer", max_length=7)
+
+    def compose_buttons(self) -> ComposeResult:
+        """Cancel, then on to the preview."""
+        yield from super().compose_buttons()
+        none = not any(item.fits for item in self._fits)
+        yield Button("Preview", id="go", compact=True, variant="primary", disabled=none)
+
+    @property
+    def _current(self) -> TargetFit | None:
+        place = self.query_one("#targets", OptionList).highlighted
+        return self._fits[place] if place is not None and place < len(self._fits) else None
+
+    @on(OptionList.OptionHighlighted)
+    def _explain(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        current = self._current
+        if current is None:
+            return
+        self.query_one("#why", Prose).paras = tuple(fit_text(current))
+        self.query_one("#reasons", VerticalScroll).scroll_home(animate=False)
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.accept()
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.accept()
+
+    def accept(self) -> None:
+        """Dismiss with the line under the cursor, or say why it cannot be."""
+        current = self._current
+        if current is None:
+            return
+        if not current.fits:
+            reasons = [check for check in current.reasons if check.verdict is Verdict.BLOCKED]
+            why = reasons[0].text if reasons else "it does not fit"
+            self.notify(f"{clean(current.target)}: {clean(why)}", severity="error", markup=False)
+            return
+        limit = self.query_one("#bandwidth", Input).value.strip()
+        self.dismiss((current.target, (("bandwidth_mib", limit),) if limit else ()))
+
+    def action_scroll(self, direction: int) -> None:
+        """Scroll the reasons; the list keeps its own keys."""
+        self.query_one("#reasons", VerticalScroll).scroll_relative(y=direction, animate=False)
+
+    def action_page(self, direction: int) -> None:
+        """Scroll the reasons by a page."""
+        reasons = self.query_one("#reasons", VerticalScroll)
+        reasons.scroll_relative(y=direction * max(1, reasons.size.height - 1), animate=False)

@@ -194,6 +194,11 @@ class LineTable(ScrollView, can_focus=True):
             if not self._rows:
                 self.refresh()
 
+    def item(self, key: str) -> Any:
+        """Item of the row of that key, None when there is none."""
+        place = self._index.get(key)
+        return None if place is None else self._rows[place].item
+
     def set_rows(self, rows: Sequence[Row], pen: Pen | None = None) -> None:
         """Show these rows; cursor and marks stay on their keys.
 

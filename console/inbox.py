@@ -1,0 +1,67 @@
+"""Where news from the backend's thread waits for the interface, the newest in place of the older."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from console.backend import (
+    EventsReady,
+    JobsReady,
+    News,
+    QuestionAsked,
+    QuestionSettled,
+    SnapshotReady,
+    StoreReady,
+)
+from drivers.model.event import Event
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.history import StoreStatus
+from drivers.model.job import Job
+
+
+@dataclass(slots=True)
+class Batch:
+    """All that is new since the last look; None where nothing is."""
+
+    snapshot: FleetSnapshot | None = None
+    jobs: tuple[Job, ...] | None = None
+    events: tuple[Event, ...] = ()
+    store: StoreStatus | None = None
+    questions: tuple[QuestionAsked | QuestionSettled, ...] = ()
+
+
+class Inbox:
+    """Thread-safe; ``put`` from any thread, ``take`` from the interface's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batch = Batch()
+        self._waiting = False
+
+    def put(self, news: News) -> bool:
+        """Keep news; True when the interface is not yet told that something waits."""
+        with self._lock:
+            self._keep(news)
+            wake, self._waiting = not self._waiting, True
+            return wake
+
+    def take(self) -> Batch:
+        """Everything that waits."""
+        with self._lock:
+            batch, self._batch, self._waiting = self._batch, Batch(), False
+            return batch
+
+    def _keep(self, news: News) -> None:
+        batch = self._batch
+        match news:
+            case SnapshotReady(snapshot):
+                batch.snapshot = snapshot
+            case JobsReady(jobs):
+                batch.jobs = jobs
+            case EventsReady(events):
+                batch.events += events
+            case StoreReady(status):
+                batch.store = status
+            case QuestionAsked() | QuestionSettled():
+                batch.questions += (news,)

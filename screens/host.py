@@ -1,0 +1,117 @@
+"""One host: how it is reached, how loaded it is, what it is, and its VMs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from drivers.model.vm import Vm
+from screens.acting import VmActionScreen
+from screens.base import View
+from screens.binding import bind
+from screens.messages import RefreshRequested, ShellRequested, VmOpened
+from screens.render.host_page import page
+from screens.render.vms import VmItem, narrowed, vm_columns
+from screens.table import LineTable, Order, Pen, Row
+
+
+class HostScreen(VmActionScreen):
+    """The page of one host above the table of its VMs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("host.open", "d", "open", "Details", "Open the VM under the cursor"),
+        bind("host.shell", "s", "shell", "Shell", "A shell on this host", show=True),
+        bind("host.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
+        bind("host.scroll-down", "plus", "scroll_page(1)", "Page down", "Scroll the host's page"),
+        bind("host.scroll-up", "minus", "scroll_page(-1)", "Page up", "Scroll the host's page"),
+    ]
+    CSS_PATH = "host.tcss"
+    heading = "Host"
+    filterable = True
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
+
+    def compose(self) -> ComposeResult:
+        """The page, then the VMs."""
+        with VerticalScroll(id="page", can_focus=False):
+            yield Static(id="text", markup=False)
+        yield LineTable(vm_columns(with_host=False), order=Order("name"), id="vms")
+
+    @property
+    def table(self) -> LineTable:
+        """The host's VMs."""
+        return self.query_one("#vms", LineTable)
+
+    def acted_on(self) -> tuple[Vm, ...]:
+        """The marked VMs, else the one under the cursor."""
+        if not self.is_mounted:
+            return ()
+        table = self.table
+        return tuple(item.vm for key in table.chosen if (item := table.item(key)) is not None)
+
+    def watch_view(self, _view: View) -> None:
+        """Show the newest picture."""
+        self._show()
+
+    def watch_filter(self) -> None:
+        """Show the rows that pass."""
+        self._show()
+
+    def on_resize(self) -> None:
+        """Another width may put the groups side by side."""
+        self._show()
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        view = self.view
+        host = view.snapshot.host(self.host)
+        text, table = self.query_one("#text", Static), self.table
+        if host is None:
+            text.update(f" {self.host} is not in the fleet")
+            table.set_rows(())
+            return
+        content = page(host, view, max(20, self.size.width - 2))
+        if text.content != content:
+            text.update(content)
+        rows = [Row(vm.uuid, VmItem(vm, host)) for vm in host.vms]
+        shown = narrowed(rows, self.filter, problems_only=view.problems_only, now=view.now)
+        table.placeholder = "No VM passes" if rows else "No VMs known on this host"
+        table.set_rows(shown, Pen(view.now, view.ascii))
+
+    def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
+        """Open a VM."""
+        event.stop()
+        self.post_message(VmOpened(event.key))
+
+    def on_line_table_row_highlighted(self) -> None:
+        """Other actions may apply."""
+        self.refresh_bindings()
+
+    def on_line_table_marks_changed(self) -> None:
+        """Other actions may apply."""
+        self.refresh_bindings()
+
+    def action_open(self) -> None:
+        """Open the VM under the cursor."""
+        if (key := self.table.cursor_key) is not None:
+            self.post_message(VmOpened(key))
+
+    def action_shell(self) -> None:
+        """A shell on this host."""
+        self.post_message(ShellRequested(self.host))
+
+    def action_retry(self) -> None:
+        """Try the host again now."""
+        self.post_message(RefreshRequested(self.host))
+
+    def action_scroll_page(self, by: int) -> None:
+        """Scroll the page above the table."""
+        part = self.query_one("#page", VerticalScroll)
+        part.scroll_relative(y=by * max(1, part.size.height - 1), animate=False)

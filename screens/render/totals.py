@@ -1,0 +1,76 @@
+"""The whole fleet in five lines, with sparklines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.content import Content
+
+from drivers.model.host import Host, LinkState
+from drivers.model.vm import VmState
+from screens.base import View
+from screens.format import percent, plural, rate, share, size, sparkline
+
+LABEL = 8
+
+
+def totals(view: View, width: int) -> Content:
+    """Hosts and VMs by state, then CPU, memory, network and disks with their last minutes."""
+    hosts = view.snapshot.hosts
+    spark = max(8, min(60, width - 44))
+    lines = [
+        _states(hosts),
+        *(_trend(view, metric, label, spark) for metric, label in _METRICS),
+    ]
+    return Content("\n").join(lines)
+
+
+_METRICS = (("cpu", "CPU"), ("memory", "MEMORY"), ("net", "NETWORK"), ("io", "DISKS"))
+
+
+def _states(hosts: Iterable[Host]) -> Content:
+    links: dict[LinkState, int] = {}
+    states: dict[VmState, int] = {}
+    for host in hosts:
+        links[host.link.state] = links.get(host.link.state, 0) + 1
+        for vm in host.vms:
+            states[vm.state] = states.get(vm.state, 0) + 1
+    parts = [_label("HOSTS")]
+    parts += [Content.styled(f"{n} {s.value}  ", f"$host-{s.value}") for s, n in links.items()]
+    parts += [Content.styled(" VMS ", "bold $faint")]
+    parts += [
+        Content.styled(f" {states[s]} {s.value} ", f"$vm-{s.value}") for s in VmState if s in states
+    ]
+    return Content("").join(parts)
+
+
+def _label(text: str) -> Content:
+    return Content.styled(f" {text:<{LABEL}}", "bold $faint")
+
+
+def _trend(view: View, metric: str, label: str, spark: int) -> Content:
+    values = view.trends.get(f"/{metric}", ())
+    top = 100.0 if metric in ("cpu", "memory") else None
+    line = sparkline(values, spark, plain=view.ascii, top=top)
+    words = _WORDS[metric](view.snapshot.hosts, values[-1] if values else None)
+    return Content.assemble(_label(label), (line, "$load"), "  ", words)
+
+
+def _cpu_words(hosts: tuple[Host, ...], value: float | None) -> str:
+    cpus = sum(host.facts.cpus for host in hosts if host.facts)
+    return f"{percent(value):>4} of {plural(cpus, 'CPU')}"
+
+
+def _memory_words(hosts: tuple[Host, ...], value: float | None) -> str:
+    total = sum(host.load.memory_total or 0 for host in hosts if host.load)
+    given = sum(vm.memory for host in hosts for vm in host.vms if vm.state.active)
+    allotted = share(given, total)
+    words = "" if allotted is None else f", {percent(100 * allotted)} allotted"
+    return f"{percent(value):>4} of {size(total)}{words}"
+
+
+def _rate_words(_hosts: tuple[Host, ...], value: float | None) -> str:
+    return f"{rate(value):>8}"
+
+
+_WORDS = {"cpu": _cpu_words, "memory": _memory_words, "net": _rate_words, "io": _rate_words}

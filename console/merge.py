@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from drivers.model.event import Event
-from drivers.model.host import Host, LinkState
+from drivers.model.host import Host, HostSpec, LinkState
 from drivers.model.problem import Missing
 from drivers.model.storage import Pool
 from drivers.model.vm import Vm, VmFast, VmNic, VmState
@@ -54,7 +54,7 @@ def with_slow(picture: Picture, reading: SlowReading) -> Picture:
     for vm in reading.vms:
         stuck = reading.stuck.get(vm.uuid, vm.monitor_stuck_s)
         fresh = vm if stuck == vm.monitor_stuck_s else replace(vm, monitor_stuck_s=stuck)
-        base[vm.uuid] = _reuse(fresh, old.get(vm.uuid))
+        base[vm.uuid] = _reuse(_labelled(fresh, picture.host.spec), old.get(vm.uuid))
     for uuid, seconds in reading.stuck.items():
         if uuid not in base and uuid in old:
             base[uuid] = replace(old[uuid], monitor_stuck_s=seconds)
@@ -62,6 +62,14 @@ def with_slow(picture: Picture, reading: SlowReading) -> Picture:
     return _rebuilt(
         replace(picture, base=base, fast=fast), "slow", reading.missing, slow_at=reading.at
     )
+
+
+def _labelled(vm: Vm, spec: HostSpec) -> Vm:
+    """The VM with the tags and tenant that the configuration gives it besides its own metadata."""
+    tags, tenant = spec.labels.get(vm.uuid) or spec.labels.get(vm.name) or ((), "")
+    if not tags and not tenant:
+        return vm
+    return replace(vm, tags=tuple(dict.fromkeys(vm.tags + tags)), tenant=vm.tenant or tenant)
 
 
 def with_fast(picture: Picture, reading: FastReading) -> Picture:

@@ -1,0 +1,58 @@
+"""libvirt's Python binding, loaded on first use, with its event loop running before any open.
+
+libvirt's event implementation and error handler belong to the process, not to a connection: this
+is the one place that sets them, once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from drivers.errors import Unsupported
+
+_FIX = (
+    "install libvirt-dev, pkg-config, gcc and python3-dev, then: pip install 'novacron[kvm]' "
+    "(the simulated fleet runs without)"
+)
+
+
+class _Binding:
+    """Holds the loaded module: the import and the event loop happen once a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._module: Any = None
+
+    def load(self) -> Any:
+        with self._lock:
+            if self._module is None:
+                self._module = self._start()
+            return self._module
+
+    def _start(self) -> Any:
+        try:
+            import libvirt
+        except ImportError as absent:
+            raise Unsupported("libvirt-python is not installed", str(absent), _FIX) from None
+        # A dead forwarded session socket must never start a daemon on this machine.
+        os.environ["LIBVIRT_AUTOSTART"] = "0"
+        # Without a handler libvirt prints every error over the user's terminal.
+        libvirt.registerErrorHandler(_silent, None)
+        # Before the first open, or events and keepalive are silently off (remote_driver.c).
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_spin, args=(libvirt,), name="libvirt-events", daemon=True).start()
+        return libvirt
+
+
+def _silent(_context: object, _error: object) -> None:
+    """Take an error that libvirt would print; the call that met it raises it anyway."""
+
+
+def _spin(libvirt: Any) -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+load = _Binding().load

@@ -1,0 +1,117 @@
+"""Single-domain calls: lifecycle, definition, job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from drivers.errors import Busy, Refused
+from drivers.kvm.editxml import repoint
+from drivers.kvm.progress import read_job
+from drivers.kvm.session import Session
+from drivers.kvm.slow import SlowReader
+from drivers.kvm.text import clean
+from drivers.model.vm import JobProgress
+
+
+class Domains:
+    """Acts on one domain at a time, each call in a thread of its own."""
+
+    def __init__(self, session: Session, slow: SlowReader) -> None:
+        self._session = session
+        self._slow = slow
+
+    async def act(
+        self, uuid: str, done: str, call: Callable[[Any], object], *, even_stuck: bool = False
+    ) -> None:
+        """Look the domain up and do ``call`` with it.
+
+        Args:
+            uuid: The domain.
+            done: Participle for the error's sentence: ``web1 could not be <done>``.
+            call: Gets the virDomain, in a lane.
+            even_stuck: The call does not need the QEMU monitor.
+
+        Raises:
+            Busy: The monitor is known to hang: the call would only wait for it.
+        """
+        name = self._name(uuid)
+        seconds = self._slow.quarantine.stuck().get(uuid)
+        if seconds is not None and not even_stuck:
+            raise Busy(
+                f"{name} cannot be {done} now: its QEMU does not answer",
+                f"the monitor has been silent for {seconds:.0f} s",
+                "wait, or force it off",
+            )
+        await self._session.call(lambda: call(self._find(uuid)), f"{name} could not be {done}")
+
+    async def xml(self, uuid: str, *, inactive: bool) -> str:
+        """virDomainGetXMLDesc without VIR_DOMAIN_XML_SECURE."""
+        flags = self._session.lv.VIR_DOMAIN_XML_INACTIVE if inactive else 0
+        what = f"the XML of {self._name(uuid)} could not be read"
+        return str(await self._session.call(lambda: self._find(uuid).XMLDesc(flags), what))
+
+    async def undefine(self, uuid: str, *, nvram: bool) -> None:
+        """virDomainUndefineFlags; retried without what this daemon does not know."""
+        lv = self._session.lv
+        flags = (
+            lv.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | lv.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | lv.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+            | (lv.VIR_DOMAIN_UNDEFINE_NVRAM if nvram else lv.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
+        )
+        name = self._name(uuid)
+
+        def forget() -> None:
+            domain = self._find(uuid)
+            if domain.isActive():
+                raise Refused(f"{name} was not deleted: it runs", fix="shut it down first")
+            try:
+                domain.undefineFlags(flags)
+            except lv.libvirtError as error:
+                if error.get_error_code() != lv.VIR_ERR_INVALID_ARG:
+                    raise
+                domain.undefineFlags(lv.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
+
+        await self._session.call(forget, f"{name} could not be deleted")
+
+    async def define(self, xml: str) -> None:
+        """virDomainDefineXML."""
+        session = self._session
+        domain = await session.call(
+            lambda: session.conn.defineXML(xml), "the definition was not accepted"
+        )
+        self._slow.changed(domain.UUIDString())
+
+    async def repoint(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+        """Point one disk of a stopped domain's definition elsewhere."""
+        lv = self._session.lv
+        name = self._name(uuid)
+
+        def change() -> None:
+            domain = self._find(uuid)
+            if domain.isActive():
+                raise Refused(
+                    f"{disk} of {name} was not moved: the VM runs",
+                    "its definition changes only while it is off",
+                    "move the disk live instead",
+                )
+            # SECURE: without it defining again would drop the secrets in the definition.
+            text = domain.XMLDesc(lv.VIR_DOMAIN_XML_INACTIVE | lv.VIR_DOMAIN_XML_SECURE)
+            self._session.conn.defineXML(repoint(text, {disk: (path, fmt)}))
+
+        await self._session.call(change, f"{disk} of {name} could not be moved")
+        self._slow.changed(uuid)
+
+    async def job_progress(self, uuid: str, clock: Callable[[], float]) -> JobProgress | None:
+        """virDomainGetJobStats."""
+        what = f"the job of {self._name(uuid)} could not be read"
+        stats = await self._session.call(lambda: self._find(uuid).jobStats(0), what)
+        return read_job(stats, at=clock())
+
+    def _find(self, uuid: str) -> Any:
+        return self._session.conn.lookupByUUIDString(uuid)
+
+    def _name(self, uuid: str) -> str:
+        vm = self._slow.vms.get(uuid)
+        return clean(vm.name) if vm is not None else uuid

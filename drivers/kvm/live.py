@@ -1,0 +1,83 @@
+"""Everything that belongs to one connection of a driver, made and thrown away as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from drivers.kvm.blocks import BlockJobs
+from drivers.kvm.events import EventHub
+from drivers.kvm.pools import PoolReader
+from drivers.kvm.session import Session
+from drivers.kvm.slow import SlowReader
+from drivers.kvm.swift import Swift
+from drivers.model.event import Event, EventKind
+from drivers.model.host import HostSpec
+from drivers.protocol import Prompter
+
+# Changes after which a domain's XML may say something else.
+_XML_CHANGES = frozenset(
+    {
+        "defined",
+        "started",
+        "stopped",
+        "device-removed",
+        "device-added",
+        "metadata",
+        "tray",
+        "block-ready",
+        "block-completed",
+        "block-failed",
+        "block-cancelled",
+    }
+)
+
+
+class Live:
+    """One connection with its readers.
+
+    Args:
+        spec: The host.
+        prompter: Asked while connecting.
+        clock: The console's clock.
+    """
+
+    def __init__(self, spec: HostSpec, prompter: Prompter, clock: Callable[[], float]) -> None:
+        self.hub = EventHub(spec.name, clock, self._observe)
+        self.session = Session(spec, prompter, self.hub.end)
+        self.pools = PoolReader(self.session)
+        self.slow = SlowReader(self.session, clock, lambda: self.pools.places)
+        self.blocks = BlockJobs(self.session)
+        self.swift = Swift(self.session)
+        self._clock = clock
+        self._handles: tuple[int, ...] = ()
+
+    async def open(self) -> None:
+        """Connect and register for events."""
+        await self.session.open()
+        session = self.session
+        self._handles = await session.call(
+            lambda: self.hub.arm(session.lv, session.conn), "events could not be registered"
+        )
+        text = f"connected: {session.route}"
+        name = session.spec.name
+        self.hub.publish(Event(self._clock(), EventKind.CONNECTION, name, text, change="connected"))
+
+    async def close(self) -> None:
+        """Let go of everything; never raises."""
+        self.hub.end()
+        await self.swift.close()
+        self.slow.close()
+        self.pools.close()
+        await self.session.close(self._handles)
+
+    def _observe(self, event: Event) -> None:
+        if not event.vm:
+            return
+        if event.change in _XML_CHANGES:
+            self.slow.changed(event.vm)
+        if event.kind is EventKind.BLOCK:
+            self.blocks.observe(event.change, event.vm, event.detail)
+        if event.change == "migration-iteration":
+            self.slow.job(event.vm, running=True)
+        elif event.change in ("job-completed", "stopped", "resumed"):
+            self.slow.job(event.vm, running=False)

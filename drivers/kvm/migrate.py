@@ -1,0 +1,169 @@
+"""Live migration: driven by the source's daemon (peer to peer) or by this console (managed).
+
+Peer to peer survives the console, but the source's daemon must reach the destination's by itself.
+Managed needs no trust between the hosts; if the console dies, libvirt resumes the source, and the
+guest may be left paused. The data always goes from host to host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from drivers.errors import DriverError, Refused
+from drivers.kvm import volumes
+from drivers.kvm.domxml import DomainDef, parse_domain
+from drivers.kvm.editxml import repoint
+from drivers.kvm.session import LONG_S, Session
+from drivers.protocol import MigrationSpec
+
+_ABORT_WAIT_S = 10.0
+
+
+async def migrate(
+    source: Session, peer: Session, uuid: str, name: str, spec: MigrationSpec
+) -> None:
+    """Migrate and return once libvirt says it is done.
+
+    Cancelling the wait leaves a peer-to-peer migration running (``abort_job`` ends it) and aborts
+    a managed one, which could not go on without this process.
+
+    Raises:
+        DriverError: What libvirt said; a copy's files that this migration made are removed again.
+    """
+    if spec.p2p and not peer.spec.peer_uri:
+        raise Refused(
+            f"{peer.spec.name} has no URI for other hosts' daemons",
+            "peer_uri is empty in its configuration",
+            "set peer_uri, or let the console manage the migration",
+        )
+    what = f"{name} could not be migrated to {peer.spec.name}"
+    definition = parse_domain(await source.call(lambda: _xml(source, uuid, 0), what))
+    made = await _absent_files(peer, definition, spec)
+    try:
+        async with _connections(source, peer, p2p=spec.p2p) as (here, there):
+            work = asyncio.ensure_future(
+                source.call(
+                    lambda: _run(source, peer, here, there, uuid, spec), what, deadline_s=LONG_S
+                )
+            )
+            await _wait(source, uuid, work, p2p=spec.p2p)
+    except DriverError:
+        await _remove(source, peer, uuid, made)
+        raise
+
+
+@contextlib.asynccontextmanager
+async def _connections(
+    source: Session, peer: Session, *, p2p: bool
+) -> AsyncIterator[tuple[Any, Any]]:
+    """Connections of the migration's own: libvirtd serves one client five calls at a time."""
+    async with source.extra() as here:
+        if p2p:
+            yield here, None
+            return
+        async with peer.extra() as there:
+            yield here, there
+
+
+async def _wait(source: Session, uuid: str, work: asyncio.Future[None], *, p2p: bool) -> None:
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if not p2p:
+            with contextlib.suppress(DriverError):
+                await source.call(lambda: _abort(source, uuid), "the migration was not aborted")
+            await asyncio.wait({work}, timeout=_ABORT_WAIT_S)
+        work.add_done_callback(_heard)
+        raise
+
+
+def _heard(work: asyncio.Future[None]) -> None:
+    """Take the error of a migration that nobody waits for any more."""
+    if not work.cancelled():
+        work.exception()
+
+
+def _abort(source: Session, uuid: str) -> None:
+    source.conn.lookupByUUIDString(uuid).abortJob()
+
+
+def _xml(source: Session, uuid: str, flags: int) -> str:
+    return str(source.conn.lookupByUUIDString(uuid).XMLDesc(flags))
+
+
+def _run(
+    source: Session, peer: Session, here: Any, there: Any, uuid: str, spec: MigrationSpec
+) -> None:
+    """The blocking call, in a thread of its own."""
+    lv = source.lv
+    domain = here.lookupByUUIDString(uuid)
+    flags = lv.VIR_MIGRATE_LIVE | lv.VIR_MIGRATE_ABORT_ON_ERROR
+    persistent = bool(domain.isPersistent())
+    if persistent:
+        flags |= lv.VIR_MIGRATE_PERSIST_DEST | lv.VIR_MIGRATE_UNDEFINE_SOURCE
+    params = _params(lv, domain, peer, spec, persistent=persistent)
+    if spec.copy_disks:
+        flags |= lv.VIR_MIGRATE_NON_SHARED_DISK
+        params[lv.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = list(spec.copy_disks)
+    if spec.p2p:
+        domain.migrateToURI3(peer.spec.peer_uri, params, flags | lv.VIR_MIGRATE_PEER2PEER)
+    else:
+        domain.migrate3(there, params, flags)
+
+
+def _params(
+    lv: Any, domain: Any, peer: Session, spec: MigrationSpec, *, persistent: bool
+) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    if uri := spec.uri or peer.spec.migrate_uri:
+        params[lv.VIR_MIGRATE_PARAM_URI] = uri
+    if spec.bandwidth_mib > 0:
+        params[lv.VIR_MIGRATE_PARAM_BANDWIDTH] = spec.bandwidth_mib
+    if spec.dest_paths:
+        paths = {target: (path, "") for target, path in spec.dest_paths.items()}
+        # SECURE: without it the destination would lose passwords of graphics and disks.
+        live = lv.VIR_DOMAIN_XML_SECURE | lv.VIR_DOMAIN_XML_MIGRATABLE
+        params[lv.VIR_MIGRATE_PARAM_DEST_XML] = repoint(domain.XMLDesc(live), paths)
+        if persistent:
+            stored = domain.XMLDesc(live | lv.VIR_DOMAIN_XML_INACTIVE)
+            params[lv.VIR_MIGRATE_PARAM_PERSIST_XML] = repoint(stored, paths)
+    return params
+
+
+async def _absent_files(
+    peer: Session, definition: DomainDef, spec: MigrationSpec
+) -> tuple[str, ...]:
+    """Destination paths of the copies that no volume of the peer has yet."""
+    absent: list[str] = []
+    for disk in definition.disks:
+        path = spec.dest_paths.get(disk.target, disk.source)
+        if (
+            disk.target in spec.copy_disks
+            and path.startswith("/")
+            and await volumes.find(peer, path) is None
+        ):
+            absent.append(path)
+    return tuple(absent)
+
+
+async def _remove(source: Session, peer: Session, uuid: str, made: tuple[str, ...]) -> None:
+    """Delete what a failed copy left, once it is certain that the guest still runs here."""
+    with contextlib.suppress(DriverError):
+        if not made or not await source.call(lambda: _active(source, uuid), "the source is unsure"):
+            return
+        if await peer.call(lambda: _known(peer, uuid), "the destination is unsure"):
+            return
+        for path in made:
+            with contextlib.suppress(DriverError):
+                await volumes.delete(peer, path)
+
+
+def _active(session: Session, uuid: str) -> bool:
+    return bool(session.conn.lookupByUUIDString(uuid).isActive())
+
+
+def _known(session: Session, uuid: str) -> bool:
+    return any(d.UUIDString() == uuid for d in session.conn.listAllDomains())

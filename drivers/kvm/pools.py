@@ -1,0 +1,136 @@
+"""The pools' lane: each pool is asked in a thread of its own, for a dead NFS server hangs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from drivers.errors import DriverError
+from drivers.kvm.places import Places, index_places
+from drivers.kvm.session import Session
+from drivers.kvm.text import clean, parse_xml, whole
+from drivers.kvm.translate import guarded
+from drivers.lane import Lane
+from drivers.model.storage import Pool, Tier, Volume
+from drivers.model.vm import Vm
+
+_RUNNING = 2  # virStoragePoolState
+
+
+def read_volume(text: str, pool: str, host: str) -> Volume | None:
+    """Volume XML (virStorageVolGetXMLDesc) to a value; None when it is unreadable."""
+    root = parse_xml(text)
+    if root is None:
+        return None
+    form = root.find("target/format")
+    return Volume(
+        name=clean(root.findtext("name")),
+        path=clean(root.findtext("target/path")) or clean(root.findtext("key")),
+        pool=pool,
+        host=host,
+        format="raw" if form is None else clean(form.get("type")),
+        capacity=max(0, whole(root.findtext("capacity"))),
+        allocation=max(0, whole(root.findtext("allocation"))),
+    )
+
+
+def tier_of(name: str, tiers: Mapping[str, str]) -> Tier:
+    """The tier the configuration gives a pool; NONE where it gives none."""
+    try:
+        return Tier(tiers.get(name, ""))
+    except ValueError:
+        return Tier.NONE
+
+
+class PoolReader:
+    """Reads the pools of one connection; a pool that hung stays out until its call returns."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lanes: dict[str, Lane] = {}
+        self.places = Places()
+
+    def close(self) -> None:
+        """End the lanes; hung calls are left to their daemon threads."""
+        for lane in self._lanes.values():
+            lane.close()
+
+    async def read(self, vms: Iterable[Vm]) -> tuple[Pool, ...]:
+        """All pools; ``vms`` tell who uses which path."""
+        what = f"the pools of {self._session.spec.name} could not be listed"
+        found = await self._session.call(self._session.conn.listAllStoragePools, what)
+        users = _users(vms)
+        pools = tuple([await self._one(pool, users) for pool in found])
+        self.places = index_places(pools)
+        return pools
+
+    async def _one(self, handle: Any, users: Mapping[str, tuple[str, ...]]) -> Pool:
+        spec = self._session.spec
+        name = clean(handle.name())
+        lane = self._lanes.setdefault(name, Lane(f"pool {name} of {spec.name}", spec.deadline_s))
+        what = f"pool {name} could not be read"
+        try:
+            return await lane.run(guarded(lambda: self._ask(handle, users), what, self._session.lv))
+        except DriverError as failure:
+            tier = tier_of(name, spec.tiers)
+            uuid = handle.UUIDString()
+            return Pool(name, spec.name, uuid, tier=tier, at=time.time(), problem=failure.problem)
+
+    def _ask(self, handle: Any, users: Mapping[str, tuple[str, ...]]) -> Pool:
+        spec = self._session.spec
+        name = clean(handle.name())
+        state, capacity, allocation, available = handle.info()
+        root = parse_xml(handle.XMLDesc(0))
+        active = state == _RUNNING
+        volumes: list[Volume] = []
+        if active:
+            for volume in handle.listAllVolumes():
+                read = self._volume(volume, name, users)
+                if read is not None:
+                    volumes.append(read)
+        return Pool(
+            name=name,
+            host=spec.name,
+            uuid=handle.UUIDString(),
+            kind="dir" if root is None else clean(root.get("type")),
+            tier=tier_of(name, spec.tiers),
+            active=active,
+            autostart=bool(handle.autostart()),
+            path="" if root is None else clean(root.findtext("target/path")),
+            capacity=capacity,
+            allocation=allocation,
+            available=available,
+            volumes=tuple(volumes),
+            at=time.time(),
+        )
+
+    def _volume(
+        self, handle: Any, pool: str, users: Mapping[str, tuple[str, ...]]
+    ) -> Volume | None:
+        try:
+            text = handle.XMLDesc(0)
+        except self._session.lv.libvirtError:  # deleted between the two calls
+            return None
+        read = read_volume(text, pool, self._session.spec.name)
+        if read is None or read.path not in users:
+            return read
+        return Volume(
+            read.name,
+            read.path,
+            read.pool,
+            read.host,
+            read.format,
+            read.capacity,
+            read.allocation,
+            users[read.path],
+        )
+
+
+def _users(vms: Iterable[Vm]) -> dict[str, tuple[str, ...]]:
+    users: dict[str, tuple[str, ...]] = {}
+    for vm in vms:
+        for disk in vm.disks:
+            if disk.source:
+                users[disk.source] = (*users.get(disk.source, ()), vm.uuid)
+    return users

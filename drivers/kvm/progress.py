@@ -1,0 +1,77 @@
+"""Job statistics (virDomainGetJobStats) and block job information to progress. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from drivers.kvm.stats import number
+from drivers.kvm.words import OPERATIONS
+from drivers.model.vm import JobProgress
+
+_MIGRATING_OUT = 5
+_MIGRATING = (4, _MIGRATING_OUT)
+
+
+def read_job(stats: Mapping[str, object], *, at: float) -> JobProgress | None:
+    """The running job; None when the record says there is none or it has ended.
+
+    Args:
+        stats: What ``virDomain.jobStats()`` gave.
+        at: The console's clock, epoch seconds.
+    """
+    if stats.get("type") not in (1, 2):  # bounded, unbounded
+        return None
+    elapsed = number(stats, "time_elapsed")
+    page = number(stats, "memory_page_size")
+    dirty = number(stats, "memory_dirty_rate")
+    rates = [number(stats, key) for key in ("memory_bps", "disk_bps")]
+    known = [value for value in rates if value is not None]
+    rate = float(sum(known)) if known else None
+    dirty_bps = float(dirty * page) if dirty is not None and page else None
+    remaining = number(stats, "data_remaining")
+    downtime = number(stats, "downtime")
+    return JobProgress(
+        phase=_phase(stats),
+        at=at,
+        started_at=at - elapsed / 1000 if elapsed is not None else 0.0,
+        done=number(stats, "data_processed"),
+        total=number(stats, "data_total"),
+        remaining=remaining,
+        rate_bps=rate,
+        dirty_bps=dirty_bps,
+        iteration=number(stats, "memory_iteration"),
+        downtime_ms=None if downtime is None else float(downtime),
+        throttle=number(stats, "auto_converge_throttle"),
+        eta_s=_eta(remaining, rate, dirty_bps),
+        note=_note(rate, dirty_bps),
+    )
+
+
+def _phase(stats: Mapping[str, object]) -> str:
+    operation = number(stats, "operation") or 0
+    if operation not in _MIGRATING:
+        return OPERATIONS[operation] if operation < len(OPERATIONS) else OPERATIONS[0]
+    if number(stats, "disk_remaining") and not number(stats, "memory_processed"):
+        return "copying disks"
+    if number(stats, "memory_postcopy_requests"):
+        return "fetching memory after the switch"
+    iteration = number(stats, "memory_iteration") or 0
+    if iteration > 1:
+        return f"copying changed memory, pass {iteration}"
+    if number(stats, "memory_total"):
+        return "copying memory"
+    return "setting up"
+
+
+def _eta(remaining: int | None, rate: float | None, dirty: float | None) -> float | None:
+    """Seconds until the rest is over; None while memory changes as fast as it is copied."""
+    if remaining is None or not rate:
+        return None
+    net = rate - (dirty or 0.0)
+    return remaining / net if net > 0 else None
+
+
+def _note(rate: float | None, dirty: float | None) -> str:
+    if rate and dirty and dirty >= rate:
+        return "memory changes as fast as it is copied"
+    return ""

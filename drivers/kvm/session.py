@@ -1,0 +1,289 @@
+"""One connected host: the SSH link, libvirt connections, and threads where calls wait.
+
+Actions each get a short-lived lane: a call that hangs on one stuck VM must hold no other. A second
+connection answers ``virDomainGetControlInfo`` while the first waits. Migrations and copies open a
+connection of their own, for libvirtd serves five calls of one client at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from drivers.errors import DriverError, Refused, TimedOut, Unreachable
+from drivers.kvm import binding
+from drivers.kvm.sockets import (
+    PROBE,
+    choose,
+    daemon_argv,
+    helper_argv,
+    local_uri,
+    stock_uri,
+    system_sockets,
+)
+from drivers.kvm.translate import guarded
+from drivers.kvm.words import CLOSE_REASONS
+from drivers.lane import Lane
+from drivers.model.host import HostSpec, Protect, Transport
+from drivers.protocol import Prompter
+from drivers.uri import LibvirtUri, parse_uri
+
+if TYPE_CHECKING:
+    from drivers.ssh.link import SshLink
+
+T = TypeVar("T")
+# Seconds between keepalive messages, and how many may go unanswered: dead after 5 x (3 + 1).
+KEEPALIVE = (5, 3)
+# A migration or a copy has no deadline of its own; this one is only "not for ever".
+LONG_S = 30 * 86400.0
+
+
+class Session:
+    """What one ``connect`` made; thrown away at the first loss.
+
+    Args:
+        spec: The host.
+        prompter: Asked by the SSH link.
+        on_lost: Called once, in the event loop, with the reason when the connection ends.
+    """
+
+    def __init__(self, spec: HostSpec, prompter: Prompter, on_lost: Callable[[str], None]) -> None:
+        self.spec = spec
+        self.uri: LibvirtUri = parse_uri(spec.uri)
+        self.lv: Any = None
+        self.conn: Any = None
+        self.diag: Any = None
+        self.ssh: SshLink | None = None
+        self.ssh_problem: DriverError | None = None
+        self.route = ""
+        self.closed = False
+        self._prompter = prompter
+        self._on_lost = on_lost
+        self._address = ""
+        self._watch: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def local(self) -> bool:
+        """True when the host is this machine."""
+        return not self.uri.over_ssh
+
+    async def open(self) -> None:
+        """Connect; on failure everything opened so far is closed again.
+
+        Raises:
+            DriverError: What SSH or libvirt said.
+        """
+        self.lv = binding.load()
+        self._loop = asyncio.get_running_loop()
+        try:
+            if self.uri.over_ssh:
+                await self._open_remote()
+            else:
+                await self._open_local()
+            self.diag = await self._second()
+        except BaseException:
+            await self.close()
+            raise
+        self._arm()
+
+    async def close(self, handles: tuple[int, ...] = ()) -> None:
+        """Let go of event handles, connections and link; never raises, waits seconds at most."""
+        self.closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+        if handles:
+            with contextlib.suppress(DriverError):
+                await self.call(
+                    lambda: self._deregister(handles), "events stayed registered", deadline_s=1.0
+                )
+        for conn in {id(c): c for c in (self.diag, self.conn) if c is not None}.values():
+            with contextlib.suppress(DriverError):
+                await self.call(conn.close, "the connection could not be closed", deadline_s=1.0)
+        if self.ssh is not None:
+            with contextlib.suppress(DriverError, OSError):
+                await self.ssh.close()
+
+    async def call(self, call: Callable[[], T], what: str, *, deadline_s: float | None = None) -> T:
+        """Run a blocking libvirt call in a thread of its own, its errors translated.
+
+        Args:
+            call: The call.
+            what: The error's sentence, such as ``web1 could not be started``.
+            deadline_s: Seconds it may take; None for the host's deadline.
+        """
+        lane = Lane(f"{self.spec.name}: {what}", deadline_s or self.spec.deadline_s)
+        try:
+            return await lane.run(guarded(call, what, self.lv))
+        except TimedOut as late:
+            raise TimedOut(
+                what,
+                f"libvirt on {self.spec.name} gave no answer in {lane.deadline_s:g} s",
+                "the call may still take effect: look again before repeating it",
+            ) from late
+        finally:
+            lane.close()
+
+    @contextlib.asynccontextmanager
+    async def extra(self) -> AsyncIterator[Any]:
+        """A connection for one long operation, closed after it."""
+        conn = await self._second()
+        try:
+            yield conn
+        finally:
+            if conn is not self.conn:
+                with contextlib.suppress(DriverError):
+                    await self.call(conn.close, "a connection could not be closed", deadline_s=1.0)
+
+    def _deregister(self, handles: tuple[int, ...]) -> None:
+        with contextlib.suppress(self.lv.libvirtError):
+            self.conn.unregisterCloseCallback()
+        for handle in handles:
+            self.conn.domainEventDeregisterAny(handle)
+
+    async def _second(self) -> Any:
+        # A test driver in this process may keep one fleet a connection: share it.
+        if self.uri.driver == "test" and not self.uri.transport:
+            return self.conn
+        conn = await self._dial(self._address)
+        self._keepalive(conn)
+        return conn
+
+    async def _open_local(self) -> None:
+        address = str(self.uri)
+        self.route = "this machine"
+        try:
+            self.conn = await self._dial(address)
+        except Unreachable:
+            if self.uri.path != "/session" or self.uri.socket:
+                raise
+            await self._start_daemon()
+            self.conn = await self._dial(address)
+        self._address = address
+
+    async def _start_daemon(self) -> None:
+        argv = daemon_argv({name: shutil.which(name) for name in ("virtqemud", "libvirtd")})
+        if not argv:
+            raise Unreachable(
+                "no session daemon runs and none is installed",
+                "neither virtqemud nor libvirtd is on PATH",
+                "install libvirt-daemon",
+            )
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        async with asyncio.timeout(self.spec.connect_s):
+            await process.wait()
+
+    async def _open_remote(self) -> None:
+        from drivers.ssh.link import SshLink  # asyncssh only where a host needs it
+
+        self.ssh = SshLink(self.spec, self.uri, self._prompter)
+        if self.spec.transport is Transport.LIBVIRT:
+            await self._open_stock()
+            return
+        await self.ssh.connect()
+        failures: list[DriverError] = []
+        if self.spec.transport in (Transport.AUTO, Transport.FORWARD):
+            for path in await self._sockets():
+                if await self._try(self.ssh.forward(path), f"forwarded {path}", failures):
+                    return
+        if self.spec.transport in (Transport.AUTO, Transport.HELPER):
+            bridge = self.ssh.bridge(helper_argv(self.uri))
+            if await self._try(bridge, "virt-ssh-helper", failures):
+                return
+        raise _none_worked(self.spec.name, failures)
+
+    async def _open_stock(self) -> None:
+        if self.uri.no_verify and not self.spec.allow_no_verify:
+            raise Refused(
+                "no_verify=1 would trust any host key",
+                self.spec.uri,
+                "remove it, or allow it for this host in the configuration",
+            )
+        self._address = stock_uri(self.uri)
+        self.conn = await self._dial(self._address)
+        self.route = f"{self.uri.host} > libvirt's own SSH client"
+        try:  # metrics and shells still want the built-in link; libvirt does without it
+            await self.ssh.connect() if self.ssh else None
+        except DriverError as problem:
+            self.ssh_problem = problem
+            self.ssh = None
+
+    async def _sockets(self) -> tuple[str, ...]:
+        if self.uri.socket or self.ssh is None:
+            return (self.uri.socket,)
+        names = system_sockets(self.uri)
+        try:
+            done = await self.ssh.run((*PROBE, *names), timeout=self.spec.deadline_s)
+        except DriverError:  # a login that may run nothing may still forward
+            return names if self.uri.path != "/session" else ()
+        return choose(self.uri, done.stdout.decode(errors="replace"))
+
+    async def _try(self, carry: Any, name: str, failures: list[DriverError]) -> bool:
+        try:
+            self._address = local_uri(self.uri, await carry)
+            self.conn = await self._dial(self._address)
+        except DriverError as failure:
+            failures.append(failure)
+            return False
+        self.route = f"{self.ssh.route if self.ssh else self.uri.host} > {name}"
+        return True
+
+    async def _dial(self, address: str) -> Any:
+        read_only = self.spec.protect is Protect.RO and self.uri.driver == "qemu"
+        opener = self.lv.openReadOnly if read_only else self.lv.open
+        return await self.call(
+            lambda: opener(address),
+            f"libvirt on {self.spec.name} could not be opened",
+            deadline_s=self.spec.connect_s,
+        )
+
+    def _keepalive(self, conn: Any) -> None:
+        # The test driver in this process has none, and needs none.
+        with contextlib.suppress(self.lv.libvirtError):
+            conn.setKeepAlive(*KEEPALIVE)
+
+    def _arm(self) -> None:
+        self._keepalive(self.conn)
+        with contextlib.suppress(self.lv.libvirtError):
+            self.conn.registerCloseCallback(self._hung_up, None)
+        if self.ssh is not None:
+            self._watch = asyncio.create_task(self._watch_link(self.ssh))
+
+    async def _watch_link(self, link: SshLink) -> None:
+        await link.closed.wait()
+        if self.spec.transport is not Transport.LIBVIRT:
+            self._lose("the SSH connection ended")
+
+    def _hung_up(self, _conn: object, reason: int, _opaque: object) -> None:
+        """libvirt's event thread tells that the connection ended."""
+        known = 0 <= reason < len(CLOSE_REASONS)
+        text = CLOSE_REASONS[reason] if known else f"reason {reason}"
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._lose, text)
+
+    def _lose(self, reason: str) -> None:
+        if not self.closed:
+            self.closed = True
+            self._on_lost(reason)
+
+
+def _none_worked(host: str, failures: list[DriverError]) -> DriverError:
+    if not failures:
+        return Unreachable(
+            f"no libvirt socket was found on {host}",
+            "neither virtqemud-sock nor libvirt-sock is there",
+            "install and start libvirt: systemctl enable --now libvirtd",
+        )
+    first = failures[0]
+    proof = "; then ".join(dict.fromkeys(f.problem.proof or f.problem.what for f in failures))
+    kind = next((type(f) for f in failures if not isinstance(f, Unreachable)), type(first))
+    return kind(first.problem.what, proof, first.problem.fix or failures[-1].problem.fix)

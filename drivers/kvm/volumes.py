@@ -1,0 +1,163 @@
+"""Storage volumes: create, copy into another pool, delete, find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from drivers.errors import DriverError, Failed, Refused
+from drivers.kvm.domxml import parse_domain
+from drivers.kvm.pools import read_volume
+from drivers.kvm.session import LONG_S, Session
+from drivers.kvm.text import clean, parse_xml
+from drivers.model.storage import Volume
+
+# Pools of devices hold no image files: their volumes have no format to choose.
+_DEVICE_POOLS = frozenset(
+    {"logical", "disk", "rbd", "iscsi", "iscsi-direct", "scsi", "mpath", "zfs"}
+)
+_POLL_S = 0.5
+
+
+def volume_xml(name: str, capacity: int, fmt: str, *, device_pool: bool = False) -> str:
+    """XML of a new sparse volume; ``capacity`` in bytes."""
+    form = "" if device_pool or not fmt else f"<target><format type={quoteattr(fmt)}/></target>"
+    return (
+        f"<volume><name>{escape(name)}</name><capacity unit='bytes'>{capacity}</capacity>"
+        f"<allocation unit='bytes'>0</allocation>{form}</volume>"
+    )
+
+
+async def create(session: Session, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+    """A new empty volume (virStorageVolCreateXML)."""
+
+    def make() -> Volume:
+        target = session.conn.storagePoolLookupByName(pool)
+        text = volume_xml(name, capacity, fmt, device_pool=_devices(target))
+        return _told(target.createXML(text, 0), pool, session)
+
+    what = f"volume {clean(name)} could not be created in {clean(pool)}"
+    return await session.call(make, what)
+
+
+async def find(session: Session, path: str) -> Volume | None:
+    """The volume of that path, or None (virStorageVolLookupByPath)."""
+    lv = session.lv
+
+    def look() -> Volume | None:
+        try:
+            handle = session.conn.storageVolLookupByPath(path)
+            pool = handle.storagePoolLookupByVolume().name()
+        except lv.libvirtError as error:
+            if error.get_error_code() in (lv.VIR_ERR_NO_STORAGE_VOL, lv.VIR_ERR_NO_STORAGE_POOL):
+                return None
+            raise
+        return _told(handle, clean(pool), session)
+
+    return await session.call(look, f"{clean(path)} could not be looked up")
+
+
+async def delete(session: Session, path: str) -> None:
+    """Delete a volume, unless any domain of the host still names it (virStorageVolDelete).
+
+    Raises:
+        Gone: No pool has it.
+        Refused: A domain's live or stored definition points at it.
+    """
+
+    def remove() -> None:
+        handle = session.conn.storageVolLookupByPath(path)
+        user = _user_of(session, path)
+        if user:
+            raise Refused(
+                f"{clean(path)} was not deleted: {user} uses it",
+                f"the definition of {user} names this path",
+                "move or remove that disk first",
+            )
+        handle.delete(0)
+
+    await session.call(remove, f"{clean(path)} could not be deleted")
+
+
+async def clone(
+    session: Session, path: str, pool: str, name: str, progress: Callable[[int, int], None]
+) -> Volume:
+    """Copy a volume into another pool on the host itself (virStorageVolCreateXMLFrom).
+
+    libvirt has no progress and no abort here: the growing target is measured from another
+    connection, and a copy nobody waits for any more is deleted once it ends.
+    """
+    what = f"{clean(path)} could not be copied to {clean(pool)}"
+    given_up: list[bool] = []
+
+    def copy(conn: Any) -> Volume:
+        source = conn.storageVolLookupByPath(path)
+        target = conn.storagePoolLookupByName(pool)
+        told = _told(source, "", session)
+        text = volume_xml(name, told.capacity, told.format, device_pool=_devices(target))
+        made = target.createXMLFrom(text, source, 0)
+        if given_up:
+            made.delete(0)
+            raise Failed(f"{what}: nobody waited for it, and it was removed")
+        return _told(made, pool, session)
+
+    async with session.extra() as conn:
+        total = await _size(session, path)
+        work = asyncio.ensure_future(session.call(lambda: copy(conn), what, deadline_s=LONG_S))
+        try:
+            while not (await asyncio.wait({work}, timeout=_POLL_S))[0]:
+                done = await _grown(session, pool, name)
+                if done is not None:
+                    progress(min(done, total), total)
+        except asyncio.CancelledError:
+            given_up.append(True)
+            raise
+        made = work.result()
+    progress(total, total)
+    return made
+
+
+async def _size(session: Session, path: str) -> int:
+    found = await find(session, path)
+    if found is None:
+        raise Failed(f"{clean(path)} is not in any pool", fix="refresh the pool on the host")
+    return found.allocation or found.capacity
+
+
+async def _grown(session: Session, pool: str, name: str) -> int | None:
+    def measure() -> int:
+        volume = session.conn.storagePoolLookupByName(pool).storageVolLookupByName(name)
+        return int(volume.info()[2])
+
+    try:
+        return await session.call(measure, "the copy could not be measured")
+    except DriverError:  # not there yet
+        return None
+
+
+def _told(handle: Any, pool: str, session: Session) -> Volume:
+    read = read_volume(handle.XMLDesc(0), pool, session.spec.name)
+    if read is None:
+        raise Failed(f"volume {clean(handle.name())} has unreadable XML")
+    return read
+
+
+def _devices(pool: Any) -> bool:
+    root = parse_xml(pool.XMLDesc(0))
+    return root is not None and root.get("type") in _DEVICE_POOLS
+
+
+def _user_of(session: Session, path: str) -> str:
+    """The name of a domain whose live or stored definition names ``path``; empty when none."""
+    lv = session.lv
+    for domain in session.conn.listAllDomains():
+        for flags in (0, lv.VIR_DOMAIN_XML_INACTIVE):
+            try:
+                definition = parse_domain(domain.XMLDesc(flags))
+            except lv.libvirtError:  # it went between the two calls
+                continue
+            if any(path in (disk.source, disk.mirror) for disk in definition.disks):
+                return clean(domain.name())
+    return ""

@@ -1,0 +1,166 @@
+"""Who is who: UUIDs and names to small numbers, where each VM is, and who records each host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+
+from store.sample import HostBatch
+
+_FORGET_S = 30.0  # a claim not renewed for so long gives way to any other host's
+_GONE_S = 10.0  # a VM in nobody's list for so long is written down as gone: migrations need less
+_RANK = {"running": 3, "blocked": 3, "paused": 2, "stopping": 2, "suspended": 2, "unknown": 0}
+
+
+@dataclass(slots=True)
+class _Where:
+    host: str
+    state: str
+    at: float
+
+
+@dataclass(slots=True)
+class _Lease:
+    source: str
+    until: float
+    last: float
+
+
+class Leases:
+    """One source at a time records a host; it lapses when the source falls silent."""
+
+    def __init__(self, least_s: float) -> None:
+        self._least_s = least_s
+        self._held: dict[str, _Lease] = {}
+
+    def grant(self, host: str, source: str, at: float) -> bool:
+        """True when ``source`` may record ``host`` for a sample taken ``at``."""
+        held = self._held.get(host)
+        if held is not None and held.source != source and at <= held.until:
+            return False
+        gap = max(0.0, at - held.last) if held is not None and held.source == source else 0.0
+        keep = max(self._least_s, 3 * min(gap, 120.0))
+        self._held[host] = _Lease(source, at + keep, at)
+        return True
+
+
+@dataclass(slots=True)
+class Book:
+    """Ids and placements as the file has them, plus the rows that wait to be written."""
+
+    vms: dict[str, int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, int] = field(default_factory=dict)
+    _last_id: int = 0
+    _where: dict[str, _Where] = field(default_factory=dict)
+    _listed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _missing: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _new_vms: list[tuple[int, str, str, int]] = field(default_factory=list)
+    _renamed: dict[str, str] = field(default_factory=dict)
+    _new_hosts: list[tuple[int, str, int]] = field(default_factory=list)
+    _moves: list[tuple[float, int, int, str]] = field(default_factory=list)
+
+    def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Read everything anew from the file, forgetting what was not written."""
+        rows = cursor.execute("SELECT uuid, id, name FROM rec.vm").fetchall()
+        self.vms = {uuid: number for uuid, number, _ in rows}
+        self.names = {uuid: name for uuid, _, name in rows}
+        self._last_id = max(self.vms.values(), default=0)
+        hosts = cursor.execute("SELECT name, id FROM rec.host").fetchall()
+        self.hosts = dict(hosts)
+        newest = cursor.execute(
+            "SELECT v.uuid, h.name, arg_max(p.state, p.moment), max(p.moment) FROM rec.placement AS p"
+            " JOIN rec.vm AS v ON v.id = p.vm JOIN rec.host AS h ON h.id = p.host"
+            " GROUP BY v.uuid, h.name QUALIFY row_number() OVER"
+            " (PARTITION BY v.uuid ORDER BY max(p.moment) DESC) = 1"
+        ).fetchall()
+        self._where = {u: _Where(host, state, at) for u, host, state, at in newest}
+        self._listed.clear()
+        self._missing.clear()
+        self._drop_pending()
+
+    def host_id(self, name: str, at: float) -> int:
+        """Number of a host, new ones included."""
+        number = self.hosts.get(name)
+        if number is None:
+            number = max(self.hosts.values(), default=0) + 1
+            self.hosts[name] = number
+            self._new_hosts.append((number, name, int(at)))
+        return number
+
+    def accept(self, batch: HostBatch) -> list[int]:
+        """Number of each VM of a batch; 0 where another host has the better claim to it.
+
+        While a VM migrates both hosts tell of it: the one where it runs is believed.
+        """
+        present = frozenset(uuid for uuid, _, _ in batch.vms)
+        if batch.complete:
+            for uuid in self._listed.get(batch.host, frozenset()) - present:
+                where = self._where.get(uuid)
+                if where is not None and where.host == batch.host:
+                    self._missing[uuid] = (batch.host, batch.at)
+            self._listed[batch.host] = present
+        return [self._place(batch, *vm) for vm in batch.vms]
+
+    def settle(self, at: float) -> None:
+        """Write down as gone what no host has listed for a while."""
+        for uuid, (host, since) in list(self._missing.items()):
+            if at - since >= _GONE_S:
+                del self._missing[uuid]
+                self._where[uuid] = _Where(host, "gone", since)
+                self._moves.append((since, self.vms[uuid], self.host_id(host, since), "gone"))
+
+    def write(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Insert the new rows, within the caller's transaction."""
+        if self._new_hosts:
+            cursor.executemany("INSERT INTO rec.host VALUES (?, ?, ?)", self._new_hosts)
+        if self._new_vms:
+            insert(cursor, "rec.vm", self._new_vms)
+        for uuid, name in self._renamed.items():
+            cursor.execute("UPDATE rec.vm SET name = ? WHERE uuid = ?", [name, uuid])
+        if self._moves:
+            insert(cursor, "rec.placement", self._moves)
+
+    def written(self) -> None:
+        """The rows are durable."""
+        self._drop_pending()
+
+    def _place(self, batch: HostBatch, uuid: str, name: str, state: str) -> int:
+        where = self._where.get(uuid)
+        if where is not None and where.host != batch.host and uuid not in self._missing:
+            better = _RANK.get(state, 1) > _RANK.get(where.state, 1)
+            if not better and batch.at - where.at < _FORGET_S:
+                return 0
+        number = self._vm_id(uuid, name, batch.at)
+        if where is None or (where.host, where.state) != (batch.host, state):
+            self._moves.append((batch.at, number, self.host_id(batch.host, batch.at), state))
+        self._where[uuid] = _Where(batch.host, state, batch.at)
+        self._missing.pop(uuid, None)
+        return number
+
+    def _vm_id(self, uuid: str, name: str, at: float) -> int:
+        number = self.vms.get(uuid)
+        if number is None:
+            self._last_id += 1
+            number = self.vms[uuid] = self._last_id
+            self._new_vms.append((number, uuid, name, int(at)))
+        elif self.names.get(uuid) != name:
+            self._renamed[uuid] = name
+        self.names[uuid] = name
+        return number
+
+    def _drop_pending(self) -> None:
+        self._new_vms.clear()
+        self._renamed.clear()
+        self._new_hosts.clear()
+        self._moves.clear()
+
+
+def insert(
+    cursor: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Append rows to a table, within the caller's transaction."""
+    with cursor.appender(table) as appender:
+        appender.append_rows(list(rows))

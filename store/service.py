@@ -1,0 +1,146 @@
+"""Every question the store answers, for this process and over the socket alike.
+
+Arguments and answers are JSON values, so both ends are one code path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import duckdb
+
+from drivers.model.event import Event
+from drivers.model.history import HistoryQuery, StoreStatus
+from drivers.model.job import Job
+from store import queries
+from store.api import StoreError
+from store.ask import ask
+from store.database import Database, explain
+from store.plain import from_plain, to_plain
+from store.recorder import Recorder
+from store.settings import StoreSettings
+from store.wire import batch_from_plain, finite
+
+Args = Mapping[str, Any]
+
+
+class Reads:
+    """Questions that only read one open database."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._ops: dict[str, Callable[[duckdb.DuckDBPyConnection, Args], object]] = {
+            "jobs": self._jobs,
+            "events": self._events,
+            "history": lambda c, a: queries.history(c, _query(a), self._settings),
+            "samples": lambda c, a: queries.samples(c, _query(a), self._settings),
+            "names": lambda c, a: queries.names(c, str(a["kind"])),
+            "placements": lambda c, a: queries.placements(c, str(a["uuid"])),
+            "sql": self._sql,
+        }
+
+    def answer(self, database: Database, op: str, args: Args) -> Any:
+        """The answer as JSON values.
+
+        Raises:
+            StoreError: The question makes no sense, or it could not be answered.
+        """
+        if op not in self._ops:
+            raise StoreError(f"unknown request {op[:40]}", code="bad-request")
+        try:
+            with database.cursor() as cursor:
+                return to_plain(self._ops[op](cursor, args))
+        except duckdb.Error as error:
+            raise explain(error, database.path) from error
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise StoreError(
+                "the request makes no sense", str(error), code="bad-request"
+            ) from error
+
+    def _jobs(self, cursor: duckdb.DuckDBPyConnection, args: Args) -> object:
+        limit, unfinished = int(finite(args["limit"])), args["unfinished"] is True
+        return queries.jobs(cursor, limit=limit, unfinished=unfinished)
+
+    def _events(self, cursor: duckdb.DuckDBPyConnection, args: Args) -> object:
+        return queries.events(
+            cursor,
+            since=finite(args["since"]),
+            limit=int(finite(args["limit"])),
+            host=str(args["host"]),
+            vm=str(args["vm"]),
+        )
+
+    def _sql(self, cursor: duckdb.DuckDBPyConnection, args: Args) -> object:
+        return ask(
+            cursor,
+            str(args["text"]),
+            limit=int(finite(args["limit"])),
+            timeout_s=finite(args["timeout_s"]),
+        )
+
+
+class Service:
+    """All questions, answered by the process that holds the file."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._reads = Reads(recorder.settings)
+        self._writes: dict[str, Callable[[Args, str], object]] = {
+            "status": lambda _args, _source: self.status(),
+            "put": self._put,
+            "put_events": self._put_events,
+            "put_job": self._put_job,
+        }
+
+    def answer(self, op: str, args: Args, source: str) -> Any:
+        """The answer as JSON values.
+
+        Raises:
+            StoreError: The question makes no sense, or it could not be answered.
+        """
+        write = self._writes.get(op)
+        if write is None:
+            return self._reads.answer(self._recorder.database, op, args)
+        try:
+            return to_plain(write(args, source))
+        except (KeyError, ValueError, TypeError) as error:
+            raise StoreError(
+                "the request makes no sense", str(error), code="bad-request"
+            ) from error
+
+    def status(self) -> StoreStatus:
+        """How recording stands, from memory alone."""
+        recorder = self._recorder
+        try:
+            size = recorder.path.stat().st_size
+        except OSError:
+            size = 0
+        return StoreStatus(
+            role="writer",
+            path=str(recorder.path),
+            writer_pid=os.getpid(),
+            paused=recorder.paused,
+            warning=recorder.warning,
+            size=size,
+            pending=recorder.ring.pending,
+            dropped=recorder.ring.dropped,
+        )
+
+    def _put(self, args: Args, source: str) -> None:
+        self._recorder.ring.put(source, [batch_from_plain(b) for b in args["batches"]])
+
+    def _put_events(self, args: Args, source: str) -> None:
+        events = [from_plain(Event, e) for e in args["events"]]
+        self._recorder.ring.put_events(source, events)
+
+    def _put_job(self, args: Args, _source: str) -> None:
+        self._recorder.put_job(from_plain(Job, args["job"]))
+
+
+def _query(args: Args) -> HistoryQuery:
+    query = from_plain(HistoryQuery, args["query"])
+    finite(query.since)
+    finite(query.until)
+    return query

@@ -1,0 +1,342 @@
+"""One authenticated SSH connection to a host, and all that travels over it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from drivers.errors import DriverError, Unreachable, Unsupported
+from drivers.model.host import HostSpec
+from drivers.protocol import ByteStream, Prompter
+from drivers.ssh.client import Login
+from drivers.ssh.dial import Dialer
+from drivers.ssh.streams import Echo, join, shell_stream
+from drivers.ssh.translate import SOCKET_PROBE, channel_error, socket_error
+from drivers.ssh.words import one_line
+from drivers.uri import LibvirtUri
+
+_CLOSE_S = 3.0
+_TAIL = 2000
+HELPER = "virt-ssh-helper"
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended: exit status (negative: a signal or none given) and its output."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class SshLink:
+    """One SSH connection, jump hosts included.
+
+    Args:
+        spec: The host.
+        uri: Its parsed URI.
+        prompter: Answers questions about host keys and secrets.
+
+    Attributes:
+        closed: Set when the connection has ended, for whatever reason.
+        logins: The record of each hop's login, for the doctor; also after a failure.
+    """
+
+    def __init__(self, spec: HostSpec, uri: LibvirtUri, prompter: Prompter) -> None:
+        self.spec = spec
+        self.uri = uri
+        self.closed = asyncio.Event()
+        self.logins: list[Login] = []
+        self.lost_reason = ""
+        self._prompter = prompter
+        self._dialer: Dialer | None = None
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._listeners: list[asyncssh.SSHListener | asyncio.Server] = []
+        self._bridged: set[asyncio.Task[None]] = set()
+        self._folder = ""
+        self._carrier = ""
+        self._echo: Echo | None = None
+        self._bridge_words = b""
+
+    @property
+    def route(self) -> str:
+        """Every hop and what carries libvirt: ``bastion:22 > kvm1:22 > forwarded socket``."""
+        hops = [login.target.address for login in self.logins]
+        return " > ".join([*hops, self._carrier] if self._carrier else hops)
+
+    @property
+    def bridge_words(self) -> str:
+        """The last that a bridge's command said on stderr; empty when it said nothing."""
+        return one_line(self._bridge_words.decode(errors="replace"))
+
+    async def connect(self) -> None:
+        """Reach, check and log in to every hop within ``spec.connect_s``, questions not counted.
+
+        Raises:
+            DriverError: See Dialer.dial.
+        """
+        await self.close()
+        self.closed.clear()
+        self.lost_reason, self._carrier = "", ""
+        dialer = Dialer(self.spec, self.uri, self._prompter, lambda exc: self._lost(dialer, exc))
+        self.logins = dialer.logins
+        hops = await dialer.dial()
+        self._dialer = dialer
+        self._connection = hops[-1].connection
+        if self._connection.is_closed():
+            await self.close()
+            raise Unreachable(f"{self.spec.name} hung up at once", proof=self.lost_reason)
+
+    def _lost(self, dialer: Dialer, error: Exception | None) -> None:
+        """A hop's connection ended; only hops of the connection in use matter."""
+        if self._dialer is dialer:
+            self.lost_reason = self.lost_reason or (one_line(str(error)) if error else "")
+            self.closed.set()
+
+    async def close(self) -> None:
+        """Let go of everything within a few seconds; never raises. May be called twice."""
+        dialer, self._dialer = self._dialer, None
+        self._connection = None
+        echo, self._echo = self._echo, None
+        if echo is not None:
+            echo.close()
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for task in self._bridged:
+            task.cancel()
+        if dialer is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await dialer.hang_up()
+            except TimeoutError:
+                self.lost_reason = self.lost_reason or "it did not answer while closing"
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""
+        self.closed.set()
+
+    async def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
+        """Run a command to its end.
+
+        Args:
+            argv: Program and arguments, quoted here for the remote shell.
+            timeout: Seconds it may take.
+            stdin: What it reads.
+
+        Raises:
+            TimedOut: It did not end; its channel was closed, which hangs up on it.
+            Unreachable, Busy, Refused: It could not be run.
+        """
+        connection = self._open_connection()
+        try:
+            async with asyncio.timeout(timeout):
+                done = await connection.run(shlex.join(argv), input=stdin, encoding=None)
+        except (asyncssh.Error, OSError) as error:
+            raise channel_error(error, self.spec.name, f"running {argv[0]}", timeout) from None
+        return Completed(
+            done.returncode if done.returncode is not None else -1,
+            _bytes(done.stdout),
+            _bytes(done.stderr),
+        )
+
+    async def spawn(self, argv: Sequence[str]) -> asyncssh.SSHClientProcess[bytes]:
+        """Start a long-lived command with binary pipes (the fast lane's reader).
+
+        Raises:
+            DriverError: It could not be started.
+        """
+        connection = self._open_connection()
+        limit = self.spec.deadline_s
+        try:
+            async with asyncio.timeout(limit):
+                return await connection.create_process(shlex.join(argv), encoding=None)
+        except (asyncssh.Error, OSError) as error:
+            raise channel_error(error, self.spec.name, f"starting {argv[0]}", limit) from None
+
+    async def forward(self, remote_socket: str) -> str:
+        """A local unix socket that leads to ``remote_socket`` (direct-streamlocal).
+
+        The socket is opened once to see that sshd allows it and somebody listens.
+
+        Returns:
+            Path of the local socket, in a private folder; gone after ``close``.
+
+        Raises:
+            Unsupported: sshd forbids forwarding.
+            Refused: Nobody listens there, or this login may not open it.
+        """
+        connection = self._open_connection()
+        limit = self.spec.deadline_s
+        try:
+            async with asyncio.timeout(limit):
+                _, writer = await connection.open_unix_connection(remote_socket, encoding=None)
+                writer.close()
+                path = self._socket_path()
+                listener = await connection.forward_local_path(path, remote_socket)
+        except asyncssh.ChannelOpenError as error:
+            seen = await self.run(["sh", "-c", SOCKET_PROBE, "sh", remote_socket], timeout=limit)
+            raise socket_error(error, self.spec.name, remote_socket, seen.status) from None
+        except (asyncssh.Error, OSError) as error:
+            doing = f"forwarding {remote_socket}"
+            raise channel_error(error, self.spec.name, doing, limit) from None
+        self._listeners.append(listener)
+        self._carrier = "forwarded socket"
+        return path
+
+    async def bridge(self, argv: Sequence[str] = ()) -> str:
+        """A local unix socket, each connection of which is joined to a command on the host.
+
+        Args:
+            argv: Such as ``virt-ssh-helper qemu:///system``; by default what the URI asks for.
+
+        Returns:
+            Path of the local socket, in a private folder; gone after ``close``.
+
+        Raises:
+            Unsupported: The command is not there.
+        """
+        command = list(argv) or helper_argv(self.uri)
+        found = await self.run(
+            ["sh", "-c", 'command -v "$1"', "sh", command[0]], timeout=self.spec.deadline_s
+        )
+        if found.status:
+            raise Unsupported(
+                f"{command[0]} is not on {self.spec.name}",
+                proof=f"command -v {command[0]} gave {found.status}",
+                fix="install libvirt's client programs there (Debian: libvirt-daemon, Fedora: "
+                "libvirt-client), or allow AllowStreamLocalForwarding in its sshd_config",
+            )
+        path = self._socket_path()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            if task is not None:
+                self._bridged.add(task)
+                task.add_done_callback(self._bridged.discard)
+            await self._join(command, reader, writer)
+
+        self._listeners.append(await asyncio.start_unix_server(serve, path))
+        self._carrier = command[0]
+        return path
+
+    async def _join(
+        self, command: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            process = await self.spawn(command)
+        except DriverError as error:
+            self._bridge_words = str(error).encode()
+            writer.close()
+            return
+        words = await join(process, reader, writer)
+        if words:
+            self._bridge_words = words[-_TAIL:]
+
+    async def open_shell(self, columns: int, rows: int, term: str) -> ByteStream:
+        """A login shell with a terminal of ``columns`` by ``rows``.
+
+        Raises:
+            DriverError: No session could be opened.
+        """
+        connection = self._open_connection()
+        limit = self.spec.deadline_s
+        try:
+            async with asyncio.timeout(limit):
+                process = await connection.create_process(
+                    term_type=term, term_size=(columns, rows), encoding=None
+                )
+        except (asyncssh.Error, OSError) as error:
+            raise channel_error(error, self.spec.name, "opening a shell", limit) from None
+        return shell_stream(process)
+
+    async def ping(self) -> float:
+        """Milliseconds of the smallest round trip: one byte through a ``cat`` kept open there.
+
+        Raises:
+            TimedOut, Unreachable: No answer.
+        """
+        if self._echo is None:
+            self._echo = Echo(await self.spawn(["cat"]))
+        limit = self.spec.deadline_s
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(limit):
+                await self._echo.once()
+        except (asyncssh.Error, OSError, asyncio.IncompleteReadError) as error:
+            echo, self._echo = self._echo, None
+            if echo is not None:
+                echo.close()
+            raise channel_error(_plain(error), self.spec.name, "answering a ping", limit) from None
+        return (time.perf_counter() - began) * 1000.0
+
+    async def sftp_read(self, path: str, *, limit: int = 1 << 20) -> bytes:
+        """At most ``limit`` bytes of a file on the host, over SFTP.
+
+        Raises:
+            DriverError: It cannot be read.
+        """
+        connection = self._open_connection()
+        seconds = self.spec.deadline_s
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                connection.start_sftp_client() as sftp,
+                sftp.open(path, "rb") as file,
+            ):
+                return _bytes(await file.read(limit))
+        except (asyncssh.Error, OSError) as error:
+            raise channel_error(error, self.spec.name, f"reading {path}", seconds) from None
+
+    def _open_connection(self) -> asyncssh.SSHClientConnection:
+        if self._connection is None or self.closed.is_set():
+            raise Unreachable(
+                f"{self.spec.name} is not connected",
+                proof=self.lost_reason or "the SSH connection is closed",
+                fix="the console connects again by itself",
+            )
+        return self._connection
+
+    def _socket_path(self) -> str:
+        """A fresh path in a folder that only this user may enter (mkdtemp makes it 0700)."""
+        if not self._folder:
+            base = os.environ.get("XDG_RUNTIME_DIR") or None
+            if base is not None and not os.access(base, os.W_OK):
+                base = None
+            self._folder = tempfile.mkdtemp(prefix="novacron-", dir=base)
+        return str(Path(self._folder) / f"{len(self._listeners)}.sock")
+
+
+def helper_argv(uri: LibvirtUri) -> list[str]:
+    """What joins an SSH session to libvirtd there: netcat where the URI names it, else the helper.
+
+    Raises:
+        Unsupported: Netcat is asked for without the socket's path.
+    """
+    if uri.proxy == "netcat" or (uri.netcat and uri.proxy != "native"):
+        if not uri.socket and uri.path != "/system":
+            raise Unsupported(
+                "netcat needs to know libvirt's socket",
+                proof=str(uri),
+                fix="add socket=/run/user/UID/libvirt/libvirt-sock to the URI",
+            )
+        return [uri.netcat or "nc", "-U", uri.socket or "/run/libvirt/libvirt-sock"]
+    return [HELPER, uri.local] if uri.mode != "direct" else [HELPER, f"{uri.local}?mode=direct"]
+
+
+def _plain(error: BaseException) -> BaseException:
+    """The end of a stream, as the connection error that it is."""
+    return ConnectionResetError("the channel closed") if isinstance(error, EOFError) else error
+
+
+def _bytes(value: bytes | str | None) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value or b"")

@@ -191,6 +191,35 @@ def _level(value: float, peak: float, levels: str) -> str:
     return levels[min(len(levels) - 1, int(value / peak * len(levels)))]
 
 
+def area(
+    values: Sequence[float | None],
+    width: int,
+    height: int,
+    *,
+    plain: bool = False,
+    top: float | None = None,
+) -> list[str]:
+    """A filled curve of several lines, the top line first; drawn as ``sparkline`` is."""
+    levels = _ASCII_LEVELS if plain else _BLOCKS
+    shown = list(values[-width:]) if width > 0 else []
+    peak = top or max((v for v in shown if v is not None), default=0.0)
+    lines = []
+    for line in range(height - 1, -1, -1):
+        cells = [_slice(value, peak, line, height, levels) for value in shown]
+        lines.append("".join(cells).rjust(width))
+    return lines
+
+
+def _slice(value: float | None, peak: float, line: int, height: int, levels: str) -> str:
+    if value is None:
+        return " "
+    part = min(1.0, max(0.0, value / peak)) if peak > 0 else 0.0
+    steps = round(part * height * len(levels)) - line * len(levels)
+    if steps <= 0:
+        return levels[0] if line == 0 else " "
+    return levels[min(len(levels), steps) - 1]
+
+
 def plural(number: int, noun: str) -> str:
     """``1 disk``, ``2 disks``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from textual.app import App
@@ -10,6 +12,7 @@ from textual.screen import Screen
 
 from drivers.model.event import Event, EventKind, Severity
 from drivers.model.fleet import FleetSnapshot
+from drivers.model.history import HistoryQuery, Series
 from drivers.model.host import Host, HostLoad, HostSpec, Link, LinkState, Protect
 from drivers.model.job import (
     Action,
@@ -203,6 +206,20 @@ def events() -> tuple[Event, ...]:
     )  # fmt: skip
 
 
+def recorded(queries: Sequence[HistoryQuery]) -> tuple[Series, ...]:
+    """A wave for every query, with a gap in its middle."""
+    answers = []
+    for number, query in enumerate(queries):
+        step = max(5.0, (query.until - query.since) / query.points)
+        count = int((query.until - query.since) / step)
+        full = 100.0 if query.metric == "cpu" else 4.0 * GIB if "mem" in query.metric else 40 * MIB
+        places = [n for n in range(count) if not 0.5 < n / count < 0.55]
+        means = tuple(full * (0.5 + 0.4 * math.sin(n / 9 + number)) for n in places)
+        times = tuple(query.since + n * step for n in places)
+        answers.append(Series(query, query.ident[:8], times, means, means, step, "raw"))
+    return tuple(answers)
+
+
 def view(**changes: object) -> View:
     """The small fleet with its jobs and events, at a frozen moment."""
     made = View(NOW, fleet(), jobs(), events())
@@ -224,9 +241,9 @@ class Stage(App[None]):
 
     def on_mount(self) -> None:
         """Show it."""
-        if isinstance(self.front, FleetScreen):
-            self.front.set_reactive(FleetScreen.view, self.shown)
         self.push_screen(self.front, self._closed)
+        if isinstance(self.front, FleetScreen):
+            self.call_after_refresh(self.show, self.shown)
 
     def show(self, shown: View) -> None:
         """Hand the screen newer values, as the App does."""
@@ -241,8 +258,10 @@ class Stage(App[None]):
         """What was posted of that kind."""
         return [message for message in self.posted if isinstance(message, kind)]
 
-    async def on_event(self, event: object) -> None:
-        """Keep the messages that screens ask with."""
-        if type(event).__module__ == messages.__name__ and isinstance(event, Message):
-            self.posted.append(event)
-        await super().on_event(event)  # type: ignore[arg-type]
+    async def _on_message(self, message: Message) -> None:
+        """Keep the messages that screens ask with, and answer those about history."""
+        if type(message).__module__ == messages.__name__:
+            self.posted.append(message)
+            if isinstance(message, messages.HistoryRequested) and hasattr(self.front, "series"):
+                self.front.series = recorded(message.queries)
+        await super()._on_message(message)

@@ -1,0 +1,57 @@
+"""What an ended job offers."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from drivers.model.job import Job
+from screens.dialogs.dialog import Dialog
+from screens.format import clean, fit
+from screens.prose import DIM, Prose, block
+from screens.render_job import followup_words, title_of
+from screens.render_plan import problem_text
+
+
+class FollowupDialog(Dialog[str]):
+    """Dismisses the chosen way on (``undo``, ``retry``...) or None."""
+
+    AUTO_FOCUS = "OptionList"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"{clean(title_of(job))}: what next?")
+        self._job = job
+
+    def compose_body(self) -> ComposeResult:
+        """How things stand, then the choices."""
+        told = problem_text(self._job.problem) if self._job.problem is not None else []
+        told += block(self._job.outcome, label="Now: ") if self._job.outcome else []
+        yield Prose(told)
+
+    def compose_form(self) -> ComposeResult:
+        """One line a choice."""
+        yield OptionList(*(self._option(choice) for choice in self._job.followup))
+
+    def _option(self, choice: str) -> Option:
+        key, words, tip = followup_words(choice)
+        return Option(Content(f" {key}  {fit(words, 12)} ") + Content.styled(tip, DIM), id=choice)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter chooses."""
+        event.stop()
+        self.dismiss(event.option.id)
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter chooses its line."""
+        for choice in self._job.followup:
+            if event.character == followup_words(choice)[0]:
+                event.stop()
+                self.dismiss(choice)
+                return
+
+    def accept(self) -> None:
+        """There is no other button than Cancel."""
+        self.dismiss(None)

@@ -1,0 +1,201 @@
+"""Jobs as rows and lines: progress, steps, problems and what is offered next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from textual.content import Content
+
+from drivers.model.job import Job, JobState, StepRun
+from drivers.model.vm import JobProgress
+from screens.columns import Cell, Column, Pen, Row, natural
+from screens.format import UNKNOWN, age, bar, clean, duration, milliseconds, percent, rate, size
+from screens.prose import BLANK, DIM, HEAD, Para, block, para, say
+from screens.render_plan import check_text, problem_text, virsh_text
+
+QUIET_S = 10.0
+"""A running job without news for so long says so: progress must not look alive when it is not."""
+
+FOLLOWUPS: dict[str, tuple[str, str, str]] = {
+    "force-off": ("f", "Force off", "Pull the plug: unsaved data is lost; asks again first"),
+    "finish": ("i", "Finish", "Do the steps that are left"),
+    "undo": ("u", "Undo", "Put things back as they were before the job"),
+    "retry": ("r", "Retry", "Plan the same again"),
+    "dismiss": ("d", "Dismiss", "Leave things as they are and close the job"),
+}
+"""What an ended job may offer: key in the menu, words, and what it does."""
+
+
+def followup_words(choice: str) -> tuple[str, str, str]:
+    """Key, words and tip of a choice; one we do not know gets its own name."""
+    return FOLLOWUPS.get(choice, (choice[:1], choice.capitalize(), ""))
+
+
+def done_share(progress: JobProgress | None) -> float | None:
+    """Share done, 0 to 1; None when it cannot be known."""
+    if progress is None or not progress.total:
+        return None
+    done = progress.done
+    if done is None and progress.remaining is not None:
+        done = progress.total - progress.remaining
+    return None if done is None else min(1.0, max(0.0, done / progress.total))
+
+
+def progress_text(progress: JobProgress, now: float, *, cells: int, plain: bool) -> list[Content]:
+    """Phase and bar, then the figures that are known."""
+    part = done_share(progress)
+    line = say(progress.phase, "bold $busy") + Content("  ")
+    if part is not None:
+        line += Content.styled(bar(part, cells, plain=plain), "$busy")
+        line += Content(f" {percent(100 * part)}")
+    started = progress.started_at
+    if started:
+        line += say(f"  {duration(now - started)} so far")
+    if progress.eta_s is not None:
+        line += say(f"  ETA {duration(progress.eta_s)}", HEAD)
+    lines = [line]
+    told = "  ".join(_figures(progress))
+    if told:
+        lines.append(say(told))
+    if now - progress.at > QUIET_S:
+        lines.append(say(f"no news for {duration(now - progress.at)}", "bold $stale"))
+    if progress.note:
+        lines.append(say(progress.note, DIM))
+    return lines
+
+
+def _figures(progress: JobProgress) -> list[str]:
+    known = []
+    if progress.done is not None or progress.total is not None:
+        known.append(f"{size(progress.done)} of {size(progress.total)}")
+    if progress.remaining is not None:
+        known.append(f"{size(progress.remaining)} left")
+    if progress.rate_bps is not None:
+        known.append(rate(progress.rate_bps))
+    if progress.dirty_bps is not None:
+        known.append(f"dirtied {rate(progress.dirty_bps)}")
+    if progress.iteration is not None:
+        known.append(f"pass {progress.iteration}")
+    if progress.downtime_ms is not None:
+        known.append(f"downtime {milliseconds(progress.downtime_ms)}")
+    if progress.throttle:
+        known.append(f"throttled {progress.throttle}%")
+    return known
+
+
+def job_columns() -> tuple[Column, ...]:
+    """Columns of the job table."""
+    return (
+        Column("state", "STATE", 11, lambda j, _p: state_cell(j.state), lambda j: j.state.value),
+        Column("title", "JOB", 30, lambda j, _p: Cell(title_of(j)),
+               lambda j: natural(title_of(j)), min_width=20, grow=2, letter="N"),
+        Column("progress", "PROGRESS", 16, _bar, lambda j: done_share(j.progress), min_width=16,
+               letter="P", descending=True),
+        Column("left", "ETA", 6, _eta, lambda j: j.progress.eta_s if j.progress else None,
+               right=True, priority=2),
+        Column("took", "TOOK", 7, lambda j, p: Cell(duration(took(j, p.now))),
+               lambda j: took(j, j.ended_at or 0.0), right=True, priority=3, letter="T",
+               descending=True),
+        Column("age", "AGE", 5, lambda j, p: Cell(age(j.created_at, p.now), "faint"),
+               lambda j: -j.created_at, right=True, priority=1, letter="A"),
+        Column("next", "WHAT NEXT", 24, _next, min_width=10, grow=1, priority=4),
+    )  # fmt: skip
+
+
+def state_cell(state: JobState) -> Cell:
+    """A job's or a step's state as a word."""
+    alarming = state in (JobState.FAILED, JobState.INTERRUPTED)
+    return Cell(state.value, f"job-{state.value}", bold=alarming)
+
+
+def title_of(job: Job) -> str:
+    """What the job does."""
+    return job.plan.title or f"{job.plan.request.action.value} {job.plan.vm_name}"
+
+
+def took(job: Job, now: float) -> float | None:
+    """Seconds it ran, or has run so far."""
+    if job.started_at is None:
+        return None
+    return (job.ended_at if job.ended_at is not None else now) - job.started_at
+
+
+def _bar(job: Job, pen: Pen) -> Cell:
+    if job.state.ended or job.progress is None:
+        done = sum(run.state is JobState.DONE for run in job.steps)
+        return Cell(f"step {done} of {len(job.steps)}" if job.steps else "", "faint")
+    part = done_share(job.progress)
+    if part is None:
+        return Cell(job.progress.phase, "busy")
+    return Cell(f"{bar(part, 11, plain=pen.ascii)} {percent(100 * part)}", "busy")
+
+
+def _eta(job: Job, _pen: Pen) -> Cell:
+    eta = job.progress.eta_s if job.progress and not job.state.ended else None
+    return Cell("" if eta is None else duration(eta))
+
+
+def _next(job: Job, _pen: Pen) -> Cell:
+    if job.followup:
+        return Cell("f: " + ", ".join(job.followup), "care")
+    return Cell(job.outcome, "faint")
+
+
+def job_rows(jobs: Sequence[Job]) -> list[Row]:
+    """Running jobs first, then those that wait for a decision, then the rest, newest first."""
+    return [Row(job.id, job) for job in sorted(jobs, key=_rank)]
+
+
+def _rank(job: Job) -> tuple[int, float]:
+    if not job.state.ended:
+        return 0, -job.created_at
+    return (1 if job.followup else 2), -job.created_at
+
+
+def job_text(job: Job, now: float, *, cells: int, plain: bool) -> list[Para]:
+    """One job in full: progress, problem, outcome, what is offered, steps, virsh lines."""
+    lines = [para(title_of(job), HEAD), Para(_standing(job, now))]
+    if job.progress is not None and not job.state.ended:
+        told = progress_text(job.progress, now, cells=cells, plain=plain)
+        lines += [BLANK, *(Para(line) for line in told)]
+    if job.problem is not None:
+        lines += [BLANK, *problem_text(job.problem)]
+    if job.outcome:
+        lines += [BLANK, *block(job.outcome, label="Now: ")]
+    if job.followup:
+        lines += [BLANK, para("You can (f):", HEAD)]
+        for choice in job.followup:
+            _, words, tip = followup_words(choice)
+            lines.append(para(tip, DIM, label=f"  {words:<10} "))
+    if job.steps:
+        lines += [BLANK, para("Steps", HEAD)]
+        lines += [line for run in job.steps for line in step_text(run, now)]
+    by_hand = virsh_text(job.plan)
+    lines += [BLANK, *by_hand] if by_hand else []
+    if job.plan.checks:
+        lines += [BLANK, para("Checked before", HEAD)]
+        lines += [line for check in job.plan.checks for line in check_text(check)]
+    return lines
+
+
+def _standing(job: Job, now: float) -> Content:
+    cell = state_cell(job.state)
+    line = say(cell.text, f"bold ${cell.tone}") + say(f"  on {job.plan.host}")
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.created_at))
+    line += say(f"  since {when}  took {duration(took(job, now))}", DIM)
+    return line + say(f"  by {job.owner}", DIM) if job.owner else line
+
+
+def step_text(run: StepRun, now: float) -> list[Para]:
+    """One step: its state as a word, its text, how long it took, its note."""
+    cell = state_cell(run.state)
+    spent = UNKNOWN
+    if run.started_at is not None:
+        end = run.ended_at if run.ended_at is not None else now
+        spent = duration(end - run.started_at)
+    label = f"  {cell.text:<11} {spent:>6}  "
+    lines = [para(clean(run.step.text), label=label, label_style=f"${cell.tone}")]
+    if run.note:
+        lines += block(run.note, DIM, label=" " * len(label))
+    return lines

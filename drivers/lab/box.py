@@ -1,0 +1,162 @@
+"""A box: namespaces of its own, held open by one sleeping process that is process 1 inside.
+
+Killing that process ends everything in the box and undoes its mounts, interfaces and hostname;
+nothing of a box is visible in the machine's own mount table.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from drivers.errors import Failed
+from drivers.lab.processes import (
+    MARK,
+    Process,
+    end_all,
+    every_pid,
+    is_alive,
+    program_of,
+    read_process,
+    wait_until,
+)
+
+_BOX_MARK = "NOVACRON_BOX"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Box:
+    """One set of namespaces (network, mount, UTS, IPC, PID) named inside its lab."""
+
+    def __init__(self, lab: Path, name: str) -> None:
+        self.lab = lab
+        self.name = name
+        self._process: Process | None = None
+
+    @property
+    def process(self) -> Process | None:
+        """The sleeping process that holds the box; None when there is no box."""
+        if self._process is None or not is_alive(self._process):
+            found = [p for p in self._holders() if program_of(p.pid) == "sleep"]
+            self._process = found[0] if found else None
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """Process id of the holder on this machine.
+
+        Raises:
+            Failed: The box is gone.
+        """
+        process = self.process
+        if process is None:
+            raise Failed(
+                f"the practice host {self.name} is gone", fix="run: novacron lab up, to repair it"
+            )
+        return process.pid
+
+    @property
+    def root(self) -> Path:
+        """The box's file tree, as this machine can read it."""
+        return Path(f"/proc/{self.pid}/root")
+
+    def start(self, setup: str) -> None:
+        """Make the box; ``setup`` is a shell script run as process 1 before it goes to sleep.
+
+        Raises:
+            Failed: The script failed, with what it said.
+        """
+        self.stop()
+        folder = self.lab / self.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ready, log = folder / "ready", folder / "box.log"
+        ready.unlink(missing_ok=True)
+        # With SIGCHLD ignored the kernel reaps the daemons that end up with process 1.
+        sleep = "exec env --ignore-signal=CHLD sleep infinity"
+        script = f"set -e\n{setup}\n: >{shlex.quote(str(ready))}\n{sleep}"
+        spaces = ["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+        argv = ["setsid", "--fork", "unshare", *spaces, "--mount-proc", "sh", "-c", script]
+        with log.open("wb") as output:
+            subprocess.run(
+                argv,
+                env={**self.environment(), _BOX_MARK: self.name},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+            )
+        wait_until(lambda: ready.exists() or not self._holders(), 20.0, 0.02)
+        if not ready.exists() or not wait_until(lambda: self.process is not None, 5.0, 0.01):
+            self.stop()
+            raise Failed(
+                f"the namespaces of {self.name} could not be made", log.read_text()[-400:].strip()
+            )
+
+    def stop(self) -> None:
+        """End the box and all that runs in it."""
+        end_all(self._holders)
+        self._process = None
+
+    def environment(self) -> dict[str, str]:
+        """Environment of everything run in the box."""
+        return {"PATH": _PATH, "LC_ALL": "C", "HOME": "/", MARK: str(self.lab)}
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """``argv`` as this machine runs it inside the box."""
+        return ["nsenter", "-t", str(self.pid), "-n", "-m", "-u", "-i", "-p", "--", *argv]
+
+    def ip(self, *words: str) -> None:
+        """Run this machine's ``ip`` in the box's network namespace alone."""
+        run_tool("nsenter", "-t", str(self.pid), "-n", "--", "ip", *words)
+
+    def outer(self, inner: int) -> Process | None:
+        """The process that has this id inside the box, under its id on this machine."""
+        space = _pid_namespace(self.pid)
+        for pid in every_pid():
+            if _pid_namespace(pid) == space and _inner_pid(pid) == inner:
+                return read_process(pid)
+        return None
+
+    def _holders(self) -> tuple[Process, ...]:
+        marks = {f"{MARK}={self.lab}".encode(), f"{_BOX_MARK}={self.name}".encode()}
+        found = []
+        for pid in every_pid():
+            try:
+                environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            process = read_process(pid)
+            if process is not None and marks <= set(environ):
+                found.append(process)
+        return tuple(found)
+
+
+def run_tool(*argv: str) -> str:
+    """Run a tool of this machine; returns what it printed.
+
+    Raises:
+        Failed: It ended with an error.
+    """
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"{argv[0]} failed", f"{' '.join(argv)}: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return f"gone {pid}"
+
+
+def _inner_pid(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    except OSError:
+        pass
+    return -1

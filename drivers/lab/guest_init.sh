@@ -1,0 +1,99 @@
+#!/bin/busybox sh
+# First process of a practice guest: loads its drivers, then makes the load that the
+# kernel command line asks for (nova.name, nova.cpu, nova.dirty, nova.count, nova.ip, nova.peer).
+/bin/busybox mkdir -p /proc /sys /dev /run /etc /root
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/root TERM=linux
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o mode=755 run /run
+
+for module in $(cat /modules/order); do insmod "/modules/$module"; done
+
+name=guest cpu=0 dirty=0 count=0 ip= peer=
+for word in $(cat /proc/cmdline); do
+    case $word in
+        nova.name=*) name=${word#*=} ;;
+        nova.cpu=*) cpu=${word#*=} ;;
+        nova.dirty=*) dirty=${word#*=} ;;
+        nova.count=*) count=${word#*=} ;;
+        nova.ip=*) ip=${word#*=} ;;
+        nova.peer=*) peer=${word#*=} ;;
+    esac
+done
+hostname "$name"
+
+# A spinner that is stopped and continued a hundred times in ten seconds: cpu percent of one vCPU.
+spin() {
+    (while :; do :; done) &
+    spinner=$!
+    while :; do
+        kill -CONT $spinner
+        usleep $((cpu * 1000))
+        kill -STOP $spinner
+        usleep $(((100 - cpu) * 1000))
+    done
+}
+
+# Rewrites this many MiB of memory each second, with bytes that do not compress to zero pages.
+soil() {
+    dd if=/dev/urandom of=/run/noise bs=64k count=16 2>/dev/null
+    while :; do
+        i=0
+        while [ $i -lt "$dirty" ]; do
+            dd if=/run/noise of=/run/soiled bs=64k seek=$((i * 16)) conv=notrunc 2>/dev/null
+            i=$((i + 1))
+        done
+        sleep 1
+    done
+}
+
+# Block n of the disk holds the number n, and block 0 the newest n: a lost write leaves a hole.
+# Half of the disk is used in a ring, so that a long-lived guest never reaches the end.
+keep_count() {
+    ring=$(($(cat /sys/block/vda/size) / 2 - 1))
+    n=$(dd if=/dev/vda bs=512 count=1 2>/dev/null | tr -cd '0-9')
+    n=${n:-0}
+    while :; do
+        n=$((n + 1))
+        printf '%-511d\n' $n | dd of=/dev/vda bs=512 seek=$(((n - 1) % ring + 1)) conv=notrunc,fsync 2>/dev/null
+        printf '%-511d\n' $n | dd of=/dev/vda bs=512 conv=notrunc,fsync 2>/dev/null
+        usleep $((count * 1000))
+    done
+}
+
+# The power button is an input device; any event on it is a press.
+watch_button() {
+    until button=$(grep -l 'Power Button' /sys/class/input/event*/device/name 2>/dev/null | head -n 1) &&
+        [ -n "$button" ]; do
+        usleep 100000
+    done
+    button=${button#/sys/class/input/}
+    dd if="/dev/input/${button%%/*}" bs=24 count=1 of=/dev/null 2>/dev/null
+    echo "power button pressed, powering off"
+    sync
+    poweroff -f
+}
+
+if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
+    ip link set eth0 up
+    ip addr add "$ip" dev eth0
+    [ -n "$peer" ] && (while :; do
+        ping -c 1 -W 1 -s 1200 "$peer" >/dev/null 2>&1
+        usleep 200000
+    done) &
+fi
+watch_button >/dev/ttyS0 2>&1 &
+[ "$cpu" -gt 0 ] && spin &
+[ "$dirty" -gt 0 ] && soil &
+[ "$count" -gt 0 ] && [ -b /dev/vda ] && keep_count &
+
+echo "$name is up" >/dev/ttyS0
+export PS1="$name:\w# "
+while :; do
+    setsid cttyhack sh </dev/ttyS0 >/dev/ttyS0 2>&1
+    sleep 1
+done

@@ -1,0 +1,135 @@
+"""The network disk store: qemu-nbd exports that all hosts of a lab reach."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from drivers.errors import Failed
+from drivers.lab.plan import STORE_PORTS, LabPlan
+from drivers.lab.processes import (
+    Process,
+    end_all,
+    every_pid,
+    program_of,
+    read_process,
+    wait_until,
+)
+
+
+class Place(Protocol):
+    """Where the store's processes run: this machine itself, or the switch's box."""
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """``argv`` as this machine must run it."""
+        ...
+
+    def environment(self) -> dict[str, str]:
+        """Environment to run it in."""
+        ...
+
+
+class NetworkStore:
+    """Raw images in ``store/`` of the lab's folder, one export and one port each."""
+
+    def __init__(self, lab: Path, plan: LabPlan, place: Place) -> None:
+        self.folder = lab / "store"
+        self.plan = plan
+        self.place = place
+
+    def image(self, name: str) -> Path:
+        """The file behind an export."""
+        return self.folder / f"{name}.raw"
+
+    def exports(self) -> dict[str, int]:
+        """Name to port of every export there should be."""
+        try:
+            found: dict[str, int] = json.loads((self.folder / "ports.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def ensure(self, name: str, size_mib: int) -> str:
+        """Export a disk, making it when needed; returns ``name@address:port``.
+
+        Raises:
+            Failed: There is no port left, or qemu-nbd did not start.
+        """
+        exports = self.exports()
+        if name not in exports:
+            first = self.plan.store_port
+            free = [p for p in range(first, first + STORE_PORTS) if p not in exports.values()]
+            if not free:
+                raise Failed(f"the network store holds at most {STORE_PORTS} disks")
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            exports[name] = free[0]
+            self._write(exports)
+        image = self.image(name)
+        if not image.exists():
+            with image.open("wb") as stream:
+                stream.truncate(size_mib << 20)
+        if not self.answers(name):
+            self._serve(name, exports[name])
+        return f"{name}@{self.plan.store_address}:{exports[name]}"
+
+    def forget(self, name: str) -> None:
+        """Stop exporting a disk and remove its image."""
+        exports = self.exports()
+        if exports.pop(name, None) is not None:
+            self._write(exports)
+        end_all(lambda: self._servers(name))
+        self.image(name).unlink(missing_ok=True)
+
+    def answers(self, name: str) -> bool:
+        """Whether somebody listens on an export's port."""
+        port = self.exports().get(name)
+        if port is None:
+            return False
+        try:
+            with socket.create_connection((self.plan.store_address, port), timeout=2.0):
+                return True
+        except OSError:
+            return False
+
+    def healthy(self) -> bool:
+        """Whether every export answers."""
+        return all(self.answers(name) for name in self.exports())
+
+    def _servers(self, name: str) -> tuple[Process, ...]:
+        """The qemu-nbd processes that hold an image open."""
+        image = str(self.image(name)).encode()
+        found = [read_process(pid) for pid in every_pid() if _serves(pid, image)]
+        return tuple(process for process in found if process is not None)
+
+    def _write(self, exports: dict[str, int]) -> None:
+        scratch = self.folder / "ports.json.new"
+        scratch.write_text(json.dumps(exports))
+        scratch.rename(self.folder / "ports.json")
+
+    def _serve(self, name: str, port: int) -> None:
+        argv = ["qemu-nbd", "--fork", "--persistent", "--shared=8", "--format=raw", "--cache=none"]
+        argv += ["-x", name, "-p", str(port), "-b", self.plan.store_address, str(self.image(name))]
+        done = subprocess.run(
+            self.place.command(argv),
+            env=self.place.environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        if done.returncode or not wait_until(lambda: self.answers(name), 10.0):
+            raise Failed(f"the network store could not export {name}", done.stderr.strip()[-300:])
+
+
+def _serves(pid: int, image: bytes) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return image in words and program_of(pid) == "qemu-nbd"

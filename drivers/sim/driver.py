@@ -1,0 +1,331 @@
+"""The simulated host's driver: the same promises as the real one, kept in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from drivers.errors import Busy, Failed, Refused, Unreachable
+from drivers.model.event import Event, EventKind
+from drivers.model.host import HostFacts, HostSpec, Protect
+from drivers.model.storage import Pool, Volume
+from drivers.model.vm import JobProgress, VmState
+from drivers.protocol import BlockJob, ByteStream, FastReading, MigrationSpec, SlowReading
+from drivers.sim import storage
+from drivers.sim.domxml import capabilities_xml, domain_xml, guest_from_xml
+from drivers.sim.migration import migrate
+from drivers.sim.readings import fast_reading, pools_reading, slow_reading
+from drivers.sim.terminal import console_stream, shell_stream
+from drivers.sim.world import SimHost, SimVm, World
+
+
+class SimDriver:
+    """One simulated host. See ``drivers.protocol.HostDriver`` for each method's promise."""
+
+    simulated = True
+
+    def __init__(self, spec: HostSpec, world: World) -> None:
+        self.spec = spec
+        self.world = world
+        self._queue: asyncio.Queue[Event] | None = None
+
+    # -- connection ---------------------------------------------------------------------------
+
+    @property
+    def host(self) -> SimHost:
+        """The simulated host behind this driver."""
+        found = self.world.hosts.get(self.spec.name)
+        if found is None:
+            raise Unreachable(
+                f"There is no simulated host {self.spec.name}.",
+                proof=self.spec.uri,
+                fix="use a host of this fleet",
+            )
+        return found
+
+    async def connect(self) -> HostFacts:
+        """Listen for events; fails as the host does."""
+        await self.close()
+        host = self.host
+        await self.world.answer(host)
+        await self.world.delay(host.rtt_ms * 5 / 1000.0)
+        self._queue = asyncio.Queue()
+        host.listeners.append((asyncio.get_running_loop(), self._queue))
+        return host.facts
+
+    async def close(self) -> None:
+        """Stop listening."""
+        queue, self._queue = self._queue, None
+        if queue is None:
+            return
+        host = self.world.hosts.get(self.spec.name)
+        if host is not None:
+            host.listeners = [pair for pair in host.listeners if pair[1] is not queue]
+        queue.put_nowait(self._lost("closed"))
+
+    @property
+    def route(self) -> str:
+        """Marks the host as make-believe."""
+        return "simulated" if self._queue is not None else ""
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Events as they come; the last has change ``lost``."""
+        queue = self._queue
+        if queue is None:
+            yield self._lost("not connected")
+            return
+        while True:
+            event = await queue.get()
+            yield event
+            if event.change == "lost":
+                return
+
+    async def ping(self) -> float:
+        """The host's believable round trip in milliseconds."""
+        return (await self._ask()).rtt_ms
+
+    # -- readings -----------------------------------------------------------------------------
+
+    async def read_fast(self) -> FastReading:
+        """Figures of this instant."""
+        return fast_reading(await self._ask(), self.world.clock())
+
+    async def read_slow(self) -> SlowReading:
+        """Domains of this instant."""
+        return slow_reading(await self._ask(), self.world.clock())
+
+    async def read_pools(self) -> tuple[Pool, ...]:
+        """Pools of this instant."""
+        return pools_reading(await self._ask(), self.world.clock())
+
+    async def xml(self, uuid: str, *, inactive: bool = False) -> str:
+        """A plain domain XML of the guest."""
+        return domain_xml((await self._ask()).guest(uuid).vm, inactive=inactive)
+
+    async def capabilities(self) -> str:
+        """A plain capabilities XML of the host."""
+        return capabilities_xml((await self._ask()).facts)
+
+    # -- lifecycle ----------------------------------------------------------------------------
+
+    async def start(self, uuid: str) -> None:
+        """Boot."""
+        host, guest = await self._act(uuid)
+        if guest.vm.state.active:
+            raise Refused(f"{guest.vm.name} is already running.", proof="domain is already running")
+        await self.world.delay(0.3)
+        self.world.enter(host, guest, VmState.RUNNING, "booted", "started", "started (booted)")
+
+    async def shutdown(self, uuid: str) -> None:
+        """Ask; most guests power down some seconds later, one never does."""
+        host, guest = await self._running(uuid)
+        if not guest.character.deaf:
+            self._later(2.0 + guest.character.key % 30 / 10, lambda: self._power_down(host, guest))
+
+    async def reboot(self, uuid: str) -> None:
+        """Ask for a reboot."""
+        host, guest = await self._running(uuid)
+        if not guest.character.deaf:
+            self._later(2.0, lambda: self.world.emit(host, guest.vm, "reboot", "rebooted"))
+
+    async def reset(self, uuid: str) -> None:
+        """Reset at once."""
+        host, guest = await self._running(uuid)
+        self.world.emit(host, guest.vm, "reboot", "reset")
+
+    async def suspend(self, uuid: str) -> None:
+        """Pause."""
+        host, guest = await self._running(uuid)
+        self.world.enter(host, guest, VmState.PAUSED, "user", "suspended", "suspended (user)")
+
+    async def resume(self, uuid: str) -> None:
+        """Let go on."""
+        host, guest = await self._act(uuid)
+        if guest.vm.state is not VmState.PAUSED:
+            raise Refused(f"{guest.vm.name} is not paused.", proof=f"state {guest.vm.state}")
+        self.world.enter(host, guest, VmState.RUNNING, "unpaused", "resumed", "resumed (unpaused)")
+
+    async def destroy(self, uuid: str) -> None:
+        """Pull the plug; a hung QEMU dies too. A transient guest vanishes with it."""
+        host, guest = await self._act(uuid)
+        if not guest.vm.state.active:
+            raise Refused(f"{guest.vm.name} is not running.", proof="domain is not running")
+        await self.world.delay(0.2)
+        if guest.job is not None:
+            guest.job.aborted = True
+        self.world.enter(host, guest, VmState.OFF, "destroyed", "stopped", "stopped (destroyed)")
+        if not guest.vm.persistent:
+            host.guests.pop(uuid, None)
+
+    async def set_autostart(self, uuid: str, on: bool) -> None:
+        """Set the flag."""
+        _host, guest = await self._act(uuid)
+        guest.vm = replace(guest.vm, autostart=on)
+
+    async def undefine(self, uuid: str, *, nvram: bool = False) -> None:
+        """Forget the guest; a running one goes on as a transient guest."""
+        host, guest = await self._act(uuid)
+        if guest.vm.state.active:
+            guest.vm = replace(guest.vm, persistent=False)
+        else:
+            del host.guests[uuid]
+        text = "undefined (removed, nvram dropped)" if nvram else "undefined (removed)"
+        self.world.emit(host, guest.vm, "undefined", text)
+
+    async def redefine(self, xml: str) -> None:
+        """Take disks and name from the XML; an unknown UUID becomes a new guest."""
+        self._allow()
+        host = await self._ask()
+        guest = guest_from_xml(xml, host)
+        host.guests[guest.vm.uuid] = guest
+        self.world.emit(host, guest.vm, "defined", "defined (updated)")
+
+    # -- long work ----------------------------------------------------------------------------
+
+    async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
+        """Move a running guest to another simulated host, over believable time."""
+        host, guest = await self._running(uuid)
+        if not isinstance(spec.peer, SimDriver) or spec.peer.world is not self.world:
+            raise Refused(
+                "A simulated guest cannot leave the simulation.",
+                proof=f"destination {spec.peer.spec.uri}",
+                fix="choose a simulated host",
+            )
+        spec.peer._allow()
+        await migrate(self.world, host, await spec.peer._ask(), guest, spec)
+
+    async def job_progress(self, uuid: str) -> JobProgress | None:
+        """Figures of the running migration."""
+        guest = (await self._ask()).guest(uuid)
+        return guest.job.progress(self.world.clock()) if guest.job is not None else None
+
+    async def abort_job(self, uuid: str) -> None:
+        """Cancel the running migration."""
+        _host, guest = await self._act(uuid)
+        if guest.job is None:
+            raise Refused(f"{guest.vm.name} has no running job.", proof="no job is active")
+        guest.job.aborted = True
+
+    async def block_copy(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+        """Begin to copy a disk."""
+        host, guest = await self._running(uuid)
+        storage.begin_copy(self.world, host, guest, disk, path, fmt)
+
+    async def block_job(self, uuid: str, disk: str) -> BlockJob | None:
+        """State of the copy."""
+        copy = (await self._ask()).guest(uuid).copies.get(disk)
+        return copy.at(self.world.clock()) if copy is not None else None
+
+    async def block_pivot(self, uuid: str, disk: str) -> None:
+        """Switch to the copy."""
+        host, guest = await self._act(uuid)
+        storage.pivot(self.world, host, guest, disk)
+
+    async def block_abort(self, uuid: str, disk: str) -> None:
+        """Drop the copy."""
+        host, guest = await self._act(uuid)
+        storage.abort_copy(self.world, host, guest, disk)
+
+    async def create_volume(self, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+        """A new empty volume."""
+        self._allow()
+        return storage.create(await self._ask(), pool, name, capacity, fmt)
+
+    async def clone_volume(
+        self, path: str, pool: str, name: str, progress: Callable[[int, int], None]
+    ) -> Volume:
+        """Copy a volume, over believable time."""
+        self._allow()
+        return await storage.clone(self.world, await self._ask(), path, pool, name, progress)
+
+    async def checksum(self, path: str) -> str:
+        """A digest that equals that of every faithful copy."""
+        storage.volume_of(await self._ask(), path)
+        return self.world.content(path)
+
+    async def delete_volume(self, path: str) -> None:
+        """Delete a volume that no running guest uses."""
+        self._allow()
+        storage.delete(await self._ask(), path)
+
+    async def find_volume(self, path: str) -> Volume | None:
+        """The volume of that path."""
+        return (await self._ask()).volumes.get(path)
+
+    async def open_console(self, uuid: str, *, force: bool = False) -> ByteStream:
+        """A login prompt that echoes."""
+        guest = (await self._ask()).guest(uuid)
+        if not guest.vm.state.active:
+            raise Refused(f"{guest.vm.name} is not running.", proof="no console of a stopped VM")
+        if guest.console is not None:
+            if not force:
+                raise Busy(
+                    f"Somebody else is on the console of {guest.vm.name}.",
+                    proof="Active console session exists for this domain",
+                    fix="take it over, or wait",
+                )
+            await guest.console.close()
+        guest.console = console_stream(guest.vm.name, lambda: setattr(guest, "console", None))
+        return guest.console
+
+    async def open_shell(self, columns: int, rows: int, term: str) -> ByteStream:
+        """A very small shell."""
+        return shell_stream((await self._ask()).name, columns, rows, term)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    async def _ask(self) -> SimHost:
+        if self._queue is None:
+            raise Unreachable(
+                f"{self.spec.name} is not connected.", fix="it is tried again by itself"
+            )
+        host = self.host
+        await self.world.answer(host)
+        return host
+
+    def _allow(self) -> None:
+        if self.spec.protect is Protect.RO:
+            raise Refused(
+                f"{self.spec.name} is read-only.",
+                proof='protect = "ro" in the configuration',
+                fix="change protect for this host",
+            )
+
+    async def _act(self, uuid: str) -> tuple[SimHost, SimVm]:
+        self._allow()
+        host = await self._ask()
+        return host, host.guest(uuid)
+
+    async def _running(self, uuid: str) -> tuple[SimHost, SimVm]:
+        host, guest = await self._act(uuid)
+        if guest.vm.state is not VmState.RUNNING:
+            raise Refused(f"{guest.vm.name} is not running.", proof=f"state {guest.vm.state}")
+        if guest.stuck_since is not None:
+            raise Failed(
+                f"The monitor of {guest.vm.name} does not answer.",
+                proof="cannot acquire state change lock",
+                fix="look at its QEMU process on the host",
+            )
+        return host, guest
+
+    def _power_down(self, host: SimHost, guest: SimVm) -> None:
+        if guest.vm.state.active and host.guests.get(guest.vm.uuid) is guest:
+            self.world.emit(host, guest.vm, "shutdown", "shutdown (finished)")
+            self.world.enter(host, guest, VmState.OFF, "shutdown", "stopped", "stopped (shutdown)")
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await self.world.delay(seconds)
+            call()
+
+        self.world.spawn(asyncio.ensure_future(wait()))
+
+    def _lost(self, why: str) -> Event:
+        return Event(
+            self.world.clock(),
+            EventKind.CONNECTION,
+            self.spec.name,
+            f"connection {why}",
+            change="lost",
+        )

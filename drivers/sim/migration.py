@@ -1,0 +1,159 @@
+"""Live migration between two simulated hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from drivers.errors import Busy, Cancelled, Refused
+from drivers.model.event import EventKind
+from drivers.model.vm import JobProgress, VmState
+from drivers.protocol import MigrationSpec
+from drivers.sim.waves import MIB, Precopy, precopy
+from drivers.sim.world import SimHost, SimJob, SimVm, World, again
+
+LINK_BPS = 1100.0 * MIB
+"""Bytes a second between two hosts: a busy 10 Gbit/s network."""
+
+
+async def migrate(
+    world: World, source: SimHost, target: SimHost, guest: SimVm, spec: MigrationSpec
+) -> None:
+    """Move ``guest``; returns once it runs on ``target``.
+
+    Raises:
+        Refused: It cannot go there.
+        Busy: It is on its way already.
+        Cancelled: The job was aborted; the guest goes on where it was.
+        DriverError: A host failed; the guest goes on where it was.
+    """
+    _check(source, target, guest, spec)
+    move = _Move(world, source, target, guest, spec)
+    if not spec.p2p:
+        await move.run()
+        return
+    task = asyncio.ensure_future(move.run())
+    world.spawn(task)
+    await asyncio.shield(task)
+
+
+def _check(source: SimHost, target: SimHost, guest: SimVm, spec: MigrationSpec) -> None:
+    vm = guest.vm
+    if guest.job is not None or guest.copies:
+        raise Busy(f"{vm.name} has a job under way.", proof="another job holds the domain")
+    if target is source:
+        raise Refused(f"{vm.name} is already on {source.name}.", proof="same host")
+    if vm.uuid in target.guests or vm.uuid in target.incoming:
+        raise Refused(
+            f"{target.name} already has a domain of that UUID.", proof=f"domain {vm.uuid} exists"
+        )
+    local = [d.target for d in vm.disks if not d.shared and d.target not in spec.copy_disks]
+    if local:
+        raise Refused(
+            f"{vm.name} has disks that {target.name} cannot reach.",
+            proof=f"Migration without shared storage is unsafe: {', '.join(local)}",
+            fix="copy these disks along",
+        )
+
+
+class _Move:
+    """One migration under way."""
+
+    def __init__(
+        self, world: World, source: SimHost, target: SimHost, guest: SimVm, spec: MigrationSpec
+    ) -> None:
+        self._world = world
+        self._source = source
+        self._target = target
+        self._guest = guest
+        self._spec = spec
+        self._began = world.clock()
+        cap = spec.bandwidth_mib * MIB
+        self._rate = min(LINK_BPS, float(cap)) if cap else LINK_BPS
+        copied = [d for d in guest.vm.disks if d.target in spec.copy_disks]
+        self._disks = sum(d.allocation or d.capacity or 0 for d in copied)
+
+    async def run(self) -> None:
+        world, guest, uuid = self._world, self._guest, self._guest.vm.uuid
+        job = guest.job = SimJob(self._progress)
+        self._target.incoming[uuid] = guest
+        world.emit(self._target, guest.vm, "started", "started (migrated)")
+        try:
+            await self._carry(job)
+        except BaseException:
+            world.emit(self._target, guest.vm, "stopped", "stopped (failed)")
+            world.emit(self._target, guest.vm, "undefined", "undefined (removed)")
+            raise
+        finally:
+            guest.job = None
+            self._target.incoming.pop(uuid, None)
+        self._hand_over()
+
+    async def _carry(self, job: SimJob) -> None:
+        iteration = 0
+        while not (now := self._at(self._world.clock())).finished:
+            if job.aborted:
+                raise Cancelled(
+                    f"The migration of {self._guest.vm.name} was cancelled.",
+                    proof="operation aborted: migration out job: canceled by client",
+                )
+            for host in (self._source, self._target):
+                if host.down is not None:
+                    raise again(host.down)
+            if now.iteration != iteration:
+                iteration = now.iteration
+                text = f"migration iteration {iteration}"
+                self._world.emit(
+                    self._source, self._guest.vm, "migration-iteration", text, kind=EventKind.JOB
+                )
+            await asyncio.sleep(0.05)
+
+    def _hand_over(self) -> None:
+        world, guest, source, target = self._world, self._guest, self._source, self._target
+        uuid = guest.vm.uuid
+        world.emit(source, guest.vm, "suspended", "suspended (migrated)")
+        del source.guests[uuid]
+        for disk in guest.vm.disks:
+            path = self._spec.dest_paths.get(disk.target, disk.source)
+            volume = source.volumes.get(disk.source)
+            if disk.target in self._spec.copy_disks and volume is not None:
+                target.volumes[path] = replace(volume, path=path, host=target.name)
+                world.contents[path] = world.content(disk.source)
+                source.volumes.pop(disk.source)
+        disks = tuple(
+            replace(d, source=self._spec.dest_paths.get(d.target, d.source)) for d in guest.vm.disks
+        )
+        guest.vm = replace(guest.vm, host=target.name, reason="migrated", disks=disks)
+        target.guests[uuid] = guest
+        world.emit(source, guest.vm, "stopped", "stopped (migrated)")
+        world.emit(source, guest.vm, "job-completed", "migration completed", kind=EventKind.JOB)
+        world.emit(source, guest.vm, "undefined", "undefined (removed)")
+        world.enter(target, guest, VmState.RUNNING, "migrated", "resumed", "resumed (migrated)")
+
+    def _at(self, now: float) -> Precopy:
+        return precopy(
+            now - self._began,
+            self._guest.vm.memory,
+            self._disks,
+            self._rate,
+            self._guest.character.dirty_bps,
+        )
+
+    def _progress(self, now: float) -> JobProgress:
+        state = self._at(now)
+        dirty = self._guest.character.dirty_bps
+        gain = self._rate - (dirty if state.iteration else 0.0)
+        return JobProgress(
+            phase="disks" if state.iteration == 0 else "memory",
+            at=now,
+            started_at=self._began,
+            done=state.done,
+            total=state.done + state.remaining,
+            remaining=state.remaining,
+            rate_bps=self._rate,
+            dirty_bps=dirty,
+            iteration=state.iteration,
+            downtime_ms=state.downtime_ms or 1000.0 * state.remaining / self._rate,
+            eta_s=state.remaining / gain if gain > 0 else None,
+            note="" if gain > 0 else "the guest rewrites its memory faster than it can be sent",
+        )

@@ -88,7 +88,7 @@ def job_columns() -> tuple[Column, ...]:
     """Columns of the job table."""
     return (
         Column("state", "STATE", 11, lambda j, _p: state_cell(j.state), lambda j: j.state.value),
-        Column("title", "JOB", 30, lambda j, _p: Cell(title_of(j)),
+        Column("title", "JOB", 26, lambda j, _p: Cell(title_of(j)),
                lambda j: natural(title_of(j)), min_width=20, grow=2, letter="N"),
         Column("progress", "PROGRESS", 16, _bar, lambda j: done_share(j.progress), min_width=16,
                letter="P", descending=True),
@@ -98,8 +98,8 @@ def job_columns() -> tuple[Column, ...]:
                lambda j: took(j, j.ended_at or 0.0), right=True, priority=3, letter="T",
                descending=True),
         Column("age", "AGE", 5, lambda j, p: Cell(age(j.created_at, p.now), "faint"),
-               lambda j: -j.created_at, right=True, priority=1, letter="A"),
-        Column("next", "WHAT NEXT", 24, _next, min_width=10, grow=1, priority=4),
+               lambda j: -j.created_at, right=True, priority=4, letter="A"),
+        Column("next", "WHAT NEXT", 30, _next, min_width=12, grow=1, priority=1),
     )  # fmt: skip
 
 

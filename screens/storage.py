@@ -1,0 +1,116 @@
+"""Storage: pools by host and tier, and the volumes of the one under the cursor."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from screens.base import FleetScreen, View
+from screens.binding import bind
+from screens.columns import Pen
+from screens.filtering import Filter
+from screens.format import bar, percent, size
+from screens.messages import RefreshRequested, VmOpened
+from screens.prose import Prose
+from screens.render_storage import (
+    PoolItem,
+    Usage,
+    VolumeItem,
+    pool_columns,
+    pool_rows,
+    pool_text,
+    totals,
+    volume_columns,
+    volume_rows,
+    wanted_pools,
+)
+from screens.table import LineTable
+
+
+class StorageScreen(FleetScreen):
+    """Enter goes from a pool to its volumes, and from a volume to the VM that uses it."""
+
+    CSS_PATH = "storage.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("storage.refresh", "ctrl+r", "read_again", "Read again",
+             "Read the pools of this host again"),
+    ]  # fmt: skip
+
+    heading = "Storage"
+    filterable = True
+
+    def compose(self) -> ComposeResult:
+        """Totals a tier, pools, one pool in words, its volumes."""
+        yield Static(id="tiers", markup=False)
+        yield LineTable(pool_columns(), id="pools", placeholder="no pools known yet")
+        yield Prose(id="pool")
+        yield LineTable(volume_columns(), id="volumes", placeholder="no volumes")
+
+    def watch_view(self, view: View) -> None:
+        """Show the pools as they stand."""
+        if self.is_mounted:
+            self._show(view)
+
+    def watch_filter(self, _wanted: Filter) -> None:
+        """Narrow the pools."""
+        if self.is_mounted:
+            self._show(self.view)
+
+    def _show(self, view: View) -> None:
+        usage = Usage(view.snapshot)
+        rows = pool_rows(view.snapshot, usage, view.now)
+        self.query_one("#tiers", Static).update(self._tiers(totals(rows)))
+        kept = wanted_pools(rows, self.filter, problems_only=view.problems_only)
+        table = self.query_one("#pools", LineTable)
+        table.placeholder = "no pool passes" if rows else "no pools known yet"
+        table.set_rows(kept, Pen(view.now, view.ascii))
+        self._show_pool(usage)
+
+    def _tiers(self, sums: list[tuple[str, float, float]]) -> Content:
+        parts = []
+        for tier, used, whole in sums:
+            part = used / whole if whole else 0.0
+            tone = f"$tier-{tier}" if tier in ("hot", "warm", "cold") else "$faint"
+            told = f" {bar(part, 8, plain=self.view.ascii)} {percent(100 * part)} of {size(whole)}"
+            parts.append(Content.styled(tier, f"bold {tone}") + Content(told))
+        return Content("   ").join(parts)
+
+    def _show_pool(self, usage: Usage) -> None:
+        item = self.query_one("#pools", LineTable).cursor_item
+        pool = item if isinstance(item, PoolItem) else None
+        self.query_one("#pool", Prose).paras = tuple(pool_text(pool, self.view.now))
+        rows = volume_rows(pool.pool, usage) if pool is not None else []
+        pen = Pen(self.view.now, self.view.ascii)
+        self.query_one("#volumes", LineTable).set_rows(rows, pen)
+
+    def on_line_table_row_highlighted(self, event: LineTable.RowHighlighted) -> None:
+        """Another pool: its volumes."""
+        if event.table.id == "pools":
+            self._show_pool(Usage(self.view.snapshot))
+
+    def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
+        """From the pool to its volumes, from the volume to its VM."""
+        if event.table.id == "pools":
+            self.query_one("#volumes", LineTable).focus()
+            return
+        item = event.table.cursor_item
+        if isinstance(item, VolumeItem) and item.uuids:
+            self.post_message(VmOpened(item.uuids[0]))
+        else:
+            self.notify("No VM is known to use this volume.", markup=False)
+
+    def action_back(self) -> None:
+        """From the volumes back to the pools; else as on every screen."""
+        if self.query_one("#volumes", LineTable).has_focus:
+            self.query_one("#pools", LineTable).focus()
+        else:
+            super().action_back()
+
+    def action_read_again(self) -> None:
+        """Ask for a fresh reading of the pool's host."""
+        item = self.query_one("#pools", LineTable).cursor_item
+        self.post_message(RefreshRequested(item.pool.host if isinstance(item, PoolItem) else ""))

@@ -139,13 +139,15 @@ KNOWN: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "storage-permission",
-        r"could not open '(?P<path>[^']+)'.*permission denied|permission denied.*'(?P<path2>/[^']+)'",
+        r"could not open '(?P<path>[^']+)'.*permission denied"
+        r"|permission denied.*'(?P<path2>/[^']+)'",
         "QEMU may not open an image of {vm}",
         "check owner, mode, SELinux or AppArmor of the file and of every folder above it",
     ),
     KnownFailure(
         "image-missing",
-        r"could not open '(?P<path>[^']+)'.*no such file|cannot access storage file '(?P<file>[^']+)'"
+        r"could not open '(?P<path>[^']+)'.*no such file"
+        r"|cannot access storage file '(?P<file>[^']+)'"
         r"|storage file .*no such file",
         "an image of {vm} is not there",
         "look at its disks; the pool may not be mounted",
@@ -165,7 +167,8 @@ KNOWN: tuple[KnownFailure, ...] = (
     ),
     KnownFailure(
         "volume-exists",
-        r"storage volume.*(exists already|already exists)|volume target path '(?P<path>[^']+)' already"
+        r"storage volume.*(exists already|already exists)"
+        r"|volume target path '(?P<path>[^']+)' already"
         r"|storage vol '(?P<vol>[^']+)' already exists|file exists",
         "a volume of that name is already there; it was not touched",
         "refresh the pool and ask again: a free name will be chosen",

@@ -1,0 +1,133 @@
+"""Carrying out one job: each step journaled before it acts and after, the end verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from console.jobs.cleanup import After, clean_up
+from console.jobs.steps import HANDLERS
+from console.jobs.work import Work
+from console.policy.failures import Scene, explain
+from console.policy.virsh import retry_line
+from drivers.errors import Cancelled, DriverError, Failed
+from drivers.model.event import Event, EventKind, Severity
+from drivers.model.job import Action, JobState, StepRun
+from drivers.model.problem import Problem
+
+Tell = Callable[[tuple[Event, ...]], None]
+
+
+async def carry_out(work: Work, tell: Tell) -> None:
+    """Run all steps of a job; ends with the job DONE, FAILED, CANCELLED or INTERRUPTED.
+
+    An end that cannot be journaled is shown and told all the same; the next console, which finds
+    the job unfinished, reads the truth from the hosts.
+    """
+    index = 0
+    try:
+        work.check_cancel()
+        await _write(work, state=JobState.RUNNING, started_at=work.now())
+        tell((_event(work, "begun"),))
+        for index, run in enumerate(work.job.steps):
+            await _step(work, index, state=JobState.RUNNING, started_at=work.now())
+            note = await HANDLERS[run.step.verb](work, run.step)
+            await _step(work, index, state=JobState.DONE, ended_at=work.now(), note=note)
+    except DriverError as error:
+        await _fail(work, index, error, tell)
+        return
+    except Exception as error:  # noqa: BLE001 - the worker's edge: a defect must not lose the VM
+        defect = Failed("the console itself failed", proof=f"{type(error).__name__}: {error}")
+        await _fail(work, index, defect, tell)
+        return
+    notes = [run.note for run in work.job.steps if run.note and run.step.verb in _TELLING]
+    outcome = "; ".join(notes) or (work.job.steps[-1].note if work.job.steps else "")
+    outcome = outcome[:1].upper() + outcome[1:] + "."
+    tell((_event(work, "done", detail=outcome),))
+    await _end(work, tell, JobState.DONE, outcome=outcome)
+
+
+_TELLING = frozenset(
+    {
+        "wait-state",
+        "check-autostart",
+        "verify-gone",
+        "verify-migration",
+        "verify-disk",
+        "remove-old",
+        "remove-source",
+        "delete-volume",
+        "abort-migration",
+        "abort-copy",
+        "drop-volume",
+    }
+)
+"""Verbs whose notes say how things stand afterwards."""
+
+
+async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
+    cancelled = isinstance(error, Cancelled)
+    state = JobState.CANCELLED if cancelled else JobState.FAILED
+    request = work.job.plan.request
+    target = request.target if request.action is Action.MIGRATE else work.host
+    scene = Scene(work.name, work.host, target, retry_line(request, work.name))
+    problem = None if cancelled else explain(error.problem, scene)
+    after = await clean_up(work)
+    if after.state is JobState.DONE:
+        problem, state = None, JobState.DONE
+    tell((_event(work, after.state or state, after.outcome, problem),))
+    runs = list(work.job.steps)
+    if index < len(runs) and runs[index].state is not JobState.DONE:
+        note = error.problem.what
+        runs[index] = replace(runs[index], state=state, ended_at=work.now(), note=note)
+    await _end(
+        work,
+        tell,
+        after.state or state,
+        outcome=after.outcome,
+        problem=problem,
+        steps=tuple(runs),
+        followup=_offers(after, cancelled=cancelled),
+    )
+
+
+def _offers(after: After, *, cancelled: bool) -> tuple[str, ...]:
+    """A job that was cancelled and is settled needs no more asking."""
+    return () if cancelled and after.state is None else after.followup
+
+
+async def _step(work: Work, index: int, **changes: object) -> None:
+    runs = list(work.job.steps)
+    runs[index] = _changed(runs[index], changes)
+    await _write(work, steps=tuple(runs))
+
+
+def _changed(run: StepRun, changes: dict[str, object]) -> StepRun:
+    return replace(run, **changes)  # type: ignore[arg-type]
+
+
+async def _write(work: Work, **changes: object) -> None:
+    await work.tools.journal.write(replace(work.job, **changes))  # type: ignore[arg-type]
+
+
+async def _end(work: Work, tell: Tell, state: JobState, **changes: object) -> None:
+    job = replace(work.job, state=state, ended_at=work.now(), progress=None, **changes)  # type: ignore[arg-type]
+    try:
+        await work.tools.journal.write(job)
+    except Failed as error:
+        work.tools.journal.show(job)
+        tell((_event(work, "", problem=error.problem),))
+
+
+def _event(work: Work, what: str, detail: str = "", problem: Problem | None = None) -> Event:
+    bad = problem is not None
+    return Event(
+        work.now(),
+        EventKind.ACTION,
+        work.host,
+        f"{work.job.plan.title}: {problem.what if problem else what}",
+        work.uuid,
+        work.name,
+        detail,
+        severity=Severity.ERROR if bad else Severity.INFO,
+    )

@@ -1,0 +1,66 @@
+"""Rates and remaining time of a long copy, smoothed so that a person can read them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from drivers.model.vm import JobProgress
+
+_WEIGHT = 0.4
+"""Share of the newest rate in the average: follows a change within about three readings."""
+
+_STALL_S = 60.0
+_STALL_SHARE = 0.96
+"""A copy is stalled when its best remaining figure is this old and hardly undercut since."""
+
+
+class Meter:
+    """Turns successive figures of one operation into rate, remaining time and a stall warning."""
+
+    def __init__(self, started_at: float) -> None:
+        self._started_at = started_at
+        self._last: tuple[float, int] | None = None
+        self._rate: float | None = None
+        self._best: tuple[float, int] | None = None
+
+    def update(self, progress: JobProgress) -> JobProgress:
+        """The same progress with smoothed ``rate_bps``, ``eta_s`` and a note when it stalls."""
+        rate = self._smooth(progress)
+        remaining = progress.remaining
+        if remaining is None and progress.total is not None and progress.done is not None:
+            remaining = max(0, progress.total - progress.done)
+        eta = remaining / rate if remaining is not None and rate else None
+        return replace(
+            progress,
+            started_at=progress.started_at or self._started_at,
+            remaining=remaining,
+            rate_bps=rate,
+            eta_s=eta,
+            note=progress.note or self._stall(progress, remaining),
+        )
+
+    def _smooth(self, progress: JobProgress) -> float | None:
+        newest = progress.rate_bps
+        if newest is None and progress.done is not None:
+            if self._last is not None and progress.at > self._last[0]:
+                moved = progress.done - self._last[1]
+                newest = moved / (progress.at - self._last[0]) if moved >= 0 else None
+            self._last = (progress.at, progress.done)
+        if newest is not None:
+            old = self._rate
+            self._rate = newest if old is None else old + _WEIGHT * (newest - old)
+        return self._rate
+
+    def _stall(self, progress: JobProgress, remaining: int | None) -> str:
+        if remaining is None:
+            return ""
+        best = self._best
+        if best is None or remaining < _STALL_SHARE * best[1]:
+            self._best = (progress.at, remaining)
+            return ""
+        quiet = progress.at - best[0]
+        if remaining == 0 or quiet < _STALL_S:
+            return ""
+        if progress.dirty_bps and self._rate and progress.dirty_bps >= self._rate:
+            return f"not converging for {quiet:.0f} s: memory changes faster than it is sent"
+        return f"no progress for {quiet:.0f} s"

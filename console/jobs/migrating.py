@@ -1,0 +1,215 @@
+"""Steps of a live migration."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
+
+from console.jobs.meter import Meter
+from console.jobs.volumes import delete_unused
+from console.jobs.work import Work
+from console.policy.lifecycle import PAUSED, RUNNING
+from console.policy.truth import Sighting, Whereabouts, where_sentence, whereabouts
+from drivers.errors import Cancelled, DriverError, Failed, Refused
+from drivers.model.job import Step
+from drivers.model.vm import JobProgress
+from drivers.protocol import MigrationSpec
+
+_SETTLE_S = 20.0
+"""How long both ends may take to agree where the VM is."""
+
+_ABORT_EVERY_S = 1.0
+
+
+async def see_both(work: Work, target: str) -> tuple[Sighting, Sighting]:
+    """Source and target as they are now."""
+    source, there = await asyncio.gather(work.see(), work.see(target))
+    return source, there
+
+
+async def precheck(work: Work, step: Step) -> str:
+    """Both hosts, read again: the VM runs here and nothing of that name or UUID runs there."""
+    target = step.args["target"]
+    source, there = await see_both(work, target)
+    for seen in (source, there):
+        if not seen.known:
+            raise Refused(f"{seen.host} cannot be read, so nothing was begun", proof=seen.why)
+    if source.vm is None or source.vm.state not in RUNNING | PAUSED:
+        state = source.vm.state.value if source.vm else "gone"
+        raise Refused(f"{work.name} does not run on {work.host} any more", proof=f"it is {state}")
+    if there.active:
+        raise Refused(f"{work.name} runs on {target} already: two copies of one UUID")
+    reading = await work.tools.reader.read(target)
+    if any(v.name == work.name and v.uuid != work.uuid for v in reading.vms):
+        raise Refused(f"another VM of {target} is called {work.name}", fix="rename one of them")
+    await work.remember(target=target, was=source.vm.state.value)
+    return f"{work.name} is {source.vm.state.value} on {work.host}, not on {target}"
+
+
+async def migrate(work: Work, step: Step) -> str:
+    """Run the migration and follow it; a cancel aborts libvirt's job."""
+    work.check_cancel()
+    args = step.args
+    moved = json.loads(args.get("dest_paths", "{}"))
+    moved.update({m.disk: m.path for m in work.made if m.disk in moved})
+    spec = MigrationSpec(
+        peer=work.driver(args["target"]),
+        p2p=args["mode"] == "p2p",
+        copy_disks=tuple(d for d in args["copy"].split(",") if d),
+        bandwidth_mib=int(args["bandwidth_mib"]),
+        uri=args["uri"],
+        dest_paths=moved,
+    )
+    await work.remember(phase="migrating", mode=args["mode"])
+    started = work.now()
+    await follow(work, work.driver().migrate(work.uuid, spec))
+    work.tools.nudge(work.host)
+    work.tools.nudge(args["target"])
+    return f"libvirt says it is done after {work.now() - started:.1f} s"
+
+
+async def follow(work: Work, running: Coroutine[Any, Any, None]) -> None:
+    """Show figures until the call returns; abort it when cancelled.
+
+    When the console closes, the call is let go and not aborted: the runner decides before.
+    """
+    task = asyncio.create_task(running)
+    meter = Meter(work.now())
+    aborted_at: float | None = None
+    try:
+        while not task.done():
+            if work.cancelled.is_set() and (
+                aborted_at is None or work.now() - aborted_at >= _ABORT_EVERY_S
+            ):
+                aborted_at = work.now()
+                await _abort(work)
+            await _show(work, meter, aborting=aborted_at is not None)
+            if not task.done():
+                await work.pause()
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    try:
+        task.result()
+    except DriverError as error:
+        if work.cancelled.is_set():
+            raise Cancelled("cancelled on request", proof=error.problem.what) from error
+        raise
+
+
+async def _abort(work: Work) -> None:
+    try:
+        await work.driver().abort_job(work.uuid)
+    except DriverError:
+        return  # no job to abort yet, or it just ended: asked again until the call returns
+
+
+async def _show(work: Work, meter: Meter, *, aborting: bool = False) -> JobProgress | None:
+    try:
+        progress = await work.driver().job_progress(work.uuid)
+    except DriverError:
+        return None  # figures are missing for a moment; the call itself tells the outcome
+    if progress is not None:
+        if aborting:
+            progress = replace(progress, note="cancelling")
+        work.show(meter.update(progress))
+    return progress
+
+
+async def follow_existing(work: Work, step: Step) -> str:
+    """Follow a migration that goes on without us, until the hosts agree that it ended."""
+    meter = Meter(work.now())
+    while True:
+        work_left = await _show(work, meter)
+        source, there = await see_both(work, step.args["target"])
+        where = whereabouts(source, there)
+        if work_left is None and where not in (Whereabouts.BOTH, Whereabouts.UNKNOWN):
+            return where_sentence(work.name, (source, there))
+        if work.cancelled.is_set():
+            await _abort(work)
+        await work.pause()
+
+
+async def settle(work: Work, target: str) -> tuple[Whereabouts, Sighting, Sighting]:
+    """Read both ends until one answer stands and no job runs, at most twenty seconds."""
+    limit = work.now() + _SETTLE_S
+    while True:
+        source, there = await see_both(work, target)
+        where = whereabouts(source, there)
+        open_end = where in (Whereabouts.BOTH, Whereabouts.UNKNOWN)
+        if not open_end and not (where is Whereabouts.SOURCE and await _job_runs(work)):
+            return where, source, there
+        if work.now() >= limit:
+            return (where if open_end else Whereabouts.UNKNOWN), source, there
+        await work.pause()
+
+
+async def _job_runs(work: Work) -> bool:
+    try:
+        return await work.driver().job_progress(work.uuid) is not None
+    except DriverError:
+        return False
+
+
+async def verify(work: Work, step: Step) -> str:
+    """Exactly one host runs it, it is the target, and the copied disks are where they should be."""
+    target = step.args["target"]
+    where, source, there = await settle(work, target)
+    told = where_sentence(work.name, (source, there))
+    if where is not Whereabouts.TARGET or there.vm is None:
+        raise Failed(f"{work.name} is not where it should be", proof=told)
+    sources = {disk.target: disk.source for disk in there.vm.disks}
+    for own in work.made:
+        if own.host == target and sources.get(own.disk) != own.path:
+            raise Failed(
+                f"{own.disk} of {work.name} is not on its copy",
+                proof=f"it is {sources.get(own.disk)}, expected {own.path}",
+            )
+    await work.remember(verified="yes")
+    if source.vm is not None:
+        told += f"; undefine it on {work.host} so that it is never started twice"
+    return told
+
+
+async def remove_source(work: Work, step: Step) -> str:
+    """Delete a copied volume on the source; kept unless its copy is proven to be another file."""
+    disk, path = step.args["disk"], step.args["path"]
+    copy = next((m for m in work.made if m.disk == disk), None)
+    target = work.facts.get("target", "")
+    there = await work.see(target)
+    if copy is None or copy.host == work.host or work.facts.get("verified") != "yes":
+        return f"{path} is kept: its copy is not verified"
+    if not there.active or there.vm is None or not _on(there, disk, copy.path):
+        return f"{path} is kept: {work.name} was not seen running on its copy"
+    if (await work.see()).vm is not None:
+        return f"{path} is kept: {work.host} still lists {work.name}"
+    return (await delete_unused(work, work.host, path)).text
+
+
+def _on(seen: Sighting, disk: str, path: str) -> bool:
+    return seen.vm is not None and any(d.target == disk and d.source == path for d in seen.vm.disks)
+
+
+async def abort(work: Work, step: Step) -> str:
+    """End a migration left behind, so that the VM runs on its source alone."""
+    await _abort(work)
+    where, source, there = await settle(work, step.args["target"])
+    told = where_sentence(work.name, (source, there))
+    if where is Whereabouts.TARGET:
+        raise Failed("the migration ended before it could be aborted", proof=told)
+    if where is not Whereabouts.SOURCE and where is not Whereabouts.NOWHERE:
+        raise Failed("where the VM is could not be settled", proof=told)
+    if await resume_if_paused(work, source):
+        told += "; it was paused and is resumed"
+    return told
+
+
+async def resume_if_paused(work: Work, source: Sighting) -> bool:
+    """Resume a VM that an aborted migration left paused; one paused before stays so."""
+    if source.vm is None or source.vm.state not in PAUSED or work.facts.get("was") == "paused":
+        return False
+    await work.driver().resume(work.uuid)
+    return True

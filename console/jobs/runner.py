@@ -1,0 +1,210 @@
+"""Runs plans as journaled jobs, and takes up what an ended console left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+
+from console.jobs.carry import carry_out
+from console.jobs.gates import Gates
+from console.jobs.inheritance import Inheritance
+from console.jobs.journal import Journal
+from console.jobs.owner import owner_alive
+from console.jobs.reader import FleetReader
+from console.jobs.recovery import read_left
+from console.jobs.work import Tools, Work
+from console.policy.plans import make_plan
+from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO
+from console.policy.recovery_plan import recovery_plan
+from drivers.errors import Busy, Gone, Refused
+from drivers.model.event import Event
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.job import Action, Job, JobState, Plan, Request, StepRun
+from drivers.protocol import HostDriver
+from store.api import Store
+
+_STOP_S = 1.0
+"""How long a closing console waits for a managed migration to be aborted cleanly."""
+
+
+class JobRunner:
+    """One console's jobs.
+
+    Args:
+        drivers: Host name to driver, shared with the poller.
+        store: Holds the journal; its calls block and go through a lane.
+        snapshot: The poller's newest picture.
+        publish: Called with all jobs, newest first, whenever one changes.
+        on_events: Told what began and ended.
+        nudge: Asks the poller for an early reading of a host.
+        clock: Epoch seconds.
+        owner: This console, ``user@host:pid:start``.
+        sleep: Waits; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        drivers: Mapping[str, HostDriver],
+        store: Store,
+        *,
+        snapshot: Callable[[], FleetSnapshot],
+        publish: Callable[[tuple[Job, ...]], None],
+        on_events: Callable[[tuple[Event, ...]], None],
+        nudge: Callable[[str], None],
+        clock: Callable[[], float],
+        owner: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._owner = owner
+        self._journal = Journal(store, publish, sleep)
+        self._tools = Tools(
+            drivers, self._journal, FleetReader(drivers), snapshot, nudge, clock, sleep
+        )
+        self._on_events = on_events
+        self._gates = Gates()
+        self._works: dict[str, Work] = {}
+        self._vms: set[str] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._inheritance = Inheritance(self._tools, owner)
+        self._numbers = itertools.count(1)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Jobs of this session and what is known of others', newest first."""
+        return self._journal.jobs
+
+    async def submit(self, plan: Plan) -> str:
+        """Journal a plan as a job and start it; returns the job's id once it is durable.
+
+        Raises:
+            Refused: The plan carries a refusal.
+            Busy: A job of this VM runs already, here or in another console.
+            Failed: The journal cannot be written.
+        """
+        if plan.refusal is not None or not plan.steps:
+            problem = plan.refusal
+            what = problem.what if problem else "this plan has no steps"
+            raise Refused(what, problem.proof if problem else "", problem.fix if problem else "")
+        uuid = plan.request.uuid
+        if uuid in self._vms:
+            raise self._busy(plan, "in this console")
+        job_id = f"job-{int(self._tools.clock() * 1000):x}-{plan.id[-8:]}-{next(self._numbers)}"
+        job = Job(
+            job_id,
+            plan,
+            JobState.PENDING,
+            tuple(StepRun(step) for step in plan.steps),
+            owner=self._owner,
+            created_at=self._tools.clock(),
+        )
+        self._vms.add(uuid)
+        try:
+            await self._refuse_foreign(plan)
+            await self._journal.write(job)
+        except BaseException:
+            self._vms.discard(uuid)
+            raise
+        work = self._works[job_id] = Work(self._tools, job_id)
+        task = asyncio.create_task(self._run(work), name=job_id)
+        self._tasks[job_id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
+        return job_id
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask a running job to stop; where it stands then arrives as news."""
+        work = self._works.get(job_id)
+        if work is not None:
+            work.cancelled.set()
+            return
+        job = self._journal.get(job_id)
+        if job is None:
+            raise Gone("there is no such job", proof=job_id)
+        if not job.state.ended:
+            raise Refused(
+                "that job belongs to another console",
+                proof=f"owner {job.owner}",
+                fix="cancel it there",
+            )
+
+    async def recover(self) -> tuple[Job, ...]:
+        """Read the journal for unfinished jobs; those of dead consoles are re-read and offered.
+
+        Jobs of a console that lives are shown and not touched. Hosts that do not answer yet are
+        asked again in the background until they do.
+        """
+        return await self._inheritance.take()
+
+    async def followup(self, job_id: str, choice: str) -> tuple[Plan, ...]:
+        """The plan for what an ended job offers; none when nothing needs a preview.
+
+        Raises:
+            Gone: There is no such job.
+            Refused: The job does not offer that.
+        """
+        job = self._journal.get(job_id)
+        if job is None:
+            raise Gone("there is no such job", proof=job_id)
+        if choice not in job.followup:
+            offered = ", ".join(job.followup) or "nothing"
+            raise Refused(f"this job does not offer {choice}", proof=f"it offers: {offered}")
+        if choice == DISMISS:
+            await self._inheritance.settle(job_id)
+            return ()
+        now = self._tools.clock()
+        plan_id = f"{job_id}-{choice}-{next(self._numbers)}"
+        if choice in (FINISH, UNDO):
+            left = await read_left(self._tools, job)
+            specs = {name: driver.spec for name, driver in self._tools.drivers.items()}
+            return (recovery_plan(job, choice, left, specs, now=now, plan_id=plan_id),)
+        request = job.plan.request
+        if choice != RETRY:
+            request = Request(Action(choice), request.uuid)
+        return (make_plan(self._tools.snapshot(), request, now=now, plan_id=plan_id),)
+
+    async def stop(self) -> None:
+        """Let go within about a second, losing nothing.
+
+        A peer-to-peer migration and a block copy go on in their hosts; a managed migration, which
+        cannot live without us, is aborted cleanly. All stay unfinished in the journal, where the
+        next console finds them.
+        """
+        await self._inheritance.stop()
+        managed = []
+        for job_id, work in self._works.items():
+            if work.facts.get("mode") == "managed" and work.facts.get("phase") == "migrating":
+                work.cancelled.set()
+                managed.append(self._tasks[job_id])
+        if managed:
+            await asyncio.wait(managed, timeout=_STOP_S)
+        running = list(self._tasks.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        self._journal.close()
+
+    async def _run(self, work: Work) -> None:
+        try:
+            async with self._gates.passing(work.job.plan):
+                await carry_out(work, self._on_events)
+            if work.job.state is JobState.DONE:
+                for origin in filter(None, work.facts.get("origin", "").split(",")):
+                    await self._inheritance.settle(origin, f"Settled by {work.job_id}.")
+        finally:
+            self._works.pop(work.job_id, None)
+            self._vms.discard(work.uuid)
+
+    async def _refuse_foreign(self, plan: Plan) -> None:
+        uuid = plan.request.uuid
+        for job in await self._journal.unfinished():
+            if job.owner == self._owner or job.state.ended or job.plan.request.uuid != uuid:
+                continue
+            if owner_alive(job.owner) is not False:
+                raise self._busy(plan, f"in the console {job.owner}")
+
+    def _busy(self, plan: Plan, where: str) -> Busy:
+        return Busy(
+            f"a job of {plan.vm_name} is already under way",
+            proof=where,
+            fix="wait for it, or cancel it",
+        )

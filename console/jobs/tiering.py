@@ -1,0 +1,230 @@
+"""Steps of a tier move, live and cold."""
+
+from __future__ import annotations
+
+import asyncio
+from html import escape
+
+from console.jobs.meter import Meter
+from console.jobs.volumes import delete_unused, refuse_existing
+from console.jobs.work import Made, Work
+from console.policy.truth import Sighting
+from drivers.errors import Cancelled, DriverError, Failed, Refused, TimedOut, Unsupported
+from drivers.model.job import Step
+from drivers.model.vm import JobProgress
+from drivers.protocol import BlockJob
+
+_ABORT_WAIT_S = 20.0
+_VERIFY_S = 10.0
+
+
+def new_path(work: Work, step: Step) -> str:
+    """Where the copy really lies: the journal knows better than the plan."""
+    disk = step.args["disk"]
+    return next((m.path for m in work.made if m.disk == disk), step.args["path"])
+
+
+def disk_source(seen: Sighting, disk: str) -> str:
+    """What a disk of a seen VM points at; empty when it is not known."""
+    disks = seen.vm.disks if seen.vm else ()
+    return next((d.source for d in disks if d.target == disk), "")
+
+
+async def block_copy(work: Work, step: Step) -> str:
+    """Begin a block copy (or take up the one that runs) and follow it until it is in step."""
+    disk, path = step.args["disk"], new_path(work, step)
+    work.check_cancel()
+    driver = work.driver()
+    if step.args.get("attach") != "yes":
+        seen = await work.see()
+        if not seen.active or disk_source(seen, disk) != step.args["old_path"]:
+            raise Refused(
+                f"{disk} of {work.name} is not what it was when this was planned",
+                proof=seen.why or f"it is {disk_source(seen, disk) or 'not there'}",
+                fix="refresh, and ask again",
+            )
+        await work.remember(phase="copying")
+        await driver.block_copy(work.uuid, disk, path, step.args["format"])
+    meter = Meter(work.now())
+    started = work.now()
+    while True:
+        work.check_cancel()
+        job = await driver.block_job(work.uuid, disk)
+        if job is None:
+            raise Failed(
+                f"the copy of {disk} ended before it was complete",
+                proof=f"{work.host} has no block job on {disk}",
+                fix="see the log of QEMU on the host; a full disk is the usual cause",
+            )
+        work.show(meter.update(_progress(job, work.now(), started)))
+        if job.ready:
+            return f"source and copy are in step after {work.now() - started:.1f} s"
+        await work.pause()
+
+
+def _progress(job: BlockJob, now: float, started: float) -> JobProgress:
+    phase = "in step" if job.ready else "copying"
+    return JobProgress(phase, now, started, job.done, job.total, rate_bps=job.rate_bps)
+
+
+async def pivot(work: Work, step: Step) -> str:
+    """Switch to the copy: the last moment to cancel is before it."""
+    work.check_cancel()
+    disk = step.args["disk"]
+    await work.remember(phase="pivoting")
+    try:
+        await work.driver().block_pivot(work.uuid, disk)
+    except DriverError:
+        seen = await work.see()
+        if disk_source(seen, disk) != new_path(work, step):
+            raise
+    work.tools.nudge(work.host)
+    return f"{work.name} writes to {new_path(work, step)}"
+
+
+async def verify_disk(work: Work, step: Step) -> str:
+    """Running and defined, the disk must point at the new path."""
+    disk, path = step.args["disk"], new_path(work, step)
+    limit = work.now() + _VERIFY_S
+    while True:
+        seen = await work.see()
+        if seen.known and disk_source(seen, disk) == path:
+            break
+        if work.now() >= limit:
+            found = disk_source(seen, disk) or seen.why or "not there"
+            raise Failed(f"{disk} of {work.name} is not on the new volume", proof=f"it is {found}")
+        await work.pause()
+    if seen.vm is not None and seen.vm.persistent:
+        xml = await work.driver().xml(work.uuid, inactive=True)
+        if not any(quote + escape(path, quote=False) + quote in xml for quote in ("'", '"')):
+            raise Failed(
+                f"the definition of {work.name} does not name the new volume",
+                proof=f"{path} is not in its inactive XML",
+                fix=f"do not restart {work.name} before its definition is right",
+            )
+    await work.remember(verified="yes", phase="moved")
+    work.tools.nudge(work.host)
+    return f"{disk} is {path}"
+
+
+async def remove_old(work: Work, step: Step) -> str:
+    """Delete the volume the VM has left, when that is proven; else keep it and say why."""
+    path = step.args["path"]
+    if work.facts.get("verified") != "yes":
+        return f"{path} is kept: the move is not verified"
+    if work.facts.get("compared") == "size":
+        return f"{path} is kept: its content could not be compared with the copy's"
+    seen = await work.see()
+    source = disk_source(seen, step.args["disk"])
+    if not source or source == path:
+        return f"{path} is kept: {work.name} was not seen on its new volume"
+    return (await delete_unused(work, work.host, path)).text
+
+
+async def clone(work: Work, step: Step) -> str:
+    """Copy the volume of a stopped VM."""
+    args = step.args
+    await refuse_existing(work, work.host, args["path"])
+    seen = await work.see()
+    if disk_source(seen, args["disk"]) != args["old_path"]:
+        raise Refused(f"{args['disk']} is not what it was when this was planned", proof=seen.why)
+    await work.remember_made((*work.made, Made(work.host, args["path"], args["disk"])))
+    await work.remember(phase="copying")
+    latest = [(0, 0)]
+
+    def told(done: int, total: int) -> None:
+        latest[0] = (done, total)
+
+    task = asyncio.create_task(
+        work.driver().clone_volume(args["old_path"], args["pool"], args["name"], told)
+    )
+    meter, started = Meter(work.now()), work.now()
+    try:
+        while not task.done():
+            work.check_cancel()
+            done, total = latest[0]
+            progress = JobProgress("copying", work.now(), started, done, total or None)
+            work.show(meter.update(progress))
+            await work.pause()
+        volume = task.result()
+    except (asyncio.CancelledError, Cancelled):
+        task.cancel()
+        await asyncio.wait({task}, timeout=1.0)
+        raise
+    if volume.path != args["path"]:
+        await work.remember_made((Made(work.host, volume.path, args["disk"]),))
+    return f"{volume.path}, copied in {work.now() - started:.1f} s"
+
+
+async def compare(work: Work, step: Step) -> str:
+    """Size, and content where it can be read, of both; the VM must have stayed off."""
+    old, new = step.args["old_path"], new_path(work, step)
+    driver = work.driver()
+    first, second = await driver.find_volume(old), await driver.find_volume(new)
+    if first is None or second is None or first.capacity != second.capacity:
+        sizes = [v.capacity if v else "missing" for v in (first, second)]
+        raise Failed("the copy has another size", proof=f"{sizes[0]} and {sizes[1]}")
+    work.show(JobProgress("comparing", work.now(), work.now(), total=first.capacity))
+    try:
+        here, there = await driver.checksum(old), await driver.checksum(new)
+    except (Unsupported, TimedOut) as error:
+        await work.remember(compared="size")
+        return f"same size; content not compared: {error.problem.what}; the old volume will stay"
+    if here != there:
+        raise Failed(
+            "the copy differs from the original",
+            proof=f"SHA-256 {here[:16]}... and {there[:16]}...",
+            fix="somebody wrote to the disk meanwhile, or the storage is faulty",
+        )
+    await work.remember(compared="content")
+    return f"same size and SHA-256 {here[:16]}..."
+
+
+async def repoint(work: Work, step: Step) -> str:
+    """Point the definition at the copy, unless the VM was started meanwhile."""
+    work.check_cancel()
+    seen = await work.see()
+    if not seen.known or seen.vm is None or seen.vm.state.active:
+        state = seen.vm.state.value if seen.vm else seen.why
+        raise Refused(f"{work.name} did not stay off, so it keeps its old disk", proof=state)
+    disk, path = step.args["disk"], new_path(work, step)
+    await work.remember(phase="redefining")
+    await work.driver().repoint_disk(work.uuid, disk, path, step.args["format"])
+    work.tools.nudge(work.host)
+    return f"the definition names {path}"
+
+
+async def abort_copy(work: Work, step: Step) -> str:
+    """End a block copy left behind; the VM stays on its old disk."""
+    seen = await end_block_job(work, step.args["disk"])
+    source = disk_source(seen, step.args["disk"])
+    if not seen.known or not source:
+        raise Failed(f"the disk of {work.name} cannot be read", proof=seen.why)
+    if any(source == m.path for m in work.made):
+        raise Failed(
+            f"{work.name} is on the copy already", proof=f"{step.args['disk']} is {source}"
+        )
+    return f"{work.name} stays on {source}"
+
+
+async def end_block_job(work: Work, disk: str) -> Sighting:
+    """Abort the disk's block job if there is one, and read the VM once none is left.
+
+    Returns:
+        A sighting that is not ``known`` when a block job may still run.
+    """
+    driver, limit = work.driver(), work.now() + _ABORT_WAIT_S
+    why = "its block job did not end"
+    while True:
+        seen = await work.see()
+        if not seen.active:
+            return seen
+        try:
+            if await driver.block_job(work.uuid, disk) is None:
+                return await work.see()
+            await driver.block_abort(work.uuid, disk)
+        except DriverError as error:
+            why = error.problem.what
+        if work.now() >= limit:
+            return Sighting(work.host, seen.vm, known=False, why=why)
+        await work.pause()

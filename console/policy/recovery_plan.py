@@ -1,0 +1,169 @@
+"""Plans that finish or undo what an interrupted job left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from console.policy.protect import confirm_for, protection_problem
+from console.policy.recovery import FINISH, Left, steps_of, tier_paths
+from console.policy.truth import Whereabouts, whereabouts
+from console.policy.verbs import Verb
+from console.policy.virsh import virsh
+from drivers.model.host import HostSpec
+from drivers.model.job import Action, Confirm, Job, Plan, Step
+from drivers.model.problem import Problem
+
+
+def recovery_plan(
+    job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec], *, now: float, plan_id: str
+) -> Plan:
+    """The plan for ``finish`` or ``undo`` of a job, given what was found just now.
+
+    Its first step takes over the old job's facts, so that a second interruption loses nothing.
+    """
+    request, name = job.plan.request, job.plan.vm_name
+    word = "Finish" if choice == FINISH else "Undo"
+    steps, effects = _steps(job, choice, left, specs)
+    spec = specs.get(job.plan.host)
+    refusal = None
+    if spec is None:
+        refusal = Problem(f"{job.plan.host} is not in this fleet", code="unknown-target")
+    elif not left.source.known or not left.target.known or not left.known:
+        why = left.source.why or left.target.why or "its running job could not be read"
+        refusal = Problem(
+            f"where {name} is cannot be read now, so nothing is done",
+            proof=why,
+            fix="ask again once the hosts answer",
+            code="unreachable",
+        )
+    elif not steps:
+        refusal = Problem(
+            f"there is nothing left to {choice}", proof="read from the hosts just now", code="done"
+        )
+    else:
+        refusal = protection_problem(spec, request.action)
+    confirm = confirm_for(request.action, spec.protect) if spec else Confirm.YES
+    adopt = Step(
+        Verb.ADOPT,
+        f"take over what job {job.id} left",
+        args=_inherited(job),
+    )
+    return Plan(
+        plan_id,
+        request,
+        name,
+        job.plan.host,
+        now,
+        f"{word}: {job.plan.title}",
+        () if refusal else (adopt, *steps),
+        (),
+        confirm,
+        () if refusal else effects,
+        refusal,
+    )
+
+
+_PASSING = ("verified", "compared", "phase", "unread")
+"""Facts that the next job must establish anew."""
+
+
+def _inherited(job: Job) -> dict[str, str]:
+    facts = {key: text for key, text in job.facts.items() if key not in _PASSING}
+    older = job.facts.get("origin", "")
+    return {**facts, "origin": f"{older},{job.id}" if older else job.id}
+
+
+def _steps(
+    job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    action = job.plan.request.action
+    if action is Action.MIGRATE:
+        return _migration(job, choice, left, specs)
+    if action is Action.TIER:
+        return _tier(job, choice, left, specs)
+    if action is Action.DELETE and choice == FINISH:
+        steps = tuple(s for s in steps_of(job, Verb.DELETE_VOLUME) if s.args["path"] in left.old)
+        return steps, tuple(f"{s.args['path']} is DELETED" for s in steps)
+    return (), ()
+
+
+def _migration(
+    job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    target = job.plan.request.target
+    verify = steps_of(job, Verb.VERIFY_MIGRATION, Verb.REMOVE_SOURCE)
+    name = job.plan.vm_name
+    if choice == FINISH:
+        if left.running or whereabouts(left.source, left.target) is Whereabouts.BOTH:
+            follow = Step(
+                Verb.FOLLOW_MIGRATION,
+                "follow the migration that still runs",
+                _line(specs, job.plan.host, "domjobinfo", job.plan.request.uuid),
+                {"target": target},
+            )
+            return (follow, *verify), (f"{name} goes on to {target}",)
+        if left.target.active:
+            return verify, (f"{name} stays on {target}",)
+        return (), ()
+    if left.target.active and not left.source.active:
+        return (), ()
+    abort = Step(
+        Verb.ABORT_MIGRATION,
+        f"end the migration, so that {name} runs on {job.plan.host} alone",
+        _line(specs, job.plan.host, "domjobabort", job.plan.request.uuid),
+        {"target": target},
+    )
+    return (abort, *_drops(job, specs)), (
+        f"{name} stays on {job.plan.host}",
+        *(f"the partial copy {path} is deleted" for path in left.copies),
+    )
+
+
+def _tier(
+    job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    disk, old, new = tier_paths(job)
+    vm = left.source.vm
+    now = next((d.source for d in vm.disks if d.target == disk), "") if vm else ""
+    ending = steps_of(job, Verb.VERIFY_DISK, Verb.REMOVE_OLD)
+    if now == new:
+        return (ending, (f"{disk} stays on {new}",)) if choice == FINISH else ((), ())
+    if choice == FINISH and left.running:
+        copy = tuple(
+            Step(s.verb, "follow the copy that still runs", s.virsh, {**s.args, "attach": "yes"})
+            for s in steps_of(job, Verb.BLOCK_COPY)
+        )
+        return (*copy, *steps_of(job, Verb.PIVOT), *ending), (f"{disk} becomes {new}",)
+    drops = _drops(job, specs)
+    if choice == FINISH:
+        again = tuple(
+            s for s in job.plan.steps
+            if s.verb not in (Verb.ADOPT, Verb.DROP_VOLUME) and s.args.get("attach") != "yes"
+        )  # fmt: skip
+        whole = any(s.verb in (Verb.CREATE_VOLUME, Verb.CLONE) for s in again)
+        effects = ("the partial copy is deleted, and the move begins anew", *job.plan.effects)
+        return ((*drops, *again), effects) if whole else ((), ())
+    abort = Step(
+        Verb.ABORT_COPY,
+        f"end the copy, so that {job.plan.vm_name} stays on {old}",
+        _line(specs, job.plan.host, "blockjob", job.plan.request.uuid, disk, "--abort"),
+        {"disk": disk},
+    )
+    return (abort, *drops), (f"{disk} stays on {old}", "the partial copy is deleted")
+
+
+def _drops(job: Job, specs: Mapping[str, HostSpec]) -> tuple[Step, ...]:
+    return tuple(
+        Step(
+            Verb.DROP_VOLUME,
+            f"delete the partial copy {made['path']} on {made['host']}",
+            _line(specs, made["host"], "vol-delete", made["path"]),
+            {"host": made["host"], "path": made["path"]},
+        )
+        for made in json.loads(job.facts.get("made", "[]"))
+    )
+
+
+def _line(specs: Mapping[str, HostSpec], host: str, *words: str) -> str:
+    return virsh(specs[host].uri, *words) if host in specs else ""

@@ -1,0 +1,150 @@
+"""Where a VM or a disk could go: fits, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from console.policy.migration import migration_targets
+from console.policy.tiering import tier_targets
+from drivers.model.host import HostLoad, Link, LinkState, Protect
+from drivers.model.job import TargetFit, Verdict
+from drivers.model.storage import Network
+from drivers.model.vm import VmDisk, VmState
+from tests.policy.fleet import GIB, NOW, UUID, change, disk, fleet, host, pool, vm
+
+
+def reason(fit: TargetFit, name: str):
+    return next(c for c in fit.reasons if c.name == name)
+
+
+def only(snapshot) -> TargetFit:
+    (fit,) = migration_targets(snapshot, UUID, now=NOW)
+    return fit
+
+
+def test_a_fitting_host_shows_its_proof():
+    """Memory and disk carry the numbers they were judged by."""
+    fit = only(fleet())
+    assert fit.fits
+    assert fit.mode == "managed"
+    assert str(2 * GIB) in reason(fit, "memory").proof
+    assert "/srv/warm/web1.qcow2 on kvm2" in reason(fit, "disk vda").text
+    assert reason(fit, "data path").verdict is Verdict.NOT_TESTED
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"link": Link(LinkState.DOWN, NOW)}, "link"),
+        ({"slow_at": NOW - 600}, "link"),
+        ({"load": HostLoad(memory_total=4 * GIB, memory_available=GIB)}, "memory"),
+        ({"pools": ()}, "disk vda"),
+        ({"pools": (pool("kvm2", "warm", available=GIB),)}, "disk vda"),
+        ({"pools_at": NOW - 9999.0}, "disk vda"),
+        ({"vms": (vm(VmState.OFF, uuid="9" * 8 + UUID[8:], host="kvm2"),)}, "name"),
+        ({"vms": (vm(host="kvm2", name="web1-copy"),)}, "uuid"),
+    ],
+)
+def test_each_obstacle_is_named(fields, name):
+    """One obstacle is enough, and it is the one that is shown."""
+    fit = only(change(fleet(), "kvm2", **fields))
+    assert not fit.fits
+    assert reason(fit, name).verdict is Verdict.BLOCKED
+
+
+def test_missing_network_is_an_obstacle_and_lists_what_there_is():
+    """A NIC needs its network by name."""
+    facts = replace(host("kvm2").facts, networks=(Network("lan", "kvm2"),))
+    fit = only(change(fleet(), "kvm2", facts=facts))
+    assert not fit.fits
+    assert "it has: lan" in reason(fit, "nic vnet0").proof
+
+
+def test_an_older_qemu_warns_and_another_arch_blocks():
+    """Versions are compared as numbers."""
+    older = replace(host("kvm2").facts, qemu_version="6.10.0")
+    fit = only(change(fleet(), "kvm2", facts=older))
+    assert fit.fits
+    assert reason(fit, "QEMU").verdict is Verdict.WARN
+    arm = replace(older, arch="aarch64")
+    assert not only(change(fleet(), "kvm2", facts=arm)).fits
+
+
+def test_a_protected_target_does_not_fit():
+    """protect = ro holds for arriving VMs too."""
+    snapshot = fleet()
+    guarded = replace(snapshot, hosts=(snapshot.hosts[0], host("kvm2", protect=Protect.RO)))
+    assert reason(only(guarded), "protect").verdict is Verdict.BLOCKED
+
+
+def test_shared_and_network_disks_are_not_copied():
+    """Only a local disk needs room on the target."""
+    disks = (
+        replace(disk(), shared=True),
+        VmDisk("vdb", "nbd://10.0.0.9/data", kind="network"),
+        VmDisk("sda", "", device="cdrom"),
+    )
+    fit = only(fleet(vm(disks=disks)))
+    assert fit.fits
+    assert "not copied" in reason(fit, "disk vda").text
+    assert reason(fit, "disk vdb").verdict is Verdict.NOT_TESTED
+
+
+def test_an_inserted_iso_must_exist_there():
+    """A cdrom image in a pool folder that the target lacks blocks, with eject as the way out."""
+    iso = VmDisk("sda", "/srv/cold/debian.iso", device="cdrom", read_only=True)
+    fit = only(fleet(vm(disks=(iso,))))
+    assert not fit.fits
+    assert "eject" in reason(fit, "disk sda").fix
+
+
+def test_fits_come_first():
+    """The list starts with where the VM can go."""
+    snapshot = fleet()
+    tiny = change(
+        replace(snapshot, hosts=(*snapshot.hosts, host("kvm0"))),
+        "kvm0",
+        load=HostLoad(memory_total=GIB, memory_available=1),
+    )
+    assert [f.target for f in migration_targets(tiny, UUID, now=NOW)] == ["kvm2", "kvm0"]
+
+
+def test_a_stopped_vm_fits_nowhere_and_says_why():
+    """Live migration needs a running VM."""
+    fit = only(fleet(vm(VmState.OFF)))
+    assert reason(fit, "vm").fix == "start it first"
+
+
+def test_tier_targets_are_the_other_pools():
+    """Hot and cold are offered for a disk in warm, live for a running VM."""
+    fits = tier_targets(fleet(), UUID, "vda", now=NOW)
+    assert {f.target for f in fits} == {"hot", "cold"}
+    assert all(f.fits and f.mode == "live" for f in fits)
+
+
+def test_a_full_pool_is_listed_last_with_numbers():
+    """Too little space is told in bytes."""
+    snapshot = fleet()
+    pools = tuple(
+        replace(p, available=GIB) if p.name == "hot" else p for p in snapshot.hosts[0].pools
+    )
+    fits = tier_targets(change(snapshot, "kvm1", pools=pools), UUID, "vda", now=NOW)
+    assert [f.fits for f in fits] == [True, False]
+    assert f"{GIB} free" in reason(fits[1], "space").proof
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        VmDisk("vda", "/srv/cold/x.iso", device="cdrom"),
+        VmDisk("vda", "nbd://h/x", kind="network"),
+        VmDisk("vda", ""),
+    ],
+)
+def test_disks_that_no_pool_holds_are_not_moved(moved):
+    """Cdroms, network disks and empty drives stay, with the reason."""
+    fits = tier_targets(fleet(vm(disks=(moved,))), UUID, "vda", now=NOW)
+    assert fits
+    assert not any(f.fits for f in fits)

@@ -66,7 +66,7 @@ class Live:
         """Let go of everything; never raises."""
         self.hub.end()
         await self.swift.close()
-        self.slow.close()
+        await self.slow.close()
         self.pools.close()
         await self.session.close(self._handles)
 

@@ -1,8 +1,8 @@
 """One connected host: the SSH link, libvirt connections, and threads where calls wait.
 
 Actions each get a short-lived lane: a call that hangs on one stuck VM must hold no other. A second
-connection answers ``virDomainGetControlInfo`` while the first waits. Migrations and copies open a
-connection of their own, for libvirtd serves five calls of one client at a time.
+connection answers ``virDomainGetControlInfo`` while another waits. Sweeps, migrations and copies
+open connections of their own, for libvirtd serves five calls of one client at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.errors import DriverError, Refused, TimedOut, Unreachable
@@ -19,7 +19,6 @@ from drivers.kvm.sockets import (
     PROBE,
     choose,
     daemon_argv,
-    helper_argv,
     local_uri,
     stock_uri,
     system_sockets,
@@ -84,7 +83,7 @@ class Session:
                 await self._open_remote()
             else:
                 await self._open_local()
-            self.diag = await self._second()
+            self.diag = await self.second()
         except BaseException:
             await self.close()
             raise
@@ -130,13 +129,17 @@ class Session:
     @contextlib.asynccontextmanager
     async def extra(self) -> AsyncIterator[Any]:
         """A connection for one long operation, closed after it."""
-        conn = await self._second()
+        conn = await self.second()
         try:
             yield conn
         finally:
-            if conn is not self.conn:
-                with contextlib.suppress(DriverError):
-                    await self.call(conn.close, "a connection could not be closed", deadline_s=1.0)
+            await self.hang_up(conn)
+
+    async def hang_up(self, conn: Any) -> None:
+        """Close a connection that ``second`` gave; never raises."""
+        if conn is not None and conn is not self.conn:
+            with contextlib.suppress(DriverError):
+                await self.call(conn.close, "a connection could not be closed", deadline_s=1.0)
 
     def _deregister(self, handles: tuple[int, ...]) -> None:
         with contextlib.suppress(self.lv.libvirtError):
@@ -144,7 +147,8 @@ class Session:
         for handle in handles:
             self.conn.domainEventDeregisterAny(handle)
 
-    async def _second(self) -> Any:
+    async def second(self) -> Any:
+        """Another connection to the same libvirt; the first one where there can be no other."""
         # A test driver in this process may keep one fleet a connection: share it.
         if self.uri.driver == "test" and not self.uri.transport:
             return self.conn
@@ -192,12 +196,11 @@ class Session:
         failures: list[DriverError] = []
         if self.spec.transport in (Transport.AUTO, Transport.FORWARD):
             for path in await self._sockets():
-                if await self._try(self.ssh.forward(path), f"forwarded {path}", failures):
+                if await self._try(self.ssh.forward(path), failures):
                     return
-        if self.spec.transport in (Transport.AUTO, Transport.HELPER):
-            bridge = self.ssh.bridge(helper_argv(self.uri))
-            if await self._try(bridge, "virt-ssh-helper", failures):
-                return
+        helper = self.spec.transport in (Transport.AUTO, Transport.HELPER)
+        if helper and await self._try(self.ssh.bridge(), failures):
+            return
         raise _none_worked(self.spec.name, failures)
 
     async def _open_stock(self) -> None:
@@ -226,14 +229,16 @@ class Session:
             return names if self.uri.path != "/session" else ()
         return choose(self.uri, done.stdout.decode(errors="replace"))
 
-    async def _try(self, carry: Any, name: str, failures: list[DriverError]) -> bool:
+    async def _try(self, carry: Awaitable[str], failures: list[DriverError]) -> bool:
         try:
             self._address = local_uri(self.uri, await carry)
             self.conn = await self._dial(self._address)
         except DriverError as failure:
-            failures.append(failure)
+            words = self.ssh.bridge_words if self.ssh is not None else ""
+            problem = failure.problem
+            failures.append(type(failure)(problem.what, words or problem.proof, problem.fix))
             return False
-        self.route = f"{self.ssh.route if self.ssh else self.uri.host} > {name}"
+        self.route = self.ssh.route if self.ssh is not None else self.uri.host
         return True
 
     async def _dial(self, address: str) -> Any:
@@ -260,7 +265,7 @@ class Session:
     async def _watch_link(self, link: SshLink) -> None:
         await link.closed.wait()
         if self.spec.transport is not Transport.LIBVIRT:
-            self._lose("the SSH connection ended")
+            self._lose(link.lost_reason or "the SSH connection ended")
 
     def _hung_up(self, _conn: object, reason: int, _opaque: object) -> None:
         """libvirt's event thread tells that the connection ended."""

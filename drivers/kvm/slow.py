@@ -1,8 +1,11 @@
 """The slow lane: one bulk call, cached XML, and a stuck VM named instead of waited for.
 
 ``getAllDomainStats`` waits without limit for one QEMU that does not answer. So it runs under a
-soft deadline; on overrun ``virDomainGetControlInfo`` on the second connection (it never waits)
-names who holds it up, those are quarantined, and the rest is read at once in a fresh lane.
+soft deadline; on overrun ``virDomainGetControlInfo`` on another connection (it never waits) names
+who holds it up, those are quarantined, and the rest is read at once in a fresh lane.
+
+Sweeps have a connection of their own, thrown away with a call that hangs on it: libvirt 9.0's
+client was seen to leave answers of other calls unread while one call of that connection waits.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from drivers.errors import TimedOut
+from drivers.errors import TimedOut, Unreachable
 from drivers.kvm.domxml import DomainDef, parse_domain
 from drivers.kvm.places import Places
 from drivers.kvm.progress import read_job
@@ -72,10 +75,11 @@ class SlowReader:
         self._clock = clock
         self._places = places
         self._lane = self._new_lane()
+        self._conn: Any = None
         self._known = Known()
         self._dirty: set[str] = set()
         self._jobs: set[str] = set()
-        self._last_s = 0.0
+        self._usual_s = 0.0
         self.quarantine = Quarantine(session)
 
     @property
@@ -100,9 +104,11 @@ class SlowReader:
         """The autostart flags must be read again in the next sweep."""
         self._known.flags_at = float("-inf")
 
-    def close(self) -> None:
-        """End the lane; a call that hangs is left to its daemon thread."""
+    async def close(self) -> None:
+        """End lane and connection; a call that hangs is left to its daemon thread."""
         self._lane.close()
+        conn, self._conn = self._conn, None
+        await self._session.hang_up(conn)
 
     async def read(self, *, with_cpu: bool) -> SlowReading:
         """One sweep.
@@ -135,22 +141,29 @@ class SlowReader:
         finally:
             work.cancel()
         self._lane.close()
-        self._lane = self._new_lane()
+        self._lane, self._conn = self._new_lane(), None
         return await self._start(with_cpu)
 
     async def _start(self, with_cpu: bool) -> Known:
         places, skip = self._places(), frozenset(self.quarantine.members)
         what = f"the VMs of {self._session.spec.name} could not be read"
+        conn = self._conn = self._conn or await self._session.second()
         began = time.monotonic()
-        known = await self._lane.run(
-            guarded(lambda: self._fetch(with_cpu, places, skip), what, self._session.lv)
-        )
-        self._last_s = time.monotonic() - began
+        try:
+            known = await self._lane.run(
+                guarded(lambda: self._fetch(conn, with_cpu, places, skip), what, self._session.lv)
+            )
+        except Unreachable:  # this connection ended: the next sweep opens another
+            self._conn = None
+            raise
+        took = time.monotonic() - began
+        # One slow sweep (a guest starting) must not make the next ones patient.
+        self._usual_s = min(took, 1.5 * self._usual_s) if self._usual_s else took
         return known
 
     def _soft_deadline(self) -> float:
-        """Seconds after which a sweep is suspect: three times the last one, at least one."""
-        return min(0.6 * self._session.spec.deadline_s, max(1.0, 3 * self._last_s + 0.5))
+        """Seconds after which a sweep is suspect: three times the usual, at least one."""
+        return min(0.6 * self._session.spec.deadline_s, max(1.0, 3 * self._usual_s + 0.5))
 
     def _new_lane(self) -> Lane:
         spec = self._session.spec
@@ -159,13 +172,13 @@ class SlowReader:
     # Below runs in the lane's thread. It changes nothing shared: a sweep that was given up on may
     # still end late, and must then leave no trace.
 
-    def _fetch(self, with_cpu: bool, places: Places, skip: frozenset[str]) -> Known:
+    def _fetch(self, conn: Any, with_cpu: bool, places: Places, skip: frozenset[str]) -> Known:
         old = self._known
         asked = frozenset(self._dirty)
-        records, left_out = self._records(skip)
+        records, left_out = self._records(conn, skip)
         now, at = time.monotonic(), self._clock()
         known = Known(turn=old.turn + 1)
-        self._flags(known, old, now)
+        self._flags(conn, known, old, now)
         due = self._due(records, asked, now)
         watched = self._watched(records, known.turn)
         for record in records:
@@ -198,8 +211,8 @@ class SlowReader:
         self._dirty -= asked
         return known
 
-    def _records(self, skip: frozenset[str]) -> tuple[list[_Record], list[Any]]:
-        lv, conn = self._session.lv, self._session.conn
+    def _records(self, conn: Any, skip: frozenset[str]) -> tuple[list[_Record], list[Any]]:
+        lv = self._session.lv
         groups = (
             lv.VIR_DOMAIN_STATS_STATE
             | lv.VIR_DOMAIN_STATS_CPU_TOTAL
@@ -219,12 +232,12 @@ class SlowReader:
             found = conn.domainListGetStats(answering, groups, nowait) if answering else []
         return [_Record(d.UUIDString(), d.name(), d.ID(), d, stats) for d, stats in found], left_out
 
-    def _flags(self, known: Known, old: Known, now: float) -> None:
+    def _flags(self, conn: Any, known: Known, old: Known, now: float) -> None:
         if now - old.flags_at < _AUTOSTART_EVERY_S and not self._dirty:
             known.autostart, known.transient = old.autostart, old.transient
             known.flags_at = old.flags_at
             return
-        lv, conn = self._session.lv, self._session.conn
+        lv = self._session.lv
         listed = conn.listAllDomains(lv.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
         known.autostart = frozenset(d.UUIDString() for d in listed)
         listed = conn.listAllDomains(lv.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)

@@ -57,12 +57,6 @@ def stock_uri(uri: LibvirtUri) -> str:
     return f"{text}{'&' if '?' in text else '?'}no_tty=1"
 
 
-def helper_argv(uri: LibvirtUri) -> tuple[str, ...]:
-    """What runs on the host where sockets cannot be forwarded (Debian: libvirt-daemon)."""
-    inner = uri.local + (f"?socket={quote(uri.socket)}" if uri.socket else "")
-    return ("virt-ssh-helper", inner)
-
-
 def daemon_argv(which: Mapping[str, str | None]) -> Sequence[str]:
     """How to start this user's session daemon as libvirt itself would; empty when there is none."""
     for name in ("virtqemud", "libvirtd"):

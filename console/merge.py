@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from drivers.model.event import Event
 from drivers.model.host import Host, HostSpec, LinkState
@@ -26,6 +27,8 @@ STATE_AFTER: Mapping[str, VmState] = {
     "pmsuspended": VmState.SUSPENDED,
 }
 """State of a domain right after a lifecycle event (``Event.change``)."""
+
+T = TypeVar("T")
 
 _INCOMING = ("migrat", "incoming", "starting up", "starting-up")
 """Words in the reason of a paused domain that is only the receiving half of a migration."""
@@ -158,17 +161,22 @@ def combine(base: Vm, fast: VmFast | None) -> Vm:
         return base
     return replace(
         base,
-        cpu_pct=fast.cpu_pct,
-        steal_pct=fast.steal_pct,
-        delay_pct=fast.delay_pct,
-        rss=fast.rss if fast.rss is not None else base.rss,
-        read_bps=fast.read_bps,
-        write_bps=fast.write_bps,
+        cpu_pct=_either(fast.cpu_pct, base.cpu_pct),
+        steal_pct=_either(fast.steal_pct, base.steal_pct),
+        delay_pct=_either(fast.delay_pct, base.delay_pct),
+        rss=_either(fast.rss, base.rss),
+        read_bps=_either(fast.read_bps, base.read_bps),
+        write_bps=_either(fast.write_bps, base.write_bps),
         nics=_nics(base.nics, fast),
-        started_at=fast.started_at if fast.started_at is not None else base.started_at,
+        started_at=_either(fast.started_at, base.started_at),
         fast_at=fast.at,
         missing=base.missing + fast.missing if fast.missing else base.missing,
     )
+
+
+def _either(first: T | None, second: T | None) -> T | None:
+    """The fast lane's figure where it has one, else what libvirt told."""
+    return second if first is None else first
 
 
 def _rebuilt(

@@ -181,6 +181,11 @@ class SimDriver:
         host.guests[guest.vm.uuid] = guest
         self.world.emit(host, guest.vm, "defined", "defined (updated)")
 
+    async def repoint_disk(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+        """Let a stopped guest's disk point at another volume."""
+        host, guest = await self._act(uuid)
+        storage.repoint(self.world, host, guest, disk, path, fmt)
+
     # -- long work ----------------------------------------------------------------------------
 
     async def migrate(self, uuid: str, spec: MigrationSpec) -> None:

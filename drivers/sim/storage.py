@@ -135,22 +135,37 @@ def pivot(world: World, host: SimHost, guest: SimVm, target: str) -> None:
             proof="block copy still active: disk not ready for pivot yet",
             fix="wait until it is ready",
         )
-    volume, old = volume_of(host, copy.path), disk_of(guest, target)
-    new = replace(
-        old,
-        source=volume.path,
-        format=copy.fmt,
-        pool=volume.pool,
-        volume=volume.name,
-        tier=str(host.pools[volume.pool].tier),
-    )
+    volume = volume_of(host, copy.path)
     host.volumes[volume.path] = replace(volume, allocation=copy.total)
-    world.contents[volume.path] = world.content(old.source)
-    guest.vm = replace(guest.vm, disks=tuple(new if d is old else d for d in guest.vm.disks))
+    world.contents[volume.path] = world.content(disk_of(guest, target).source)
+    _point(host, guest, target, volume, copy.fmt)
     del guest.copies[target]
     world.emit(
         host, guest.vm, "block-completed", f"{target} now on {volume.pool}", kind=EventKind.BLOCK
     )
+
+
+def repoint(world: World, host: SimHost, guest: SimVm, target: str, path: str, fmt: str) -> None:
+    """Let a stopped guest's disk point at another volume; Refused while it runs."""
+    if guest.vm.state.active:
+        raise Refused(
+            f"{guest.vm.name} is not stopped.", proof=f"state {guest.vm.state}", fix="stop it first"
+        )
+    _point(host, guest, target, volume_of(host, path), fmt)
+    world.emit(host, guest.vm, "defined", "defined (updated)")
+
+
+def _point(host: SimHost, guest: SimVm, target: str, volume: Volume, fmt: str) -> None:
+    old = disk_of(guest, target)
+    new = replace(
+        old,
+        source=volume.path,
+        format=fmt,
+        pool=volume.pool,
+        volume=volume.name,
+        tier=str(host.pools[volume.pool].tier),
+    )
+    guest.vm = replace(guest.vm, disks=tuple(new if d is old else d for d in guest.vm.disks))
 
 
 def abort_copy(world: World, host: SimHost, guest: SimVm, target: str) -> None:

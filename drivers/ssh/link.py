@@ -19,7 +19,8 @@ from drivers.model.host import HostSpec
 from drivers.protocol import ByteStream, Prompter
 from drivers.ssh.client import Login
 from drivers.ssh.dial import Dialer
-from drivers.ssh.streams import Echo, join, shell_stream
+from drivers.ssh.fast import Pipes
+from drivers.ssh.streams import Echo, join, pipes, shell_stream
 from drivers.ssh.translate import SOCKET_PROBE, channel_error, socket_error
 from drivers.ssh.words import one_line
 from drivers.uri import LibvirtUri
@@ -149,8 +150,16 @@ class SshLink:
             _bytes(done.stderr),
         )
 
+    async def spawn_reader(self, argv: Sequence[str]) -> Pipes:
+        """Start the fast lane's reader on the host.
+
+        Raises:
+            DriverError: It could not be started.
+        """
+        return pipes(await self.spawn(argv))
+
     async def spawn(self, argv: Sequence[str]) -> asyncssh.SSHClientProcess[bytes]:
-        """Start a long-lived command with binary pipes (the fast lane's reader).
+        """Start a long-lived command with binary pipes.
 
         Raises:
             DriverError: It could not be started.

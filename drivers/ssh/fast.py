@@ -1,0 +1,392 @@
+"""The fast lane: one long-lived reader a host, asked once a second, answering with /proc text.
+
+The reader runs over an SSH channel or as a local process alike. Nothing is written on the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from drivers.errors import DriverError, Failed, TimedOut, Unreachable, Unsupported
+from drivers.model.host import Filesystem
+from drivers.model.problem import Missing
+from drivers.model.vm import VmFast
+from drivers.protocol import FastReading
+from drivers.ssh import frames
+from drivers.ssh.frames import Frame, Hello
+from drivers.ssh.proc_host import (
+    HOST_FILES,
+    HostCount,
+    NicCount,
+    carrier_files,
+    local_mounts,
+    parse_down,
+    parse_host,
+    parse_sizes,
+)
+from drivers.ssh.proc_vm import Qemu, VmCount, parse_scan, parse_vm, watched
+from drivers.ssh.rates import host_load, vm_fast
+
+_CHUNK = 1 << 16
+_ANSWER = 64 << 20
+_SCAN_AGAIN_S = 60.0
+# A domain that shows no process yet is looked for this often, not at every tick.
+_LOOK_AGAIN_S = 3.0
+_SIZES_S = 30.0
+_NOISE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRef:
+    """What libvirt knows of an active domain that the fast lane needs.
+
+    ``taps`` are host-side names of its network devices; ``vcpus`` the vCPUs allotted to it.
+    """
+
+    uuid: str
+    domain_id: int = -1
+    taps: tuple[str, ...] = ()
+    vcpus: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """A started reader: write to its stdin, read from its stdout (``b""`` at the end), end it."""
+
+    write: Callable[[bytes], Awaitable[None]]
+    read: Callable[[int], Awaitable[bytes]]
+    close: Callable[[], Awaitable[None]]
+
+
+Spawn = Callable[[Sequence[str]], Awaitable[Pipes]]
+
+
+async def spawn_local(argv: Sequence[str]) -> Pipes:
+    """Start the reader on this machine, for ``qemu:///system`` and ``qemu:///session``."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    stdin, stdout = process.stdin, process.stdout
+    if stdin is None or stdout is None:
+        raise Failed(f"{argv[0]} was started without pipes")
+
+    async def write(data: bytes) -> None:
+        stdin.write(data)
+        await stdin.drain()
+
+    async def close() -> None:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+    return Pipes(write, stdout.read, close)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The reading before, which rates are told from."""
+
+    host: HostCount
+    vms: dict[str, VmCount]
+
+
+class FastLane:
+    """Owns one reader and turns its text into readings.
+
+    Args:
+        spawn: Starts the reader: ``SshLink.spawn_reader`` or ``spawn_local``.
+        clock: The console's clock, epoch seconds.
+        deadline_s: Seconds an answer may take.
+        reader: ``sh`` forces the shell reader where python3 would be there as well.
+
+    Attributes:
+        clock_skew_s: Host's clock less ours in seconds, within half a round trip; None if unknown.
+        reader: ``python`` or ``sh`` once started.
+    """
+
+    def __init__(
+        self,
+        spawn: Spawn,
+        *,
+        clock: Callable[[], float] = time.time,
+        deadline_s: float = 5.0,
+        reader: str = "",
+    ) -> None:
+        self.clock_skew_s: float | None = None
+        self.reader = ""
+        self._spawn = spawn
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._wanted = reader
+        self._lock = asyncio.Lock()
+        self._wire: _Wire | None = None
+        self._hello = Hello("")
+        self._before: _Before | None = None
+        self._qemu: dict[str, Qemu] = {}
+        self._watched: tuple[str, ...] = ()
+        self._schedstat: bool | None = None
+        self._scanned = self._sized = float("-inf")
+        self._kinds: dict[str, str] = {}
+        self._carriers: dict[str, str] = {}
+        self._filesystems: tuple[Filesystem, ...] = ()
+
+    async def read(self, domains: Sequence[DomainRef]) -> FastReading:
+        """One tick: the host's load and the figures of the given domains.
+
+        Raises:
+            TimedOut: The host did not answer; the reader was ended and starts anew next time.
+            Unreachable: The reader ended.
+            Unsupported: The host can run no reader.
+        """
+        async with self._lock:
+            try:
+                async with asyncio.timeout(self._deadline_s):
+                    return await self._tick(domains)
+            except TimeoutError:
+                await self._drop()
+                raise TimedOut(
+                    f"the reader gave no answer within {self._deadline_s:g} s",
+                    proof=self.reader or "it did not start",
+                    fix="the host is overloaded or the link is slow; it is asked again",
+                ) from None
+            except (DriverError, asyncio.CancelledError):
+                await self._drop()
+                raise
+
+    async def close(self) -> None:
+        """End the reader; the next ``read`` starts another."""
+        await self._drop()
+
+    async def _drop(self) -> None:
+        wire, self._wire = self._wire, None
+        self._before, self._watched = None, ()
+        self._scanned = self._sized = float("-inf")
+        if wire is not None:
+            await wire.close()
+
+    async def _tick(self, domains: Sequence[DomainRef]) -> FastReading:
+        wire = await self._started()
+        await self._find(wire, domains)
+        await self._watch(wire, domains)
+        began = time.perf_counter()
+        frame = await wire.ask("R")
+        rtt = time.perf_counter() - began
+        at = self._clock() - rtt / 2
+        if frame.at is not None:
+            self.clock_skew_s = frame.at - at
+        reading = self._reading(frame, domains, at, rtt)
+        await self._size(wire, frame)
+        return reading
+
+    async def _started(self) -> _Wire:
+        if self._wire is None:
+            wire = _Wire(self._spawn, self._wanted)
+            self._wire = wire
+            self._hello = await wire.start()
+            self.reader = self._hello.reader
+            if self._hello.at is not None:
+                self.clock_skew_s = self._hello.at - self._clock()
+        return self._wire
+
+    async def _find(self, wire: _Wire, domains: Sequence[DomainRef]) -> None:
+        """Look for QEMU processes when a domain has none yet, and now and then for new vCPUs."""
+        now = time.monotonic()
+        unknown = any(d.uuid.lower() not in self._qemu for d in domains)
+        due = _LOOK_AGAIN_S if unknown else _SCAN_AGAIN_S
+        if domains and now - self._scanned >= due:
+            self._scanned = now
+            self._qemu = parse_scan((await wire.ask("S")).files())
+
+    async def _watch(self, wire: _Wire, domains: Sequence[DomainRef]) -> None:
+        paths = list(HOST_FILES)
+        for domain in domains:
+            process = self._qemu.get(domain.uuid.lower())
+            if process is not None:
+                paths += watched(process, schedstat=self._schedstat)
+        if not self._kinds:
+            paths.append("/proc/mounts")
+        paths += self._carriers
+        if tuple(paths) != self._watched:
+            self._watched = tuple(paths)
+            await wire.tell("W", self._watched)
+
+    def _reading(
+        self, frame: Frame, domains: Sequence[DomainRef], at: float, rtt: float
+    ) -> FastReading:
+        files = frame.files()
+        host = parse_host(files, frame.monotonic)
+        before = self._before
+        booted = at - host.uptime_s if host.uptime_s is not None else None
+        counts: dict[str, VmCount] = {}
+        vms: dict[str, VmFast] = {}
+        for domain in domains:
+            process = self._qemu.get(domain.uuid.lower())
+            count = parse_vm(files, process, self._hello.hz) if process else None
+            if process is None or count is None:
+                self._qemu.pop(domain.uuid.lower(), None)
+                vms[domain.uuid] = VmFast(domain.uuid, at, missing=_NO_PROCESS)
+                continue
+            counts[domain.uuid] = count
+            old = before.vms.get(domain.uuid) if before else None
+            vms[domain.uuid] = vm_fast(
+                domain.uuid,
+                at,
+                process,
+                count,
+                old,
+                seconds=host.at_s - before.host.at_s if before else 0.0,
+                vcpus=domain.vcpus,
+                taps=domain.taps,
+                nics=(host.nics, before.host.nics if before else _NO_NICS),
+                page=self._hello.page,
+                booted_at=booted,
+                hz=self._hello.hz,
+            )
+        self._learn(counts)
+        down = parse_down(files, self._carriers)
+        load = host_load(host, before.host if before else None, self._filesystems, down)
+        self._carriers = carrier_files(host.nics)
+        self._before = _Before(host, counts)
+        return FastReading(at, load, vms, host.missing, rtt * 1000.0)
+
+    def _learn(self, counts: dict[str, VmCount]) -> None:
+        """Whether this kernel counts in schedstat: then threads' stat need not be read."""
+        ran = [c for c in counts.values() if not c.cpu_all and c.cpu_s]
+        if self._schedstat is None and ran:
+            self._schedstat = any(c.delay_s is not None for c in ran)
+
+    async def _size(self, wire: _Wire, frame: Frame) -> None:
+        """Read filesystem sizes now and then; they change slowly."""
+        if not self._kinds:
+            self._kinds = local_mounts(frame.files().get("/proc/mounts", ""))
+        now = time.monotonic()
+        if self._kinds and now - self._sized >= _SIZES_S:
+            self._sized = now
+            answer = await wire.ask("D", tuple(self._kinds))
+            self._filesystems = parse_sizes(answer.text, self._kinds)
+            if now - self._scanned >= _SCAN_AGAIN_S:
+                self._kinds = {}  # mounts are looked at again as well
+
+
+_NO_NICS: dict[str, NicCount] = {}
+_NO_PROCESS = (
+    Missing(
+        "vm.process",
+        "no QEMU process with this UUID can be seen",
+        "log in as root, or mount that host's /proc without hidepid",
+    ),
+)
+
+
+class _Wire:
+    """The request and answer lines of one running reader."""
+
+    def __init__(self, spawn: Spawn, wanted: str) -> None:
+        self._spawn = spawn
+        self._wanted = wanted
+        self._nonce = secrets.token_hex(8)
+        self._pipes: Pipes | None = None
+        self._buffer = bytearray()
+        self._number = 0
+
+    async def start(self) -> Hello:
+        """Start the reader that fits the host and wait for its greeting.
+
+        Raises:
+            Unsupported: The host has no POSIX shell to run it.
+        """
+        argv = ["sh", "-c", frames.BOOT, "novacron", self._nonce, self._wanted]
+        self._pipes = await self._spawn(argv)
+        want = (await self._line()).split()
+        folder = resources.files("drivers.ssh") / "remote"
+        if want[:1] == ["want"] and want[1:] == ["python"]:
+            code = (folder / "reader.py3").read_bytes()
+            await self._pipes.write(b"%d\n%s" % (len(code), code))
+        elif want == ["want", "sh"]:
+            await self._pipes.write((folder / "reader.sh").read_bytes())
+        else:
+            raise Unsupported("the host's shell does not run a reader", proof=" ".join(want))
+        hello = frames.parse_hello(await self._line())
+        if hello is None:
+            raise Unsupported("the reader did not greet", proof=want[1])
+        return hello
+
+    async def tell(self, verb: str, words: tuple[str, ...]) -> None:
+        """A request without an answer."""
+        await self._write(frames.request(verb, None, words))
+
+    async def ask(self, verb: str, words: tuple[str, ...] = ()) -> Frame:
+        """A request and its answer.
+
+        Raises:
+            Unreachable: The reader ended.
+            Failed: It answered something else.
+        """
+        self._number += 1
+        await self._write(frames.request(verb, self._number, words))
+        data = await self._until(f"\n{self._nonce} end {self._number}\n".encode(), _ANSWER)
+        frame = frames.parse_frame(self._nonce, data.decode(errors="replace"))
+        if frame is None or frame.number != self._number:
+            raise Failed("the reader's answer cannot be understood", proof=repr(data[:80]))
+        return frame
+
+    async def close(self) -> None:
+        """End the reader."""
+        pipes, self._pipes = self._pipes, None
+        if pipes is not None:
+            await pipes.close()
+
+    async def _line(self) -> str:
+        """The next line meant for us, without its nonce; a login shell's own words are skipped."""
+        mark = f"{self._nonce} ".encode()
+        left = _NOISE
+        while left > 0:
+            line = await self._until(b"\n", _NOISE)
+            left -= len(line) + 1
+            if mark in line:
+                return line.split(mark, 1)[1].decode(errors="replace")
+        raise Unsupported(
+            "the login shell talks too much to run a reader",
+            fix="let its start-up files print only for interactive shells",
+        )
+
+    async def _until(self, end: bytes, limit: int) -> bytes:
+        """Bytes up to ``end``, which is taken away."""
+        searched = 0
+        while (found := self._buffer.find(end, searched)) < 0:
+            searched = max(0, len(self._buffer) - len(end))
+            if len(self._buffer) > limit:
+                raise Failed("the reader's answer is too long", proof=f"over {limit} bytes")
+            if self._pipes is None:
+                raise Unreachable("the reader was closed")
+            try:
+                data = await self._pipes.read(_CHUNK)
+            except OSError as error:
+                raise Unreachable("the reader's channel broke", proof=str(error)) from None
+            if not data:
+                raise Unreachable(
+                    "the reader on the host ended",
+                    proof=bytes(self._buffer[-80:]).decode(errors="replace").strip(),
+                    fix="it is started again; check that the login shell there runs commands",
+                )
+            self._buffer += data
+        answer = bytes(self._buffer[:found])
+        del self._buffer[: found + len(end)]
+        return answer
+
+    async def _write(self, data: bytes) -> None:
+        if self._pipes is None:
+            raise Unreachable("the reader was closed")
+        try:
+            await self._pipes.write(data)
+        except OSError as error:
+            raise Unreachable("the reader's channel broke", proof=str(error)) from None

@@ -26,8 +26,8 @@ class HostScreen(VmActionScreen):
         bind("host.open", "d", "open", "Details", "Open the VM under the cursor"),
         bind("host.shell", "s", "shell", "Shell", "A shell on this host", show=True),
         bind("host.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
-        bind("host.scroll-down", "plus", "scroll_page(1)", "Page down", "Scroll the host's page"),
-        bind("host.scroll-up", "minus", "scroll_page(-1)", "Page up", "Scroll the host's page"),
+        bind("host.scroll-down", "J", "scroll_page(1)", "Page down", "Scroll the host's page"),
+        bind("host.scroll-up", "K", "scroll_page(-1)", "Page up", "Scroll the host's page"),
     ]
     CSS_PATH = "host.tcss"
     heading = "Host"

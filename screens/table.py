@@ -69,12 +69,13 @@ class LineTable(ScrollView, can_focus=True):
         scrollbar-size-vertical: 1;
         scrollbar-gutter: stable;
         height: 1fr;
-        & > .line-table--header { text-style: bold; color: $text-muted; }
-        & > .line-table--cursor { background: $surface-lighten-2; color: $text; text-style: bold; }
+        & > .line-table--header { text-style: bold; color: $faint; }
+        & > .line-table--cursor {
+            background: $cursor-background; color: $cursor-foreground; text-style: bold;
+        }
         & > .line-table--marked { text-style: bold; }
-        & > .line-table--empty { color: $text-muted; }
+        & > .line-table--empty { color: $faint; }
         &:nocolor > .line-table--cursor { text-style: reverse; }
-        &:ansi > .line-table--cursor { text-style: reverse; }
     }
     """
 
@@ -278,7 +279,7 @@ class LineTable(ScrollView, can_focus=True):
         return found
 
     def _make_style(self, tone: str, bold: bool, under_cursor: bool, marked: bool) -> Style:
-        if under_cursor:
+        if under_cursor and self.has_focus:
             return self.get_component_rich_style("line-table--cursor")
         style = self.rich_style
         if tone:

@@ -121,12 +121,26 @@ class KeyLine(Static):
     def _follow(self, screen: Screen[object]) -> None:
         if not self.is_attached:
             return
-        words = []
-        for active in screen.active_bindings.values():
-            _, binding, enabled, _ = active
-            if binding.show and enabled:
-                key = self.app.get_key_display(binding)
-                words.append(Content.assemble((key, "bold $calm"), " ", binding.description))
-        line = Content("  ").join(words)
+        words = [
+            (binding.id, Content.assemble((self.app.get_key_display(binding), "bold $calm"), " ",
+                                          binding.description))
+            for _, binding, enabled, _ in screen.active_bindings.values()
+            if binding.show and enabled
+        ]  # fmt: skip
+        line = key_line(words, self.app.size.width - 2)
         if line != self.content:
             self.update(line, layout=False)
+
+    def on_resize(self) -> None:
+        """Other keys fit."""
+        self._follow(self.screen)
+
+
+def key_line(words: list[tuple[str | None, Content]], width: int) -> Content:
+    """As many keys as fit, from the left; the key of the help is always among them."""
+    gap = Content("  ")
+    words = list(words)
+    while len(words) > 1 and gap.join(word for _, word in words).cell_length > width:
+        last = next(n for n in reversed(range(len(words))) if words[n][0] != "app.help")
+        del words[last]
+    return gap.join(word for _, word in words)

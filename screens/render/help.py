@@ -31,8 +31,8 @@ def help_columns() -> tuple[Column, ...]:
     """Columns of the help."""
     return (
         Column("section", "WHERE", 12, lambda h, _p: Cell(h.section, "faint")),
-        Column("keys", "KEYS", 18, lambda h, _p: Cell(h.keys, "calm", True), min_width=12),
-        Column("text", "WHAT", 44, lambda h, _p: Cell(h.text), min_width=24, grow=1),
+        Column("keys", "KEYS", 24, lambda h, _p: Cell(h.keys, "calm", True), min_width=14),
+        Column("text", "WHAT", 60, lambda h, _p: Cell(h.text), min_width=44, grow=1),
         Column("ident", "ID FOR REMAPPING", 18, lambda h, _p: Cell(h.ident, "faint"), priority=1),
     )
 

@@ -1,0 +1,398 @@
+"""The Textual App: news in, one view out to the screen in front, requests on to the backend."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+from textual.reactive import reactive
+
+from console.appsettings import AppSettings
+from console.backend import Backend, News
+from console.commands import VIEWS, completions
+from console.flows import Flows, answer
+from console.guard import Guard
+from console.helping import choices, help_entries, leaving_dialog, save_picture
+from console.inbox import Inbox
+from console.keys import check_keys
+from console.palette import FleetCommands
+from console.questions import Questions
+from console.run_command import run_command
+from console.trends import Trends
+from console.views import Place, Trail, all_screens, make_screen
+from drivers.model.problem import Problem
+from screens import messages as ask
+from screens.base import FleetScreen, View
+from screens.binding import bind
+from screens.format import clean_block
+from screens.help import HelpScreen
+from screens.prompt import PromptLine
+from screens.settings import SettingsScreen
+from screens.table import LineTable
+from themes import DEFAULT_THEME, THEMES
+
+EVENTS_KEPT = 2000
+"""Events held for the screens; older ones are in the history."""
+
+REST = 2.0
+"""Rest after showing news, as a multiple of the time it took: redrawing never fills the loop."""
+
+
+class NewsCame(Message, bubble=False):
+    """Something waits in the inbox."""
+
+
+class NovaCronApp(App[None]):
+    """Thin on purpose: what decides is in the helpers and behind the backend."""
+
+    TITLE = "NovaCron"
+    COMMANDS = {FleetCommands}  # noqa: RUF012 - Textual's type
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("app.command", "colon", "command_line", "Command", "Type a command", show=True),
+        bind("app.help", "question_mark", "help", "Help", "All keys that apply here", show=True),
+        *(
+            bind(f"app.view-{n}", str(n), f"view('{view}')", view.title(), f"Go to {view}")
+            for n, view in enumerate(VIEWS, 1)
+        ),
+        bind("app.older", "left_square_bracket", "step(-1)", "Back", "The place before"),
+        bind("app.newer", "right_square_bracket", "step(1)", "Forward", "The place after"),
+        bind("app.last", "minus", "last", "Last", "Back to the last other place"),
+        bind("app.problems", "ctrl+z", "problems", "Problems", "Only what wants attention"),
+        bind("app.pause", "Z", "pause", "Pause", "Stop or resume reading the hosts"),
+        bind("app.refresh", "ctrl+r", "refresh_hosts", "Refresh", "Read all hosts again now"),
+        bind("app.save", "ctrl+s,f2", "save", "Save", "Save this screen as an SVG picture"),
+        bind("app.quit", "q,ctrl+c", "leave", "Quit", "Leave the console", show=True),
+    ]
+
+    view: reactive[View] = reactive(View, always_update=True)
+    """All that screens may show; the one in front gets it at once."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        settings: AppSettings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.backend = backend
+        self.settings = settings or AppSettings()
+        self._clock = clock
+        self._inbox = Inbox()
+        self._trends = Trends()
+        self._trail = Trail(Place(VIEWS[0]))
+        self._questions = Questions(self)
+        self._flows = Flows(self)
+        self._guard = Guard(self.tell)
+        self._rest_until = 0.0
+        self._lines: list[str] = []
+        self._kept: dict[str, FleetScreen] = {}
+        self.animation_level = "none"
+        for theme in THEMES:
+            self.register_theme(theme)
+        self._use_theme(self.settings.theme)
+        self.stylesheet.set_variables(self.get_css_variables())
+        first = View(now=clock(), ascii=self.settings.ascii, fleet=self.settings.fleet)
+        self.set_reactive(NovaCronApp.view, first)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables in every theme, Textual's own included."""
+        return dict(THEMES[0].variables)
+
+    @property
+    def front(self) -> FleetScreen | None:
+        """The screen under any dialogs."""
+        fronts = (s for s in reversed(self.screen_stack) if isinstance(s, FleetScreen))
+        return next(fronts, None)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        """Show the first screen, then start the backend."""
+        self.set_class(self.settings.ascii, "-ascii")
+        await self._arrive()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.exit)
+        if self.settings.keys:
+            self._remap()
+        self.backend.start(self._publish)
+        self.set_interval(1.0, self._tick)
+
+    def _remap(self) -> None:
+        keys = check_keys(self.settings.keys, (NovaCronApp, LineTable, *all_screens()))
+        self.set_keymap(dict(keys.keymap))
+        for problem in keys.problems:
+            self.tell(problem)
+
+    def on_unmount(self) -> None:
+        """Let go of the hosts."""
+        self.backend.stop()
+
+    # -- news ---------------------------------------------------------------------------------
+
+    def _publish(self, news: News) -> None:
+        """Called from the backend's thread."""
+        if self._inbox.put(news):
+            self.post_message(NewsCame())
+
+    def on_news_came(self) -> None:
+        """Show what waits, after a rest if showing takes long."""
+        wait = self._rest_until - time.perf_counter()
+        if wait > 0:
+            self.set_timer(wait, self._take_news)
+        else:
+            self._take_news()
+
+    def _take_news(self) -> None:
+        started = time.perf_counter()
+        batch, view, now = self._inbox.take(), self.view, self._clock()
+        if batch.snapshot is not None:
+            self._trends.take(batch.snapshot, now)
+        self.view = replace(
+            view,
+            now=now,
+            snapshot=batch.snapshot or view.snapshot,
+            jobs=view.jobs if batch.jobs is None else batch.jobs,
+            events=(view.events + batch.events)[-EVENTS_KEPT:] if batch.events else view.events,
+            store=batch.store or view.store,
+            trends=self._trends.values,
+        )
+        for question in batch.questions:
+            self._questions.take(question)
+        ended = time.perf_counter()
+        self._rest_until = ended + REST * (ended - started)
+
+    def _tick(self) -> None:
+        now = self._clock()
+        if now - self.view.now > 0.5:
+            self.view = replace(self.view, now=now)
+
+    def watch_view(self, view: View) -> None:
+        """Hand the view to the screen in front."""
+        if (front := self.front) is not None and front.is_mounted:
+            front.view = view
+
+    # -- places -------------------------------------------------------------------------------
+
+    def go(self, place: Place) -> None:
+        """Show a place and remember the way."""
+        self._move(self._trail.go(place))
+
+    def _move(self, moved: bool) -> None:
+        if moved:
+            self.run_worker(self._arrive(), group="go", exclusive=True)
+
+    async def _arrive(self) -> None:
+        screen = self._screen_of(self._trail.here)
+        screen.set_reactive(FleetScreen.view, self.view)
+        if self.front is None:
+            await self.push_screen(screen)
+        elif screen is not self.front:
+            await self.switch_screen(screen)
+        screen.view = self.view
+
+    def _screen_of(self, place: Place) -> FleetScreen:
+        if place.arg:
+            return make_screen(place)
+        screen = self._kept.get(place.view)
+        if screen is None:
+            screen = self._kept[place.view] = make_screen(place)
+            self.install_screen(screen, place.view)
+        return screen
+
+    def run_guarded(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a flow; its failure is told, and the interface goes on."""
+        self.run_worker(self._guard.run(work), group="flow")
+
+    def tell(self, problem: Problem) -> None:
+        """A toast: what happened, its proof, and what to do."""
+        lines = [line for line in (problem.proof, problem.fix and f"Fix: {problem.fix}") if line]
+        text = clean_block("\n".join([problem.what, *lines]))
+        self.notify(text, title="Not done", severity="error", timeout=12, markup=False)
+
+    # -- what screens ask for -----------------------------------------------------------------
+
+    def on_vm_opened(self, message: ask.VmOpened) -> None:
+        """Show one VM."""
+        self.go(Place("vm", message.uuid))
+
+    def on_host_opened(self, message: ask.HostOpened) -> None:
+        """Show one host."""
+        self.go(Place("host", message.host))
+
+    def on_view_requested(self, message: ask.ViewRequested) -> None:
+        """Show a top-level view."""
+        self.go(Place(message.view, message.arg))
+
+    def on_went_back(self) -> None:
+        """Esc: the place before."""
+        self.action_step(-1)
+
+    def on_action_requested(self, message: ask.ActionRequested) -> None:
+        """Plan, preview, run."""
+        self.run_guarded(self._flows.act(message, self.view.snapshot))
+
+    def on_job_cancelled(self, message: ask.JobCancelled) -> None:
+        """Stop a job."""
+        self.run_guarded(answer(self.backend.cancel(message.job_id)))
+
+    def on_job_followup(self, message: ask.JobFollowup) -> None:
+        """Do what an ended job offers."""
+        self.run_guarded(self._flows.followup(message.job_id, message.choice))
+
+    def on_xml_requested(self, message: ask.XmlRequested) -> None:
+        """Show a definition, or fetch it for the screen that shows one."""
+        place = Place("xml", message.uuid)
+        if self._trail.here == place:
+            self.run_guarded(self._flows.fetch_xml(self.front, message.uuid, message.inactive))
+        else:
+            self.go(place)
+
+    def on_history_requested(self, message: ask.HistoryRequested) -> None:
+        """Fetch recorded series for the asking screen."""
+        self.run_guarded(self._flows.fetch_history(self.front, message.queries))
+
+    def on_console_requested(self, message: ask.ConsoleRequested) -> None:
+        """Give the terminal to a VM's serial console."""
+        self.run_guarded(self._flows.attach_to(partial(self.backend.attach_console, message.uuid)))
+
+    def on_shell_requested(self, message: ask.ShellRequested) -> None:
+        """Give the terminal to a shell on a host."""
+        size, term, open_shell = (
+            self.size,
+            os.environ.get("TERM", "xterm"),
+            self.backend.attach_shell,
+        )
+        opened = partial(
+            self.backend.attach_shell, message.host, size.width, size.height, term
+        )
+        self.run_guarded(self._flows.attach_to(opened))
+
+    def on_refresh_requested(self, message: ask.RefreshRequested) -> None:
+        """Read again now."""
+        self.backend.refresh(message.host)
+
+    def on_theme_chosen(self, message: ask.ThemeChosen) -> None:
+        """Use and remember a theme."""
+        if self._use_theme(message.name):
+            self.settings.keep("theme", message.name)
+            self._show_settings()
+        else:
+            names = ", ".join(theme.name for theme in THEMES)
+            self.tell(Problem(f"There is no theme {message.name!r}.", fix=f"use one of {names}"))
+
+    def on_setting_chosen(self, message: ask.SettingChosen) -> None:
+        """Use and remember the character set."""
+        on = message.value == "on"
+        self.set_class(on, "-ascii")
+        self.settings.keep(message.name, message.value)
+        self.view = replace(self.view, ascii=on)
+        self._show_settings()
+
+    # -- actions ------------------------------------------------------------------------------
+
+    def action_view(self, view: str) -> None:
+        """Go to a top-level view."""
+        if view == "help":
+            self.action_help()
+        else:
+            self.go(Place(view))
+            self._show_settings()
+
+    def action_step(self, by: int) -> None:
+        """Back or forward."""
+        self._move(self._trail.step(by))
+
+    def action_last(self) -> None:
+        """Back to the last other place."""
+        self._move(self._trail.swap())
+
+    def action_help(self) -> None:
+        """All keys that apply where the help was asked for."""
+        if self._trail.here.view != "help":
+            screen = self._screen_of(Place("help"))
+            if isinstance(screen, HelpScreen):
+                screen.entries = help_entries(self.screen)
+            self.go(Place("help"))
+
+    def action_command_line(self) -> None:
+        """Type a command."""
+        self.open_command_line()
+
+    def open_command_line(self, value: str = "") -> None:
+        """Type a command that begins with ``value``."""
+
+        def done(text: str | None) -> None:
+            if text:
+                self._lines = [*self._lines[-99:], text]
+                self.run_command(text)
+
+        def candidates(text: str) -> list[str]:
+            return completions(text, self.view.snapshot, (theme.name for theme in THEMES))
+
+        if (front := self.front) is not None:
+            prompt = PromptLine(":", done, value=value, past=self._lines, candidates=candidates)
+            front.open_prompt(prompt)
+
+    def run_command(self, text: str) -> None:
+        """Do what a ``:`` line says."""
+        run_command(self, text)
+
+    def action_problems(self) -> None:
+        """Only what wants attention, or all."""
+        self.view = replace(self.view, problems_only=not self.view.problems_only)
+
+    def action_pause(self) -> None:
+        """Stop or resume reading."""
+        self.view = replace(self.view, paused=not self.view.paused)
+        self.backend.pause(self.view.paused)
+
+    def action_refresh_hosts(self) -> None:
+        """Read all hosts again now."""
+        self.backend.refresh()
+
+    def action_save(self) -> None:
+        """Save the screen as a picture."""
+        try:
+            path = save_picture(self, self.settings.save_to, self._clock())
+        except OSError as error:
+            self.tell(Problem("The screen could not be saved.", str(error)))
+        else:
+            self.notify(f"Saved {path}", markup=False)
+
+    def action_leave(self) -> None:
+        """Quit; with jobs running, ask first."""
+        running = [job for job in self.view.jobs if not job.state.ended]
+        if running:
+            self.push_screen(leaving_dialog(running), self._left)
+        else:
+            self.exit()
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _left(self, sure: bool | None) -> None:
+        if sure:
+            self.exit()
+
+    def _use_theme(self, name: str) -> bool:
+        known = name in {theme.name for theme in THEMES}
+        self.theme = name if known else DEFAULT_THEME
+        return known
+
+    def _show_settings(self) -> None:
+        screen = self._screen_of(Place("settings"))
+        if isinstance(screen, SettingsScreen):
+            screen.choices = choices(THEMES, self.theme, self.view.ascii, self.settings.keys)

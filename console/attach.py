@@ -1,0 +1,151 @@
+"""The terminal given to a serial console or a host's shell, and taken back."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from console.backend import AttachedStream
+
+ESCAPE = b"\x1d"
+"""Ctrl-], as telnet and virsh use it: hardly any program inside wants it."""
+
+WRITE_S = 10.0
+"""Seconds the far side may take to accept what was typed before it counts as gone."""
+
+RESTORE = b"\x1b[0m\x1b[?1l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b>"
+"""Undo what a program on the far side may have left on: colours, mouse, paste and key modes."""
+
+_CHUNK = 16_384
+
+
+def attach(attached: AttachedStream, stdin: int | None = None, stdout: int | None = None) -> str:
+    """Pass bytes between the terminal and the stream until Ctrl-] or the end; say why it ended.
+
+    Blocks the calling thread: nothing else may draw on the terminal meanwhile. The stream's
+    coroutines run on the backend's loop. The terminal's mode is restored whatever happens.
+    """
+    source = sys.__stdin__.fileno() if stdin is None and sys.__stdin__ else stdin or 0
+    target = sys.__stdout__.fileno() if stdout is None and sys.__stdout__ else stdout or 1
+    _write_all(target, f"\r\n{attached.title}: Ctrl-] leaves\r\n".encode())
+    try:
+        with _raw(source), _Pump(attached, source, target) as pump:
+            return pump.run()
+    finally:
+        _write_all(target, RESTORE + b"\r\n")
+
+
+@contextmanager
+def _raw(fd: int) -> Iterator[None]:
+    if not os.isatty(fd):
+        yield
+        return
+    before = termios.tcgetattr(fd)
+    tty.setraw(fd)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSAFLUSH, before)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """Write everything; a terminal that went away takes nothing and is noticed at the next read."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except OSError:
+            return
+
+
+class _Pump:
+    """One session: a pipe wakes ``select`` when the far side speaks or the window changes."""
+
+    def __init__(self, attached: AttachedStream, source: int, target: int) -> None:
+        self._attached = attached
+        self._source, self._target = source, target
+        self._awake, self._wake = os.pipe()
+        self._incoming: Future[bytes] | None = None
+        self._resized = True
+        self._handler: Any = signal.SIG_DFL
+
+    def __enter__(self) -> _Pump:
+        self._handler = signal.signal(signal.SIGWINCH, self._on_resize)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        signal.signal(signal.SIGWINCH, self._handler)
+        if self._incoming is not None:
+            self._incoming.cancel()
+        self._attached.run(self._attached.stream.close())
+        # The reading end stays open a moment longer than any callback that may still write.
+        os.close(self._wake)
+        os.close(self._awake)
+        self._wake = -1
+
+    def run(self) -> str:
+        """Pump until one side ends; returns why, empty when the person left."""
+        self._listen()
+        while True:
+            if self._resized:
+                self._pass_size()
+            ready, _, _ = select.select([self._source, self._awake], [], [])
+            if self._awake in ready:
+                os.read(self._awake, _CHUNK)
+            if self._incoming is not None and self._incoming.done() and not self._show():
+                return f"{self._attached.title} ended"
+            if self._source in ready and not self._send():
+                return ""
+
+    def _listen(self) -> None:
+        self._incoming = self._attached.run(self._attached.stream.read())
+        self._incoming.add_done_callback(self._on_incoming)
+
+    def _show(self) -> bool:
+        data = self._incoming.result() if self._incoming else b""
+        self._incoming = None
+        if not data:
+            return False
+        _write_all(self._target, data)
+        self._listen()
+        return True
+
+    def _send(self) -> bool:
+        try:
+            data = os.read(self._source, _CHUNK)
+        except OSError:
+            return False
+        typed, escape, _ = data.partition(ESCAPE)
+        if typed:
+            self._attached.run(self._attached.stream.write(typed)).result(WRITE_S)
+        return bool(data) and not escape
+
+    def _pass_size(self) -> None:
+        self._resized = False
+        try:
+            columns, rows = os.get_terminal_size(self._source)
+        except OSError:
+            return
+
+        async def resize() -> bytes:
+            self._attached.stream.resize(columns, rows)
+            return b""
+
+        self._attached.run(resize())
+
+    def _on_incoming(self, _future: Future[bytes]) -> None:
+        if self._wake >= 0:
+            os.write(self._wake, b".")
+
+    def _on_resize(self, _number: int, _frame: FrameType | None) -> None:
+        self._resized = True
+        os.write(self._wake, b".")

@@ -1,0 +1,137 @@
+"""Dialogs in their order: from an action asked for, over plan and preview, to its jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from console.attach import attach
+from console.backend import AttachedStream
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.history import HistoryQuery
+from drivers.model.job import Action, Plan, Request
+from drivers.model.problem import Problem
+from drivers.model.vm import Vm
+from screens.base import FleetScreen
+from screens.dialogs.delete import DeleteDialog
+from screens.dialogs.disk import DiskDialog
+from screens.dialogs.preview import PreviewDialog
+from screens.dialogs.target import TargetDialog
+from screens.messages import ActionRequested
+
+if TYPE_CHECKING:
+    from console.app import NovaCronApp
+
+T = TypeVar("T")
+
+Options = tuple[tuple[str, str], ...]
+
+
+class Flows:
+    """Runs inside workers of the App: each step may wait for a person or for the backend."""
+
+    def __init__(self, app: NovaCronApp) -> None:
+        self._app = app
+
+    async def act(self, asked: ActionRequested, snapshot: FleetSnapshot) -> None:
+        """Complete what was asked for, plan it, preview it and run it; any step may end it."""
+        requests = await self._requests(asked, snapshot)
+        if not requests:
+            return
+        plans = await answer(self._app.backend.plan(requests))
+        await self.preview(plans)
+
+    async def preview(self, plans: tuple[Plan, ...]) -> None:
+        """Show plans and run exactly those that can run, if the person says so."""
+        if not plans or not await self._app.push_screen_wait(PreviewDialog(plans)):
+            return
+        ready = tuple(plan for plan in plans if plan.refusal is None)
+        if ready:
+            await answer(self._app.backend.run(ready))
+
+    async def followup(self, job_id: str, choice: str) -> None:
+        """What an ended job offers: straight away, or over a preview when it needs one."""
+        await self.preview(await answer(self._app.backend.followup(job_id, choice)))
+
+    async def fetch_xml(self, screen: FleetScreen | None, uuid: str, inactive: bool) -> None:
+        """A definition, for the screen that asked."""
+        text = await answer(self._app.backend.xml(uuid, inactive))
+        from screens.xml import XmlScreen  # after the first paint
+
+        if isinstance(screen, XmlScreen) and screen.is_attached:
+            screen.text = text
+
+    async def fetch_history(
+        self, screen: FleetScreen | None, queries: tuple[HistoryQuery, ...]
+    ) -> None:
+        """Recorded series, for the screen that asked."""
+        series = await answer(self._app.backend.history(queries))
+        from screens.history import HistoryScreen  # after the first paint
+
+        from screens.vm import VmScreen
+
+        if isinstance(screen, HistoryScreen | VmScreen) and screen.is_attached:
+            screen.series = series
+
+    async def attach_to(self, opened: Callable[[], Future[AttachedStream]]) -> None:
+        """Give the terminal to a stream and take it back."""
+        attached = await answer(opened())
+        with self._app.suspend():
+            ended = attach(attached)
+        if ended:
+            self._app.notify(ended, markup=False)
+
+    async def _requests(
+        self, asked: ActionRequested, snapshot: FleetSnapshot
+    ) -> tuple[Request, ...]:
+        vms = [vm for uuid in asked.uuids if (vm := snapshot.vm(uuid)) is not None]
+        if not vms:
+            self._app.tell(Problem("That VM is on no host any more.", fix="refresh with Ctrl-r"))
+            return ()
+        if asked.action is Action.DELETE:
+            return await self._deletions(vms)
+        target, options = asked.target, asked.options
+        if not target and asked.action in (Action.MIGRATE, Action.TIER):
+            chosen = await self._choose(asked.action, vms[0], options)
+            if chosen is None:
+                return ()
+            target, options = chosen
+        return tuple(Request(asked.action, vm.uuid, target, dict(options)) for vm in vms)
+
+    async def _choose(self, action: Action, vm: Vm, given: Options) -> tuple[str, Options] | None:
+        disk = dict(given).get("disk", "")
+        if action is Action.TIER and not disk:
+            found = await self._disk(vm)
+            if found is None:
+                return None
+            disk = found
+        fits = await answer(self._app.backend.targets(action, vm.uuid, disk))
+        chosen = await self._app.push_screen_wait(TargetDialog(vm, action, fits))
+        if chosen is None:
+            return None
+        target, options = chosen
+        extra = (("disk", disk),) if disk and "disk" not in dict(options) else ()
+        return target, (*given, *extra, *options)
+
+    async def _disk(self, vm: Vm) -> str | None:
+        movable = [disk.target for disk in vm.disks if disk.device == "disk" and disk.source]
+        if len(movable) == 1:
+            return movable[0]
+        return await self._app.push_screen_wait(DiskDialog(vm))
+
+    async def _deletions(self, vms: list[Vm]) -> tuple[Request, ...]:
+        requests = []
+        for vm in vms:
+            volumes = await answer(self._app.backend.volumes_of(vm.uuid))
+            paths = await self._app.push_screen_wait(DeleteDialog(vm, volumes))
+            if paths is None:
+                return ()
+            requests.append(Request(Action.DELETE, vm.uuid, options={"volumes": ",".join(paths)}))
+        return tuple(requests)
+
+
+async def answer(future: Future[T]) -> T:
+    """Wait for the backend without holding the interface."""
+    return await asyncio.wrap_future(future)

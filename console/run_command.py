@@ -1,0 +1,113 @@
+"""What each ``:`` command does, as one of the App's own messages or actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from console.commands import VIEWS, find_vm, parse_command
+from drivers.model.job import Action
+from drivers.model.problem import Problem
+from screens.messages import (
+    ActionRequested,
+    ConsoleRequested,
+    HostOpened,
+    RefreshRequested,
+    SettingChosen,
+    ShellRequested,
+    ThemeChosen,
+    ViewRequested,
+    VmOpened,
+)
+
+if TYPE_CHECKING:
+    from console.app import NovaCronApp
+
+Args = tuple[str, ...]
+
+
+def run_command(app: NovaCronApp, text: str) -> None:
+    """Do what was typed, or say why not."""
+    parsed = parse_command(text)
+    if parsed.error:
+        app.tell(Problem(parsed.error))
+    elif parsed.name in VIEWS:
+        if parsed.name == "help":
+            app.action_help()
+        else:
+            app.post_message(ViewRequested(parsed.name))
+    elif parsed.name in _ON_VM:
+        _on_vm(app, parsed.name, parsed.args)
+    elif parsed.name:
+        _DO[parsed.name](app, parsed.args)
+
+
+def _on_vm(app: NovaCronApp, name: str, args: Args) -> None:
+    vm = find_vm(app.view.snapshot, args[0])
+    if isinstance(vm, str):
+        app.tell(Problem(vm))
+        return
+    match name:
+        case "vm":
+            app.post_message(VmOpened(vm.uuid))
+        case "xml":
+            app.post_message(ViewRequested("xml", vm.uuid))
+        case "console":
+            app.post_message(ConsoleRequested(vm.uuid))
+        case "autostart":
+            name = f"autostart-{'off' if args[1] == 'off' else 'on'}"
+            app.post_message(ActionRequested(Action(name), (vm.uuid,)))
+        case _:
+            target = args[1] if len(args) > 1 else ""
+            app.post_message(ActionRequested(Action(name), (vm.uuid,), target))
+
+
+_ON_VM = frozenset(
+    {"vm", "xml", "console", "autostart", "migrate", "tier", "start", "shutdown", "reboot",
+     "reset", "pause", "resume", "force-off", "delete"}
+)  # fmt: skip
+
+
+def _host(app: NovaCronApp, args: Args) -> None:
+    if _known_host(app, args[0]):
+        app.post_message(HostOpened(args[0]))
+
+
+def _shell(app: NovaCronApp, args: Args) -> None:
+    if _known_host(app, args[0]):
+        app.post_message(ShellRequested(args[0]))
+
+
+def _refresh(app: NovaCronApp, args: Args) -> None:
+    if not args or _known_host(app, args[0]):
+        app.post_message(RefreshRequested(args[0] if args else ""))
+
+
+def _known_host(app: NovaCronApp, name: str) -> bool:
+    known = app.view.snapshot.host(name) is not None
+    if not known:
+        app.tell(Problem(f"There is no host {name!r} in this fleet.", fix=":hosts lists them"))
+    return known
+
+
+def _poll(app: NovaCronApp, args: Args) -> None:
+    if app.view.paused != (args[0] == "off"):
+        app.action_pause()
+
+
+def _problems(app: NovaCronApp, args: Args) -> None:
+    if app.view.problems_only != (args[0] == "on"):
+        app.action_problems()
+
+
+_DO: dict[str, Callable[[NovaCronApp, Args], object]] = {
+    "host": _host,
+    "shell": _shell,
+    "refresh": _refresh,
+    "poll": _poll,
+    "problems": _problems,
+    "theme": lambda app, args: app.post_message(ThemeChosen(args[0])),
+    "ascii": lambda app, args: app.post_message(SettingChosen("ascii", args[0])),
+    "save": lambda app, _args: app.action_save(),
+    "quit": lambda app, _args: app.action_leave(),
+}

@@ -9,6 +9,13 @@ from drivers.model.job import Request
 from drivers.model.vm import Vm
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_FLAGS = {
+    "disk": "--disk",
+    "mode": "--mode",
+    "bandwidth_mib": "--bandwidth",
+    "volumes": "--with-disk",
+}
+"""Options of a request that the command line has a flag for."""
 _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -52,5 +59,7 @@ def retry_line(request: Request, vm_name: str) -> str:
     if request.target:
         words += ["--to", request.target]
     for key, value in request.options.items():
-        words += [f"--{key.replace('_', '-')}", value]
+        flag = _FLAGS.get(key)
+        if flag and value and value != "0":
+            words += [part for item in value.split(",") for part in (flag, item)]
     return shlex.join(words)

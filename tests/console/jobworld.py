@@ -1,0 +1,438 @@
+"""A small world of hosts, VMs and volumes behind the driver protocol, for tests of the job runner.
+
+Every call to a host or to the journal is numbered. At a chosen number the world can make that call
+fail, lose its answer, or kill the console: then every later call of that console raises Killed. The
+world watches that no volume a domain names is ever deleted or written over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from drivers.errors import Busy, Cancelled, Failed, Gone, Refused, TimedOut
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import Host, HostFacts, HostLoad, HostSpec, Link, LinkState, Protect
+from drivers.model.job import Job
+from drivers.model.storage import Pool, Tier, Volume
+from drivers.model.vm import JobProgress, Vm, VmDisk, VmState
+from drivers.protocol import BlockJob, MigrationSpec, SlowReading
+from store.api import StoreError
+
+UUID = "11111111-2222-3333-4444-555555555555"
+SIZE = 1000
+TIERS = ("hot", "warm", "cold")
+
+
+class Killed(BaseException):
+    """The console process is gone."""
+
+
+@dataclass
+class Domain:
+    """A definition with its state; ``path`` is its one disk."""
+
+    name: str
+    state: VmState
+    path: str
+    autostart: bool = False
+    was: VmState = VmState.RUNNING
+
+
+@dataclass
+class Mirror:
+    """A block copy of libvirt's."""
+
+    path: str
+    ticks: int = 0
+
+
+@dataclass
+class Move:
+    """A migration in flight; a peer-to-peer one goes on without the console."""
+
+    source: str
+    target: str
+    path: str
+    p2p: bool
+    ticks: int = 0
+    aborted: bool = False
+    ended: str = ""
+
+
+@dataclass
+class World:
+    """Everything that outlives a console."""
+
+    now: float = 1_000_000.0
+    domains: dict[tuple[str, str], Domain] = field(default_factory=dict)
+    volumes: dict[tuple[str, str], str] = field(default_factory=dict)
+    mirrors: dict[tuple[str, str], Mirror] = field(default_factory=dict)
+    moves: dict[str, Move] = field(default_factory=dict)
+    journal: dict[str, Job] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
+    obeys: bool = True
+    protect: Protect = Protect.RW
+
+    def tick(self, seconds: float) -> None:
+        """Time passes: copies and migrations get on by themselves."""
+        self.now += seconds
+        for mirror in self.mirrors.values():
+            mirror.ticks += 1
+        for uuid, move in list(self.moves.items()):
+            move.ticks += 1
+            if move.ticks >= 3 and not move.ended:
+                self._arrive(uuid, move)
+
+    def _arrive(self, uuid: str, move: Move) -> None:
+        domain = self.domains.pop((move.source, uuid))
+        if move.path != domain.path or (move.target, move.path) in self.volumes:
+            self.volumes[(move.target, move.path)] = self.volumes[(move.source, domain.path)]
+        self.domains[(move.target, uuid)] = replace(domain, state=domain.was, path=move.path)
+        move.ended = "done"
+        del self.moves[uuid]
+
+    def console_died(self) -> None:
+        """libvirt aborts what the dead console drove; the guest may be left paused."""
+        for uuid, move in list(self.moves.items()):
+            if not move.p2p:
+                del self.moves[uuid]
+                self.domains.pop((move.target, uuid), None)
+                self.domains[(move.source, uuid)].state = VmState.PAUSED
+
+    def snapshot(self) -> FleetSnapshot:
+        """What a perfect poller would show."""
+        hosts = tuple(self.host(name) for name in ("kvm1", "kvm2"))
+        return FleetSnapshot(self.now, 1, hosts)
+
+    def host(self, name: str) -> Host:
+        """One host as read now."""
+        vms = self.vms(name)
+        pools = tuple(
+            Pool(tier, name, tier=Tier(tier), path=f"/{tier}", available=10 * SIZE, at=self.now,
+                 volumes=self.pool_volumes(name, tier))
+            for tier in TIERS
+        )  # fmt: skip
+        facts = HostFacts(name, arch="x86_64", cpus=8, memory=1 << 36, hypervisor="QEMU")
+        return Host(
+            self.spec(name), Link(LinkState.UP), facts, HostLoad(memory_available=1 << 36),
+            vms, pools, slow_at=self.now, fast_at=self.now, pools_at=self.now,
+        )  # fmt: skip
+
+    def spec(self, name: str) -> HostSpec:
+        """Its specification."""
+        uri = f"qemu+ssh://{name}/system"
+        return HostSpec(name, uri, protect=self.protect, peer_uri=uri)
+
+    def vms(self, host: str) -> tuple[Vm, ...]:
+        """Its domains."""
+        return tuple(
+            Vm(uuid, d.name, host, d.state, vcpus=1, memory=1, autostart=d.autostart,
+               slow_at=self.now,
+               disks=(VmDisk("vda", d.path, format="raw", pool=d.path.split("/")[1],
+                             volume=d.path.split("/")[-1], capacity=SIZE, allocation=SIZE),))
+            for (where, uuid), d in self.domains.items() if where == host
+        )  # fmt: skip
+
+    def pool_volumes(self, host: str, tier: str) -> tuple[Volume, ...]:
+        """Volumes of one pool."""
+        return tuple(
+            self.volume(host, path) for where, path in self.volumes
+            if where == host and path.startswith(f"/{tier}/")
+        )  # fmt: skip
+
+    def volume(self, host: str, path: str) -> Volume:
+        """One volume's facts."""
+        used = tuple(u for (h, u), d in self.domains.items() if h == host and d.path == path)
+        tier, name = path.split("/")[1:]
+        return Volume(name, path, tier, host, "raw", SIZE, SIZE, used)
+
+    def intact(self, uuid: str = UUID) -> str:
+        """Empty when the VM is on exactly one host, on one whole disk; else what is wrong."""
+        homes = [(h, d) for (h, u), d in self.domains.items() if u == uuid]
+        if len(homes) != 1:
+            return f"defined on {[h for h, _ in homes]}"
+        host, domain = homes[0]
+        content = self.volumes.get((host, domain.path))
+        return "" if content == "data" else f"{host}:{domain.path} holds {content!r}"
+
+
+@dataclass
+class Console:
+    """One console process: its calls are counted, and it can be killed at one of them."""
+
+    world: World
+    at: int = 0
+    mode: str = ""
+    calls: int = 0
+    dead: bool = False
+    on_call: Callable[[int, str], None] = lambda _n, _name: None
+    log: list[str] = field(default_factory=list)
+
+    def enter(self, name: str) -> bool:
+        """Count a call; True when it shall act and then lose its answer."""
+        if self.dead:
+            raise Killed
+        self.calls += 1
+        self.log.append(name)
+        self.on_call(self.calls, name)
+        if self.calls != self.at:
+            return False
+        if self.mode == "kill":
+            self.die()
+        if self.mode == "fail":
+            raise Failed("injected failure", proof=f"call {self.calls} {name}")
+        if self.mode == "timeout":
+            raise TimedOut("injected time-out", proof=f"call {self.calls} {name}")
+        return self.mode in ("kill-after", "lose-answer")
+
+    def leave(self, lose: bool) -> None:
+        """Kill the console, or lose the answer, after the call acted."""
+        if lose and self.mode == "kill-after":
+            self.die()
+        if lose:
+            raise TimedOut("injected: the answer was lost")
+
+    def die(self) -> None:
+        """kill -9."""
+        self.dead = True
+        self.world.console_died()
+        raise Killed
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the world's time pass."""
+        if self.dead:
+            raise Killed
+        if seconds >= 5.0:  # the watch of other consoles' jobs: not what these tests are about
+            await asyncio.Event().wait()
+        self.world.tick(seconds)
+        await asyncio.sleep(0)
+
+
+class MemoryStore:
+    """The journal of a world, through a console that may die."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def put_job(self, job: Job) -> None:
+        """Durable at once."""
+        try:
+            lose = self._console.enter("put_job")
+            self._console.world.journal[job.id] = job
+            self._console.leave(lose)
+        except (Failed, TimedOut) as error:
+            raise StoreError(error.problem.what) from error
+
+    def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:
+        """As recorded."""
+        return [j for j in self._console.world.journal.values() if not unfinished or
+                not j.state.ended][:limit]  # fmt: skip
+
+
+class WorldDriver:
+    """One host of the world, as one console reaches it."""
+
+    simulated = True
+
+    def __init__(self, console: Console, name: str) -> None:
+        self.console, self.world, self.name = console, console.world, name
+        self.spec = self.world.spec(name)
+
+    def _domain(self, uuid: str) -> Domain:
+        try:
+            return self.world.domains[(self.name, uuid)]
+        except KeyError:
+            raise Gone("domain not found") from None
+
+    async def _act(self, name: str, act: Callable[[], object]) -> object:
+        await asyncio.sleep(0)
+        lose = self.console.enter(name)
+        answer = act()
+        self.console.leave(lose)
+        return answer
+
+    async def read_slow(self) -> SlowReading:
+        await self._act("read_slow", lambda: None)
+        return SlowReading(self.world.now, self.world.vms(self.name))
+
+    async def xml(self, uuid: str, *, inactive: bool = False) -> str:
+        await self._act("xml", lambda: None)
+        return f"<domain><source file='{self._domain(uuid).path}'/></domain>"
+
+    async def _set(self, name: str, uuid: str, state: VmState) -> None:
+        def act() -> None:
+            self._domain(uuid).state = state
+
+        await self._act(name, act)
+
+    async def start(self, uuid: str) -> None:
+        if self._domain(uuid).state.active:
+            raise Refused("domain is already running")
+        await self._set("start", uuid, VmState.RUNNING)
+
+    async def shutdown(self, uuid: str) -> None:
+        wanted = VmState.OFF if self.world.obeys else VmState.RUNNING
+        await self._set("shutdown", uuid, wanted)
+
+    async def reboot(self, uuid: str) -> None:
+        await self._set("reboot", uuid, VmState.RUNNING)
+
+    async def reset(self, uuid: str) -> None:
+        await self._set("reset", uuid, VmState.RUNNING)
+
+    async def suspend(self, uuid: str) -> None:
+        await self._set("suspend", uuid, VmState.PAUSED)
+
+    async def resume(self, uuid: str) -> None:
+        await self._set("resume", uuid, VmState.RUNNING)
+
+    async def destroy(self, uuid: str) -> None:
+        await self._set("destroy", uuid, VmState.OFF)
+
+    async def set_autostart(self, uuid: str, on: bool) -> None:
+        def act() -> None:
+            self._domain(uuid).autostart = on
+
+        await self._act("set_autostart", act)
+
+    async def undefine(self, uuid: str, *, nvram: bool = False) -> None:
+        await self._act("undefine", lambda: self.world.domains.pop((self.name, uuid)))
+
+    async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
+        target = spec.peer.spec.name
+
+        def begin() -> Move:
+            domain = self._domain(uuid)
+            path = spec.dest_paths.get("vda", domain.path)
+            move = Move(self.name, target, path, spec.p2p)
+            domain.was = domain.state
+            self.world.moves[uuid] = move
+            return move
+
+        move = await self._act("migrate", begin)
+        assert isinstance(move, Move)
+        while not move.ended:
+            if self.console.dead:
+                raise Killed
+            if move.aborted:
+                self.world.moves.pop(uuid, None)
+                raise Cancelled("operation aborted: canceled by client")
+            await asyncio.sleep(0)
+
+    async def job_progress(self, uuid: str) -> JobProgress | None:
+        await self._act("job_progress", lambda: None)
+        move = self.world.moves.get(uuid)
+        if move is None or move.source != self.name:
+            return None
+        return JobProgress("copying memory", self.world.now, done=move.ticks, total=3)
+
+    async def abort_job(self, uuid: str) -> None:
+        def act() -> None:
+            move = self.world.moves.get(uuid)
+            if move is None:
+                raise Refused("no job is active on the domain")
+            move.aborted, move.ended = True, ""
+            self.world.moves.pop(uuid)
+
+        await self._act("abort_job", act)
+
+    async def block_copy(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+        def act() -> None:
+            if not self._domain(uuid).state.active:
+                raise Refused("domain is not running")
+            if (self.name, path) not in self.world.volumes:
+                raise Failed("no such volume", proof=path)
+            self.world.mirrors[(self.name, uuid)] = Mirror(path)
+
+        await self._act("block_copy", act)
+
+    async def block_job(self, uuid: str, disk: str) -> BlockJob | None:
+        await self._act("block_job", lambda: None)
+        mirror = self.world.mirrors.get((self.name, uuid))
+        if mirror is None:
+            return None
+        if mirror.ticks >= 2 and (self.name, mirror.path) in self.world.volumes:
+            self.world.volumes[(self.name, mirror.path)] = "data"
+        return BlockJob(min(mirror.ticks, 2), 2, mirror.ticks >= 2)
+
+    async def block_pivot(self, uuid: str, disk: str) -> None:
+        def act() -> None:
+            mirror = self.world.mirrors.pop((self.name, uuid), None)
+            if mirror is None or mirror.ticks < 2:
+                raise Failed("block copy not ready")
+            self._domain(uuid).path = mirror.path
+
+        await self._act("block_pivot", act)
+
+    async def block_abort(self, uuid: str, disk: str) -> None:
+        await self._act("block_abort", lambda: self.world.mirrors.pop((self.name, uuid), None))
+
+    async def repoint_disk(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+        def act() -> None:
+            if self._domain(uuid).state.active:
+                self.world.damage.append("repointed a running domain")
+            self._domain(uuid).path = path
+
+        await self._act("repoint_disk", act)
+
+    async def create_volume(self, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+        def act() -> Volume:
+            self._make(f"/{pool}/{name}", "empty")
+            return self.world.volume(self.name, f"/{pool}/{name}")
+
+        return await self._act("create_volume", act)  # type: ignore[return-value]
+
+    def _make(self, path: str, content: str) -> None:
+        if (self.name, path) in self.world.volumes:
+            self.world.damage.append(f"wrote over {path}")
+            raise Refused("storage volume already exists")
+        self.world.volumes[(self.name, path)] = content
+
+    async def clone_volume(self, path: str, pool: str, name: str,
+                           progress: Callable[[int, int], None]) -> Volume:  # fmt: skip
+        new = f"/{pool}/{name}"
+        await self._act("clone_volume", lambda: self._make(new, "partial"))
+        for done in range(3):
+            progress(done, 3)
+            await asyncio.sleep(0)
+            if self.console.dead:
+                raise Killed
+        await self._act("clone_end", lambda: self.world.volumes.update({
+            (self.name, new): self.world.volumes[(self.name, path)]}))  # fmt: skip
+        return self.world.volume(self.name, new)
+
+    async def checksum(self, path: str) -> str:
+        await self._act("checksum", lambda: None)
+        return self.world.volumes[(self.name, path)]
+
+    async def delete_volume(self, path: str) -> None:
+        def act() -> None:
+            if (self.name, path) not in self.world.volumes:
+                raise Gone("no such volume", proof=path)
+            named = [d for (h, _), d in self.world.domains.items()
+                     if h == self.name and d.path == path]  # fmt: skip
+            mirrored = [m for (h, _), m in self.world.mirrors.items()
+                        if h == self.name and m.path == path]  # fmt: skip
+            moving = [m for m in self.world.moves.values()
+                      if m.target == self.name and m.path == path]  # fmt: skip
+            if named or mirrored or moving:
+                self.world.damage.append(f"deleted {path}, which is in use")
+                raise Busy("in use")
+            del self.world.volumes[(self.name, path)]
+
+        await self._act("delete_volume", act)
+
+    async def find_volume(self, path: str) -> Volume | None:
+        await self._act("find_volume", lambda: None)
+        found = (self.name, path) in self.world.volumes
+        return self.world.volume(self.name, path) if found else None
+
+
+def web1(state: VmState = VmState.RUNNING) -> World:
+    """kvm1 holds web1 on /warm/web1.raw; kvm2 is empty."""
+    world = World()
+    world.domains[("kvm1", UUID)] = Domain("web1", state, "/warm/web1.raw")
+    world.volumes[("kvm1", "/warm/web1.raw")] = "data"
+    return world

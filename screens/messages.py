@@ -96,6 +96,13 @@ class HistoryRequested(Message):
         self.queries = queries
 
 
+class NamesRequested(Message):
+    """Fetch the names of everything recorded; they reach the asking screen's ``names``.
+
+    ``names`` is a tuple of (kind, identity, name), kind being ``vm`` or ``host``.
+    """
+
+
 class ConsoleRequested(Message):
     """Leave for a VM's serial console."""
 

@@ -26,6 +26,8 @@ class XmlScreen(VmActionScreen):
 
     CSS_PATH = "xml.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        bind("xml.search", "slash", "filter", "Search", "Search for a text, ignoring case",
+             show=True),
         bind("xml.next", "n", "find(1)", "Next", "The next place that matches the search"),
         bind("xml.previous", "N", "find(-1)", "Previous", "The place before that matches"),
         bind("xml.wrap", "w", "wrap", "Wrap", "Wrap long lines, or let them run on", show=True),
@@ -64,6 +66,10 @@ class XmlScreen(VmActionScreen):
         with ScrollableContainer(id="scroll"):
             yield Static("Fetching the definition...", id="code", markup=False)
 
+    def on_mount(self) -> None:
+        """Ask for the definition."""
+        self.post_message(XmlRequested(self.uuid, self.inactive))
+
     def acted_on(self) -> tuple[Vm, ...]:
         """The VM whose definition this is."""
         vm = self.view.snapshot.vm(self.uuid)
@@ -73,6 +79,7 @@ class XmlScreen(VmActionScreen):
         """The name may have changed."""
         self.set_class(view.ascii, "-ascii")
         self._show_title()
+        self.refresh_bindings()
 
     def watch_text(self) -> None:
         """Show what arrived, from its top."""

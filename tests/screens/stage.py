@@ -54,6 +54,24 @@ WEB = "11111111-1111-4111-8111-111111111111"
 DB = "22222222-2222-4222-8222-222222222222"
 OFF = "33333333-3333-4333-8333-333333333333"
 
+XML = """<domain type='kvm' id='7'>
+  <!-- made by
+       hand -->
+  <name>web1</name>
+  <uuid>11111111-1111-4111-8111-111111111111</uuid>
+  <memory unit='KiB'>4194304</memory>
+  <description>a &lt;b&gt; c = 'd'</description>
+  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='none'/>
+      <source file='/pools/hot/a-rather-long-path-that-does-not-fit-into-eighty-cells/web1.qcow2'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+  </devices>
+</domain>
+"""
+
 
 def web(**changes: object) -> Vm:
     """A busy VM with two disks, a cdrom and two NICs."""
@@ -264,4 +282,6 @@ class Stage(App[None]):
             self.posted.append(message)
             if isinstance(message, messages.HistoryRequested) and hasattr(self.front, "series"):
                 self.front.series = recorded(message.queries)
+            if isinstance(message, messages.XmlRequested) and hasattr(self.front, "text"):
+                self.front.text = XML
         await super()._on_message(message)

@@ -1,0 +1,96 @@
+"""One of many, found by typing a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.widgets import Button, Input, OptionList
+from textual.widgets.option_list import Option
+
+from screens.binding import bind
+from screens.dialogs.dialog import Dialog
+from screens.filtering import parse_filter
+from screens.format import clean, plural
+
+MOST = 200
+"""Lines shown at once; more would be slow to list and too many to look through."""
+
+
+class PickDialog(Dialog[str]):
+    """Dismisses the key of the chosen line or None.
+
+    The filter speaks the grammar of the lists; arrows move in the list while it has the focus.
+    """
+
+    AUTO_FOCUS = "#wanted"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("pick.down", "down", "move(1)", "Down", "The next line"),
+        bind("pick.up", "up", "move(-1)", "Up", "The line before"),
+    ]
+
+    def __init__(self, title: str, choices: Sequence[tuple[str, str]]) -> None:
+        super().__init__(title)
+        self._choices = tuple((key, clean(label)) for key, label in choices)
+
+    def compose_body(self) -> ComposeResult:
+        """The list."""
+        yield OptionList(id="choices")
+
+    def compose_form(self) -> ComposeResult:
+        """The filter."""
+        yield Input(id="wanted", placeholder="type to narrow, arrows to move, Enter to choose")
+
+    def compose_buttons(self) -> ComposeResult:
+        """Cancel, then choose."""
+        yield from super().compose_buttons()
+        yield Button("Choose", id="choose", compact=True, variant="primary")
+
+    def on_mount(self) -> None:
+        """Everything, at first."""
+        self._list("")
+
+    def _list(self, wanted: str) -> None:
+        test = parse_filter(wanted)
+        found = [(key, label) for key, label in self._choices if test.passes(label)]
+        options = [Option(Content(f" {label}"), id=key) for key, label in found[:MOST]]
+        if len(found) > MOST:
+            more = plural(len(found) - MOST, "more line")
+            options.append(Option(Content.styled(f" {more}: type to narrow", "$faint"),
+                                  disabled=True))  # fmt: skip
+        choices = self.query_one("#choices", OptionList)
+        choices.clear_options()
+        choices.add_options(options)
+        choices.highlighted = 0 if found else None
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Narrow."""
+        event.stop()
+        self._list(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter chooses the line under the cursor."""
+        event.stop()
+        self.accept()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """So does Enter or a click in the list."""
+        event.stop()
+        self.dismiss(event.option.id)
+
+    def action_move(self, step: int) -> None:
+        """Move in the list while typing."""
+        choices = self.query_one("#choices", OptionList)
+        if step > 0:
+            choices.action_cursor_down()
+        else:
+            choices.action_cursor_up()
+
+    def accept(self) -> None:
+        """Dismiss with the line under the cursor."""
+        choices = self.query_one("#choices", OptionList)
+        if choices.highlighted is not None:
+            self.dismiss(choices.get_option_at_index(choices.highlighted).id)

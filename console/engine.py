@@ -35,7 +35,7 @@ from drivers.model.job import Action, Plan, Request, TargetFit
 from drivers.model.storage import Volume
 from drivers.model.vm import Vm
 from drivers.protocol import HostDriver, Prompter
-from store.api import Store
+from store.api import Store, StoreError
 
 T = TypeVar("T")
 
@@ -78,6 +78,7 @@ class Engine:
         self._store: Store | None = None
         self._runner: JobRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._opening: asyncio.Task[Store] | None = None
         self._ready = asyncio.Event()
 
     # -- life ---------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ class Engine:
             return
         ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         try:
-            ending.result(STOP_S * 2)
+            ending.result(STOP_S * 3)
         except TimeoutError:
             ending.cancel()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -105,14 +106,20 @@ class Engine:
         self._loop.run_forever()
 
     def _begin(self) -> None:
+        self._opening = self._loop.create_task(self._lane.run(self._open_store))
         self._spawn(self._poller.run())
-        self._spawn(self._open())
+        self._spawn(self._record(self._opening))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(self._loop.create_task(work))
 
-    async def _open(self) -> None:
-        store = await self._lane.run(self._open_store)
+    async def _record(self, opening: asyncio.Task[Store]) -> None:
+        try:
+            store = await asyncio.shield(opening)
+        except (StoreError, DriverError) as error:
+            self._tell(StoreReady(StoreStatus("off", paused=str(error.problem))))
+            self._ready.set()
+            return
         self._store = store
         self._runner = JobRunner(
             self._drivers,
@@ -157,9 +164,18 @@ class Engine:
                     await self._runner.stop()
                 await self._poller.stop()
                 await asyncio.gather(*(d.close() for d in self._drivers.values()))
-                if self._store is not None:
-                    await self._lane.run(self._store.close)
         except (TimeoutError, DriverError):
+            pass
+        await self._close_store()
+
+    async def _close_store(self) -> None:
+        """Close the history even when it was still being opened: an open file outlives nobody."""
+        try:
+            async with asyncio.timeout(STOP_S):
+                if self._opening is not None:
+                    store = await self._opening
+                    await self._lane.run(store.close)
+        except (TimeoutError, StoreError, DriverError):
             return
         finally:
             self._lane.close()

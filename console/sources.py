@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drivers.open import open_driver
-from drivers.sim.fleet import SimFleet
-
 from drivers.model.host import HostSpec
+from drivers.open import open_driver
 from drivers.protocol import HostDriver, Prompter
+from drivers.sim.fleet import SimFleet
 
 Clock = Callable[[], float]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from drivers.model.host import HostSpec
+from drivers.model.job import Check
 from drivers.protocol import HostDriver, Prompter
 
 
@@ -16,3 +17,10 @@ def open_driver(
     from drivers.kvm.driver import KvmDriver  # only real hosts load it
 
     return KvmDriver(spec, prompter, clock=clock)
+
+
+async def probe_host(spec: HostSpec, prompter: Prompter) -> tuple[Check, ...]:
+    """The doctor's findings about one host, in the order in which things can fail."""
+    from drivers.kvm.doctor import probe  # only real hosts load it
+
+    return await probe(spec, prompter)

@@ -8,14 +8,13 @@ import json
 import sys
 from dataclasses import asdict
 
-from drivers.open import probe_host
-
 from console.headless.context import Context
 from console.headless.prompter import TerminalPrompter
 from console.headless.status import Exit
 from drivers.errors import DriverError
 from drivers.model.host import HostSpec
 from drivers.model.job import Check, Verdict
+from drivers.open import probe_host
 from screens.format import clean
 
 _MARKS = {

@@ -6,14 +6,13 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.settings import StoreSettings
-
 from console.config.load import ConfigError, load_fleet, specs_from_uris, specs_of
 from console.config.paths import Paths, user_paths
 from console.config.schema import FleetFile
 from console.sources import FleetSource, real_fleet
 from drivers.model.problem import Problem
 from store.api import Store
+from store.settings import StoreSettings
 
 
 @dataclass(frozen=True, slots=True)

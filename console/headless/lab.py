@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-
-from drivers.lab.fleet import LabFleet, default_folder
 
 from console.headless.status import Exit
 from console.sources import FleetSource, real_fleet
 from drivers.errors import DriverError
+from drivers.lab.fleet import LabFleet, default_folder
 
 DEFAULT_HOSTS = 3
 
@@ -37,7 +35,7 @@ def run_lab(args: argparse.Namespace) -> int:
     except DriverError as error:
         print(error, file=sys.stderr)
         return Exit.FAILED
-    print(json.dumps(asdict(status), indent=2))
+    print(json.dumps(status.as_dict(), indent=2))
     return Exit.OK if status.healthy else Exit.FAILED
 
 

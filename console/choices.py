@@ -1,0 +1,36 @@
+"""Choices made in the console that outlive it: a small JSON file beside the fleet file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+Keep = Callable[[str, str], None]
+
+
+def read_choices(path: Path) -> dict[str, str]:
+    """What was kept; nothing where the file is missing or unreadable."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    return {str(k): v for k, v in data.items() if isinstance(v, str)}
+
+
+def keeper(path: Path) -> Keep:
+    """A function that keeps one choice beside the others; a read-only folder keeps none."""
+
+    def keep(name: str, value: str) -> None:
+        choices = {**read_choices(path), name: value}
+        temporary = path.with_name(path.name + ".new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.write_text(json.dumps(choices, indent=2) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError:
+            return
+
+    return keep

@@ -1,0 +1,85 @@
+"""``novacron`` and ``novacron demo``: the interface over a fleet."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from console.choices import keeper, read_choices
+from console.config.paths import user_paths
+from console.config.schema import FleetFile
+from console.engine import Engine
+from console.headless.context import Context
+from console.headless.status import Exit
+from console.sources import FleetSource, simulated_fleet
+from drivers.errors import DriverError
+from store.api import Store
+
+SIMULATED_HOSTS = 6
+
+
+def run_open(args: argparse.Namespace, context: Context) -> int:
+    """Open the console on the configured hosts, or on those given as URIs."""
+    return _show(args, context, context.source(), context.open_store)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Open the console on the practice fleet, or on a simulated one."""
+    paths = user_paths(args.config)
+    if args.simulated:
+        source = simulated_fleet(args.hosts or SIMULATED_HOSTS, args.vms, args.seed)
+        with tempfile.TemporaryDirectory(prefix="novacron-") as folder:
+            return _on_practice(args, source, Path(folder))
+    from console.headless.lab import demo_source
+
+    try:
+        source = demo_source(args)
+    except DriverError as error:
+        print(error, file=sys.stderr)
+        print("Without it: novacron demo --simulated", file=sys.stderr)
+        return Exit.FAILED
+    return _on_practice(args, source, paths.data / "practice")
+
+
+def _on_practice(args: argparse.Namespace, source: FleetSource, folder: Path) -> int:
+    paths = replace(user_paths(args.config), data=folder)
+    context = Context(paths, FleetFile())
+    return _show(args, context, source, context.open_store)
+
+
+def _show(
+    args: argparse.Namespace, context: Context, source: FleetSource, store: Callable[[], Store]
+) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(
+            "The console needs a terminal. Headless verbs: novacron --help.",
+            file=sys.stderr,
+        )
+        return Exit.USAGE
+    from console.app import NovaCronApp
+    from console.appsettings import AppSettings
+
+    kept = read_choices(context.paths.settings)
+    ui = context.fleet.ui
+    settings = AppSettings(
+        fleet=source.name,
+        theme=args.theme or kept.get("theme") or ui.theme or AppSettings().theme,
+        ascii=args.ascii or kept.get("ascii", "") == "on" or ui.ascii or not _unicode(),
+        keys=context.fleet.keys,
+        keep=keeper(context.paths.settings),
+    )
+    engine = Engine(source, store=store, interval_s=context.fleet.history.interval)
+    app = NovaCronApp(engine, settings=settings)
+    app.run()
+    return app.return_code or Exit.OK
+
+
+def _unicode() -> bool:
+    """Whether the terminal takes UTF-8, by the locale's own words."""
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG", "")
+    return "utf" in locale.lower() or (not locale and "utf" in (sys.stdout.encoding or "").lower())

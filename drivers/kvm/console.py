@@ -48,12 +48,12 @@ class SerialConsole:
         return ByteStream(self.read, self.write, self.resize, self.close)
 
     async def read(self) -> bytes:
-        """Next bytes; ``b""`` at the end."""
-        if self._ended and self._incoming.empty():
+        """Next bytes; ``b""`` at the end and after ``close``."""
+        if self._stream is None or (self._ended and self._incoming.empty()):
             return b""
         data = await self._incoming.get()
         self._ended = self._ended or not data
-        return data
+        return data if self._stream is not None else b""
 
     async def write(self, data: bytes) -> None:
         """Send bytes.

@@ -37,7 +37,7 @@ _UNITS = {
     "tib": 1 << 40,
 }
 # Where each kind of disk source keeps its location.
-_SOURCE_KEYS = ("file", "dev", "dir", "name", "path", "volume")
+_SOURCE_KEYS = ("file", "dev", "dir", "name", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +182,8 @@ def _location(source: ET.Element | None, kind: str) -> str:
         parts = {} if address is None else address.attrib
         words = [parts.get(key, "?").removeprefix("0x") for key in ("domain", "bus", "slot")]
         return clean(f"nvme:{':'.join(words)}.{parts.get('function', '?').removeprefix('0x')}")
+    if kind == "volume":
+        return clean(f"{source.get('pool') or ''}/{source.get('volume') or ''}")
     for key in _SOURCE_KEYS:
         if value := source.get(key):
             return clean(value)

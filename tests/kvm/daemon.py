@@ -47,9 +47,7 @@ class Daemon:
             (self.folder / name).mkdir(parents=True)
         (self.folder / "run").chmod(0o700)
         port = 49200 + 40 * number + (os.getpid() % 20) * 200 % 10000
-        (self.folder / "config/libvirt/libvirtd.conf").write_text(
-            f'host_uuid = "{uuid.uuid4()}"\n'
-        )
+        (self.folder / "config/libvirt/libvirtd.conf").write_text(f'host_uuid = "{uuid.uuid4()}"\n')
         (self.folder / "config/libvirt/qemu.conf").write_text(
             f'stdio_handler = "file"\nmigration_port_min = {port}\n'
             f"migration_port_max = {port + 30}\n"
@@ -116,7 +114,9 @@ class Daemon:
         return path
 
 
-def guest_xml(name: str, disk: Path, fmt: str = "qcow2", *, extra: str = "", memory: int = 32) -> str:
+def guest_xml(
+    name: str, disk: Path, fmt: str = "qcow2", *, extra: str = "", memory: int = 32
+) -> str:
     """A guest without an operating system: SeaBIOS looks for one and then waits."""
     return f"""<domain type='qemu'><name>{name}</name><uuid>{uuid.uuid4()}</uuid>
 <metadata><nova:novacron xmlns:nova='https://novacron.dev/xmlns/domain/1'>

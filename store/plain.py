@@ -35,7 +35,9 @@ def to_plain(value: object) -> Any:
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
         return [to_plain(v) for v in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return str(value)  # a word of an enumeration becomes a plain one
+    if value is None or isinstance(value, bool | int | float):
         return value
     return str(value)
 

@@ -16,6 +16,8 @@ _RANK = {"running": 3, "blocked": 3, "paused": 2, "stopping": 2, "suspended": 2,
 
 @dataclass(slots=True)
 class _Where:
+    number: int
+    name: str
     host: str
     state: str
     at: float
@@ -50,8 +52,6 @@ class Leases:
 class Book:
     """Ids and placements as the file has them, plus the rows that wait to be written."""
 
-    vms: dict[str, int] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
     hosts: dict[str, int] = field(default_factory=dict)
     _last_id: int = 0
     _where: dict[str, _Where] = field(default_factory=dict)
@@ -64,19 +64,18 @@ class Book:
 
     def load(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Read everything anew from the file, forgetting what was not written."""
-        rows = cursor.execute("SELECT uuid, id, name FROM rec.vm").fetchall()
-        self.vms = {uuid: number for uuid, number, _ in rows}
-        self.names = {uuid: name for uuid, _, name in rows}
-        self._last_id = max(self.vms.values(), default=0)
-        hosts = cursor.execute("SELECT name, id FROM rec.host").fetchall()
-        self.hosts = dict(hosts)
+        vms = cursor.execute("SELECT uuid, id, name FROM rec.vm").fetchall()
+        self._last_id = max((number for _, number, _ in vms), default=0)
+        self._where = {uuid: _Where(number, name, "", "", 0.0) for uuid, number, name in vms}
+        self.hosts = dict(cursor.execute("SELECT name, id FROM rec.host").fetchall())
         newest = cursor.execute(
-            "SELECT v.uuid, h.name, arg_max(p.state, p.moment), max(p.moment) FROM rec.placement AS p"
-            " JOIN rec.vm AS v ON v.id = p.vm JOIN rec.host AS h ON h.id = p.host"
-            " GROUP BY v.uuid, h.name QUALIFY row_number() OVER"
-            " (PARTITION BY v.uuid ORDER BY max(p.moment) DESC) = 1"
+            "SELECT v.uuid, arg_max(h.name, p.moment), arg_max(p.state, p.moment), max(p.moment)"
+            " FROM rec.placement AS p JOIN rec.vm AS v ON v.id = p.vm"
+            " JOIN rec.host AS h ON h.id = p.host GROUP BY v.uuid"
         ).fetchall()
-        self._where = {u: _Where(host, state, at) for u, host, state, at in newest}
+        for uuid, host, state, at in newest:
+            where = self._where[uuid]
+            where.host, where.state, where.at = host, state, at
         self._listed.clear()
         self._missing.clear()
         self._drop_pending()
@@ -102,15 +101,26 @@ class Book:
                 if where is not None and where.host == batch.host:
                     self._missing[uuid] = (batch.host, batch.at)
             self._listed[batch.host] = present
-        return [self._place(batch, *vm) for vm in batch.vms]
+        host, at, known = batch.host, batch.at, self._where
+        numbers = []
+        for uuid, name, state in batch.vms:
+            where = known.get(uuid)
+            if where is not None and where.host == host and where.state == state:
+                where.at = at
+                if where.name == name and not self._missing:
+                    numbers.append(where.number)
+                    continue
+            numbers.append(self._place(batch, uuid, name, state))
+        return numbers
 
     def settle(self, at: float) -> None:
         """Write down as gone what no host has listed for a while."""
         for uuid, (host, since) in list(self._missing.items()):
             if at - since >= _GONE_S:
                 del self._missing[uuid]
-                self._where[uuid] = _Where(host, "gone", since)
-                self._moves.append((since, self.vms[uuid], self.host_id(host, since), "gone"))
+                where = self._where[uuid]
+                where.state, where.at = "gone", since
+                self._moves.append((since, where.number, self.host_id(host, since), "gone"))
 
     def write(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Insert the new rows, within the caller's transaction."""
@@ -129,27 +139,22 @@ class Book:
 
     def _place(self, batch: HostBatch, uuid: str, name: str, state: str) -> int:
         where = self._where.get(uuid)
-        if where is not None and where.host != batch.host and uuid not in self._missing:
+        if where is None:
+            self._last_id += 1
+            where = self._where[uuid] = _Where(self._last_id, name, "", "", 0.0)
+            self._new_vms.append((where.number, uuid, name, int(batch.at)))
+        elif where.host not in ("", batch.host) and uuid not in self._missing:
             better = _RANK.get(state, 1) > _RANK.get(where.state, 1)
             if not better and batch.at - where.at < _FORGET_S:
                 return 0
-        number = self._vm_id(uuid, name, batch.at)
-        if where is None or (where.host, where.state) != (batch.host, state):
-            self._moves.append((batch.at, number, self.host_id(batch.host, batch.at), state))
-        self._where[uuid] = _Where(batch.host, state, batch.at)
+        if where.name != name:
+            where.name = self._renamed[uuid] = name
+        if (where.host, where.state) != (batch.host, state):
+            host = self.host_id(batch.host, batch.at)
+            self._moves.append((batch.at, where.number, host, state))
+        where.host, where.state, where.at = batch.host, state, batch.at
         self._missing.pop(uuid, None)
-        return number
-
-    def _vm_id(self, uuid: str, name: str, at: float) -> int:
-        number = self.vms.get(uuid)
-        if number is None:
-            self._last_id += 1
-            number = self.vms[uuid] = self._last_id
-            self._new_vms.append((number, uuid, name, int(at)))
-        elif self.names.get(uuid) != name:
-            self._renamed[uuid] = name
-        self.names[uuid] = name
-        return number
+        return where.number
 
     def _drop_pending(self) -> None:
         self._new_vms.clear()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from drivers.model.history import HOST_METRICS, VM_METRICS
 
 _SHARES = frozenset({"cpu", "steal", "delay", "iowait", "psi_cpu", "psi_memory", "psi_io"})
+_PER_UNIT = {"read_iops": 10, "write_iops": 10, "read_ms": 100, "write_ms": 100, "rtt_ms": 100}
 _BYTES = frozenset({"mem_used", "rss", "swap_used"})
 
 
@@ -19,7 +20,7 @@ def encode(column: str, metric: str) -> str:
     elif metric == "load1":
         code = f"CAST(least(round({column} * 100), 2147483647) AS INTEGER)"
     else:
-        code = f"CAST(round(ln(1 + {column}) * 200) AS SMALLINT)"
+        code = f"CAST(round(ln(1 + {column} * {_PER_UNIT.get(metric, 1)}) * 50) AS SMALLINT)"
     return f"CASE WHEN isfinite({column}) AND {column} >= 0 THEN {code} END"
 
 
@@ -28,10 +29,10 @@ def decode(column: str, metric: str) -> str:
     if metric in _SHARES:
         return f"({column} / 10.0)"
     if metric in _BYTES:
-        return f"({column} * 262144.0)"
+        return f"({column} * 262144::DOUBLE)"
     if metric == "load1":
         return f"({column} / 100.0)"
-    return f"(exp({column} / 200.0) - 1)"
+    return f"((exp({column} / 50.0) - 1) / {_PER_UNIT.get(metric, 1)}.0)"
 
 
 @dataclass(frozen=True, slots=True)

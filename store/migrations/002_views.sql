@@ -1,16 +1,16 @@
 -- What a person may ask with SQL: names instead of ids, real units instead of codes, UTC times.
 
-CREATE MACRO rate(code) AS exp(code / 200.0) - 1;
+CREATE MACRO rate(code, per_unit) AS (exp(code / 50.0) - 1) / per_unit;
 CREATE MACRO utc(seconds) AS make_timestamp(CAST(floor(CAST(seconds AS DOUBLE) * 1000000) AS BIGINT));
 
 CREATE VIEW vm_samples AS
 SELECT
     utc(s.ts) AS time, s.ts, d.name AS vm, d.uuid, s.cpu / 10.0 AS cpu, s.steal / 10.0 AS steal,
-    s.delay / 10.0 AS delay, s.mem_used * 262144.0 AS mem_used, s.rss * 262144.0 AS rss,
-    rate(s.read_bps) AS read_bps, rate(s.write_bps) AS write_bps,
-    rate(s.read_iops) AS read_iops, rate(s.write_iops) AS write_iops,
-    rate(s.read_ms) AS read_ms, rate(s.write_ms) AS write_ms, rate(s.rx_bps) AS rx_bps,
-    rate(s.tx_bps) AS tx_bps
+    s.delay / 10.0 AS delay, s.mem_used * 262144::DOUBLE AS mem_used,
+    s.rss * 262144::DOUBLE AS rss, rate(s.read_bps, 1) AS read_bps,
+    rate(s.write_bps, 1) AS write_bps, rate(s.read_iops, 10) AS read_iops,
+    rate(s.write_iops, 10) AS write_iops, rate(s.read_ms, 100) AS read_ms,
+    rate(s.write_ms, 100) AS write_ms, rate(s.rx_bps, 1) AS rx_bps, rate(s.tx_bps, 1) AS tx_bps
 FROM (SELECT * FROM rec.vm_hist UNION ALL SELECT * FROM rec.vm_live) AS s
 JOIN rec.vm AS d ON d.id = s.vm;
 COMMENT ON COLUMN vm_samples.time IS 'UTC';
@@ -32,17 +32,18 @@ COMMENT ON COLUMN vm_samples.tx_bps IS 'Bytes a second sent';
 CREATE VIEW vm_minutes AS
 SELECT
     utc(s.ts) AS time, s.ts, d.name AS vm, d.uuid, s.n AS samples, s.cpu / 10.0 AS cpu,
-    s.steal / 10.0 AS steal, s.delay / 10.0 AS delay, s.mem_used * 262144.0 AS mem_used,
-    s.rss * 262144.0 AS rss, rate(s.read_bps) AS read_bps, rate(s.write_bps) AS write_bps,
-    rate(s.read_iops) AS read_iops, rate(s.write_iops) AS write_iops,
-    rate(s.read_ms) AS read_ms, rate(s.write_ms) AS write_ms, rate(s.rx_bps) AS rx_bps,
-    rate(s.tx_bps) AS tx_bps, s.cpu_max / 10.0 AS cpu_max, s.steal_max / 10.0 AS steal_max,
-    s.delay_max / 10.0 AS delay_max, s.mem_used_max * 262144.0 AS mem_used_max,
-    s.rss_max * 262144.0 AS rss_max, rate(s.read_bps_max) AS read_bps_max,
-    rate(s.write_bps_max) AS write_bps_max, rate(s.read_iops_max) AS read_iops_max,
-    rate(s.write_iops_max) AS write_iops_max, rate(s.read_ms_max) AS read_ms_max,
-    rate(s.write_ms_max) AS write_ms_max, rate(s.rx_bps_max) AS rx_bps_max,
-    rate(s.tx_bps_max) AS tx_bps_max
+    s.steal / 10.0 AS steal, s.delay / 10.0 AS delay, s.mem_used * 262144::DOUBLE AS mem_used,
+    s.rss * 262144::DOUBLE AS rss, rate(s.read_bps, 1) AS read_bps,
+    rate(s.write_bps, 1) AS write_bps, rate(s.read_iops, 10) AS read_iops,
+    rate(s.write_iops, 10) AS write_iops, rate(s.read_ms, 100) AS read_ms,
+    rate(s.write_ms, 100) AS write_ms, rate(s.rx_bps, 1) AS rx_bps, rate(s.tx_bps, 1) AS tx_bps,
+    s.cpu_max / 10.0 AS cpu_max, s.steal_max / 10.0 AS steal_max,
+    s.delay_max / 10.0 AS delay_max, s.mem_used_max * 262144::DOUBLE AS mem_used_max,
+    s.rss_max * 262144::DOUBLE AS rss_max, rate(s.read_bps_max, 1) AS read_bps_max,
+    rate(s.write_bps_max, 1) AS write_bps_max, rate(s.read_iops_max, 10) AS read_iops_max,
+    rate(s.write_iops_max, 10) AS write_iops_max, rate(s.read_ms_max, 100) AS read_ms_max,
+    rate(s.write_ms_max, 100) AS write_ms_max, rate(s.rx_bps_max, 1) AS rx_bps_max,
+    rate(s.tx_bps_max, 1) AS tx_bps_max
 FROM rec.vm_1m AS s
 JOIN rec.vm AS d ON d.id = s.vm;
 COMMENT ON COLUMN vm_minutes.time IS 'Start, UTC';
@@ -51,17 +52,18 @@ COMMENT ON COLUMN vm_minutes.samples IS 'Samples behind the means';
 CREATE VIEW vm_hours AS
 SELECT
     utc(s.ts) AS time, s.ts, d.name AS vm, d.uuid, s.n AS samples, s.cpu / 10.0 AS cpu,
-    s.steal / 10.0 AS steal, s.delay / 10.0 AS delay, s.mem_used * 262144.0 AS mem_used,
-    s.rss * 262144.0 AS rss, rate(s.read_bps) AS read_bps, rate(s.write_bps) AS write_bps,
-    rate(s.read_iops) AS read_iops, rate(s.write_iops) AS write_iops,
-    rate(s.read_ms) AS read_ms, rate(s.write_ms) AS write_ms, rate(s.rx_bps) AS rx_bps,
-    rate(s.tx_bps) AS tx_bps, s.cpu_max / 10.0 AS cpu_max, s.steal_max / 10.0 AS steal_max,
-    s.delay_max / 10.0 AS delay_max, s.mem_used_max * 262144.0 AS mem_used_max,
-    s.rss_max * 262144.0 AS rss_max, rate(s.read_bps_max) AS read_bps_max,
-    rate(s.write_bps_max) AS write_bps_max, rate(s.read_iops_max) AS read_iops_max,
-    rate(s.write_iops_max) AS write_iops_max, rate(s.read_ms_max) AS read_ms_max,
-    rate(s.write_ms_max) AS write_ms_max, rate(s.rx_bps_max) AS rx_bps_max,
-    rate(s.tx_bps_max) AS tx_bps_max
+    s.steal / 10.0 AS steal, s.delay / 10.0 AS delay, s.mem_used * 262144::DOUBLE AS mem_used,
+    s.rss * 262144::DOUBLE AS rss, rate(s.read_bps, 1) AS read_bps,
+    rate(s.write_bps, 1) AS write_bps, rate(s.read_iops, 10) AS read_iops,
+    rate(s.write_iops, 10) AS write_iops, rate(s.read_ms, 100) AS read_ms,
+    rate(s.write_ms, 100) AS write_ms, rate(s.rx_bps, 1) AS rx_bps, rate(s.tx_bps, 1) AS tx_bps,
+    s.cpu_max / 10.0 AS cpu_max, s.steal_max / 10.0 AS steal_max,
+    s.delay_max / 10.0 AS delay_max, s.mem_used_max * 262144::DOUBLE AS mem_used_max,
+    s.rss_max * 262144::DOUBLE AS rss_max, rate(s.read_bps_max, 1) AS read_bps_max,
+    rate(s.write_bps_max, 1) AS write_bps_max, rate(s.read_iops_max, 10) AS read_iops_max,
+    rate(s.write_iops_max, 10) AS write_iops_max, rate(s.read_ms_max, 100) AS read_ms_max,
+    rate(s.write_ms_max, 100) AS write_ms_max, rate(s.rx_bps_max, 1) AS rx_bps_max,
+    rate(s.tx_bps_max, 1) AS tx_bps_max
 FROM rec.vm_1h AS s
 JOIN rec.vm AS d ON d.id = s.vm;
 COMMENT ON COLUMN vm_hours.time IS 'Start, UTC';
@@ -72,9 +74,9 @@ SELECT
     utc(s.ts) AS time, s.ts, d.name AS host, s.cpu / 10.0 AS cpu, s.iowait / 10.0 AS iowait,
     s.steal / 10.0 AS steal, s.load1 / 100.0 AS load1, s.psi_cpu / 10.0 AS psi_cpu,
     s.psi_memory / 10.0 AS psi_memory, s.psi_io / 10.0 AS psi_io,
-    s.mem_used * 262144.0 AS mem_used, s.swap_used * 262144.0 AS swap_used,
-    rate(s.read_bps) AS read_bps, rate(s.write_bps) AS write_bps, rate(s.rx_bps) AS rx_bps,
-    rate(s.tx_bps) AS tx_bps, rate(s.rtt_ms) AS rtt_ms
+    s.mem_used * 262144::DOUBLE AS mem_used, s.swap_used * 262144::DOUBLE AS swap_used,
+    rate(s.read_bps, 1) AS read_bps, rate(s.write_bps, 1) AS write_bps,
+    rate(s.rx_bps, 1) AS rx_bps, rate(s.tx_bps, 1) AS tx_bps, rate(s.rtt_ms, 100) AS rtt_ms
 FROM (SELECT * FROM rec.host_hist UNION ALL SELECT * FROM rec.host_live) AS s
 JOIN rec.host AS d ON d.id = s.host;
 COMMENT ON COLUMN host_samples.time IS 'UTC';
@@ -99,16 +101,16 @@ SELECT
     utc(s.ts) AS time, s.ts, d.name AS host, s.n AS samples, s.cpu / 10.0 AS cpu,
     s.iowait / 10.0 AS iowait, s.steal / 10.0 AS steal, s.load1 / 100.0 AS load1,
     s.psi_cpu / 10.0 AS psi_cpu, s.psi_memory / 10.0 AS psi_memory, s.psi_io / 10.0 AS psi_io,
-    s.mem_used * 262144.0 AS mem_used, s.swap_used * 262144.0 AS swap_used,
-    rate(s.read_bps) AS read_bps, rate(s.write_bps) AS write_bps, rate(s.rx_bps) AS rx_bps,
-    rate(s.tx_bps) AS tx_bps, rate(s.rtt_ms) AS rtt_ms, s.cpu_max / 10.0 AS cpu_max,
-    s.iowait_max / 10.0 AS iowait_max, s.steal_max / 10.0 AS steal_max,
-    s.load1_max / 100.0 AS load1_max, s.psi_cpu_max / 10.0 AS psi_cpu_max,
-    s.psi_memory_max / 10.0 AS psi_memory_max, s.psi_io_max / 10.0 AS psi_io_max,
-    s.mem_used_max * 262144.0 AS mem_used_max, s.swap_used_max * 262144.0 AS swap_used_max,
-    rate(s.read_bps_max) AS read_bps_max, rate(s.write_bps_max) AS write_bps_max,
-    rate(s.rx_bps_max) AS rx_bps_max, rate(s.tx_bps_max) AS tx_bps_max,
-    rate(s.rtt_ms_max) AS rtt_ms_max
+    s.mem_used * 262144::DOUBLE AS mem_used, s.swap_used * 262144::DOUBLE AS swap_used,
+    rate(s.read_bps, 1) AS read_bps, rate(s.write_bps, 1) AS write_bps,
+    rate(s.rx_bps, 1) AS rx_bps, rate(s.tx_bps, 1) AS tx_bps, rate(s.rtt_ms, 100) AS rtt_ms,
+    s.cpu_max / 10.0 AS cpu_max, s.iowait_max / 10.0 AS iowait_max,
+    s.steal_max / 10.0 AS steal_max, s.load1_max / 100.0 AS load1_max,
+    s.psi_cpu_max / 10.0 AS psi_cpu_max, s.psi_memory_max / 10.0 AS psi_memory_max,
+    s.psi_io_max / 10.0 AS psi_io_max, s.mem_used_max * 262144::DOUBLE AS mem_used_max,
+    s.swap_used_max * 262144::DOUBLE AS swap_used_max, rate(s.read_bps_max, 1) AS read_bps_max,
+    rate(s.write_bps_max, 1) AS write_bps_max, rate(s.rx_bps_max, 1) AS rx_bps_max,
+    rate(s.tx_bps_max, 1) AS tx_bps_max, rate(s.rtt_ms_max, 100) AS rtt_ms_max
 FROM rec.host_1m AS s
 JOIN rec.host AS d ON d.id = s.host;
 COMMENT ON COLUMN host_minutes.time IS 'Start, UTC';
@@ -119,16 +121,16 @@ SELECT
     utc(s.ts) AS time, s.ts, d.name AS host, s.n AS samples, s.cpu / 10.0 AS cpu,
     s.iowait / 10.0 AS iowait, s.steal / 10.0 AS steal, s.load1 / 100.0 AS load1,
     s.psi_cpu / 10.0 AS psi_cpu, s.psi_memory / 10.0 AS psi_memory, s.psi_io / 10.0 AS psi_io,
-    s.mem_used * 262144.0 AS mem_used, s.swap_used * 262144.0 AS swap_used,
-    rate(s.read_bps) AS read_bps, rate(s.write_bps) AS write_bps, rate(s.rx_bps) AS rx_bps,
-    rate(s.tx_bps) AS tx_bps, rate(s.rtt_ms) AS rtt_ms, s.cpu_max / 10.0 AS cpu_max,
-    s.iowait_max / 10.0 AS iowait_max, s.steal_max / 10.0 AS steal_max,
-    s.load1_max / 100.0 AS load1_max, s.psi_cpu_max / 10.0 AS psi_cpu_max,
-    s.psi_memory_max / 10.0 AS psi_memory_max, s.psi_io_max / 10.0 AS psi_io_max,
-    s.mem_used_max * 262144.0 AS mem_used_max, s.swap_used_max * 262144.0 AS swap_used_max,
-    rate(s.read_bps_max) AS read_bps_max, rate(s.write_bps_max) AS write_bps_max,
-    rate(s.rx_bps_max) AS rx_bps_max, rate(s.tx_bps_max) AS tx_bps_max,
-    rate(s.rtt_ms_max) AS rtt_ms_max
+    s.mem_used * 262144::DOUBLE AS mem_used, s.swap_used * 262144::DOUBLE AS swap_used,
+    rate(s.read_bps, 1) AS read_bps, rate(s.write_bps, 1) AS write_bps,
+    rate(s.rx_bps, 1) AS rx_bps, rate(s.tx_bps, 1) AS tx_bps, rate(s.rtt_ms, 100) AS rtt_ms,
+    s.cpu_max / 10.0 AS cpu_max, s.iowait_max / 10.0 AS iowait_max,
+    s.steal_max / 10.0 AS steal_max, s.load1_max / 100.0 AS load1_max,
+    s.psi_cpu_max / 10.0 AS psi_cpu_max, s.psi_memory_max / 10.0 AS psi_memory_max,
+    s.psi_io_max / 10.0 AS psi_io_max, s.mem_used_max * 262144::DOUBLE AS mem_used_max,
+    s.swap_used_max * 262144::DOUBLE AS swap_used_max, rate(s.read_bps_max, 1) AS read_bps_max,
+    rate(s.write_bps_max, 1) AS write_bps_max, rate(s.rx_bps_max, 1) AS rx_bps_max,
+    rate(s.tx_bps_max, 1) AS tx_bps_max, rate(s.rtt_ms_max, 100) AS rtt_ms_max
 FROM rec.host_1h AS s
 JOIN rec.host AS d ON d.id = s.host;
 COMMENT ON COLUMN host_hours.time IS 'Start, UTC';

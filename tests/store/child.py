@@ -1,0 +1,77 @@
+"""A console of its own for the tests: opens a store and does as its first argument says."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+from store.api import StoreError
+from store.open import open_store
+from store.settings import StoreSettings
+from tests.store.fleet import make_host, make_job, make_vm
+
+
+def say(text: str) -> None:
+    """Tell the test."""
+    print(text, flush=True)
+
+
+def record(path: Path) -> None:
+    """Record without end: a sample and a journaled job each round."""
+    store = open_store(path, settings=StoreSettings(commit_s=0.05, retry_s=0.1, free_bytes=0))
+    say(store.status().role)
+    number = 0
+    while True:
+        now = time.time()
+        store.put_hosts(now, [make_host("kvm1", now, (make_vm(1, "kvm1", now),))])
+        store.put_job(make_job(f"job{number:06d}", now))
+        say(f"durable {number}")
+        number += 1
+
+
+def ask(path: Path) -> None:
+    """Ask one question as whoever we are."""
+    try:
+        store = open_store(path, settings=StoreSettings(retry_s=0.1), want_writer=False)
+        say(str(len(store.names("vm"))))
+        store.close()
+    except StoreError as error:
+        say(f"refused: {error}")
+
+
+def fill(path: Path) -> None:
+    """Fill a small disk until recording pauses; go on once a file named ``go`` is there."""
+    limit = int(sys.argv[3])
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    guard = int(sys.argv[4])
+    store = open_store(path, settings=StoreSettings(commit_s=0.05, retry_s=0.1, free_bytes=guard))
+    gate = threading.Event()
+    sent, at = 0, time.time()
+    while not store.status().paused:
+        vms = tuple(make_vm(i, "kvm1", at, name="x" * 400 + str(sent + i)) for i in range(300))
+        store.put_hosts(at, [make_host("kvm1", at, vms)])
+        sent, at = sent + 300, at + 1
+        gate.wait(0.02)
+    say(f"paused: {store.status().paused}")
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    else:
+        (path.parent.parent / "ballast").unlink()
+    deadline = time.monotonic() + 20
+    while store.status().paused or store.status().pending:
+        if time.monotonic() > deadline:
+            say(f"never resumed: {store.status()}")
+            return
+        gate.wait(0.05)
+    store.put_job(make_job("after", at))
+    rows = store.sql("SELECT count(*) FROM vm_samples").rows[0][0]
+    say(f"resumed: {rows} of {sent}")
+    store.close()
+
+
+if __name__ == "__main__":
+    {"record": record, "ask": ask, "fill": fill}[sys.argv[1]](Path(sys.argv[2]))

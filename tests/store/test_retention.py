@@ -1,0 +1,128 @@
+"""Rollups, retention and the size of the file, on a fast clock."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drivers.model.history import HistoryQuery
+from store import queries
+from store.recorder import Recorder
+from store.ring import Ring
+from store.sample import pack
+from store.settings import HOUR, StoreSettings
+from tests.store.conftest import Clock
+from tests.store.fleet import T0, make_host, make_vm, noisy_fleet
+
+
+def sweep(recorder: Recorder, clock: Clock, at: float, cpu: float) -> None:
+    """One sample of one VM, committed and packed if due."""
+    clock.now = at
+    batch = pack(at, make_host("kvm1", at, (make_vm(1, "kvm1", at, cpu_pct=cpu),)))
+    assert batch is not None
+    recorder.ring.put("test", [batch])
+
+
+def make_recorder(path: Path, clock: Clock, **changes: float) -> Recorder:
+    """An open recorder driven by hand."""
+    settings = StoreSettings(clock=clock, free_bytes=0, **changes)  # type: ignore[arg-type]
+    recorder = Recorder(path, settings, Ring(1_000_000))
+    recorder.open()
+    return recorder
+
+
+def ask(
+    recorder: Recorder, query: HistoryQuery
+) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
+    """(source, means, maxima)."""
+    with recorder.database.cursor() as cursor:
+        found = queries.history(cursor, query, recorder.settings)
+    return found.source, found.means, found.maxima
+
+
+def test_rollups_hold_means_and_maxima_and_samples_go(path: Path, clock: Clock) -> None:
+    """After the raw days are over, minutes answer, then hours, with the same means and peaks."""
+    recorder = make_recorder(path, clock, raw_s=2 * HOUR, minute_s=6 * HOUR)
+    try:
+        for i in range(720):
+            sweep(recorder, clock, T0 + 5 * i, 90.0 if i == 100 else 10.0)
+        recorder.step()
+        first_hour = HistoryQuery("vm", "web1", "cpu", T0, T0 + HOUR, 60)
+        raw = ask(recorder, first_hour)
+        assert raw[0] == "raw"
+        assert raw[1][8] == pytest.approx((11 * 10 + 90) / 12)
+        assert (max(raw[2]), len(raw[1])) == (90.0, 60)
+        for later, source, points in ((3, "1m", 60), (7, "1h", 1)):
+            sweep(recorder, clock, T0 + later * HOUR + 120, 50.0)
+            recorder.step()
+            found = ask(recorder, first_hour)
+            assert (found[0], len(found[1]), max(found[2])) == (source, points, 90.0)
+            assert sum(found[1]) / points == pytest.approx(10.0 + 80 / 720, abs=0.06)
+        with recorder.database.cursor() as cursor:
+            oldest = cursor.execute(
+                "SELECT (SELECT min(ts) FROM rec.vm_hist), (SELECT min(ts) FROM rec.vm_1m)"
+            ).fetchone()
+        assert oldest is not None
+        assert oldest[0] is None
+        assert oldest[1] >= T0 + HOUR
+    finally:
+        recorder.close()
+
+
+def test_the_newest_samples_continue_a_long_range(path: Path, clock: Clock) -> None:
+    """A week's view ends now, not at the last full hour."""
+    recorder = make_recorder(path, clock, raw_s=HOUR)
+    try:
+        for minute in range(150):
+            sweep(recorder, clock, T0 + 60 * minute, 10.0)
+            recorder.step()
+        since = T0 - 4 * HOUR
+        source, means, _ = ask(
+            recorder, HistoryQuery("vm", "web1", "cpu", since, T0 + 3 * HOUR, 420)
+        )
+        assert (source, len(means)) == ("1m", 150)
+    finally:
+        recorder.close()
+
+
+def test_a_clock_set_back_does_not_stop_packing(path: Path, clock: Clock) -> None:
+    """After a spell in a wrong future, hours are packed again."""
+    recorder = make_recorder(path, clock)
+    try:
+        sweep(recorder, clock, T0 + 1000 * HOUR, 10.0)
+        recorder.step()
+        clock.now = T0 + 1003 * HOUR
+        recorder.step()
+        for hour in range(3):
+            sweep(recorder, clock, T0 + hour * HOUR + 600, 10.0)
+            recorder.step()
+        with recorder.database.cursor() as cursor:
+            packed = cursor.execute("SELECT count(*) FROM rec.vm_1h WHERE ts < ?", [T0 + 10 * HOUR])
+            assert packed.fetchone() == (2,)
+    finally:
+        recorder.close()
+
+
+def test_the_file_stops_growing(path: Path, clock: Clock) -> None:
+    """Once the retention is full, a day more of recording takes no more disk."""
+    recorder = make_recorder(path, clock, raw_s=6 * HOUR, minute_s=12 * HOUR, hour_s=24 * HOUR)
+    sizes = []
+    fleet = [
+        replace(h, fast_at=4e9, slow_at=4e9, vms=tuple(
+            replace(v, fast_at=4e9, slow_at=4e9) for v in h.vms))
+        for h in noisy_fleet(4, 50, T0, random.Random(1))
+    ]  # fmt: skip
+    try:
+        for hour in range(48):
+            for i in range(60):
+                clock.now = T0 + hour * HOUR + 60 * i
+                batches = [b for h in fleet if (b := pack(clock.now, h))]
+                recorder.ring.put("test", batches)
+            recorder.step()
+            sizes.append(path.stat().st_size)
+    finally:
+        recorder.close()
+    assert max(sizes[36:]) <= 1.15 * max(sizes[24:36])

@@ -105,6 +105,9 @@ class LoginClient(asyncssh.SSHClient):
         offers: Keys to try on this connection.
         questions: Asks a person for passwords and codes.
         lost: Called when the connection ends.
+
+    Attributes:
+        settled: Called once the handshake is over and the login begins.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class LoginClient(asyncssh.SSHClient):
         self._passwords = 0
         self._rounds = 0
         self._last = ""
+        self.settled: Callable[[], None] | None = None
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """TCP is up; sshd has not spoken yet."""
@@ -156,6 +160,8 @@ class LoginClient(asyncssh.SSHClient):
     def begin_auth(self, username: str) -> None:  # noqa: ARG002 - asyncssh's signature
         """The host key is settled; authentication begins."""
         self._login.stage = "authentication"
+        if self.settled is not None:
+            self.settled()
 
     def auth_banner_received(self, msg: str, lang: str) -> None:  # noqa: ARG002
         """Keep the server's words before the login."""

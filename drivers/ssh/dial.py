@@ -202,9 +202,7 @@ class Dialer:
                 login.verdict = "unchecked"
             try:
                 async with self._slot(login.target):
-                    connection = await asyncssh.connect(
-                        client_factory=lambda made=client: made, **options
-                    )
+                    connection = await self._quick(client, login.target, options)
             except asyncssh.HostKeyNotVerifiable as error:
                 if record.authorities and login.shown is None and not plain:
                     plain = True  # its certificate does not do: as ssh does, judge the plain key
@@ -218,13 +216,21 @@ class Dialer:
                 login.verdict = "known" if record.trusted else login.verdict
             return connection
 
+    async def _quick(
+        self, client: LoginClient, target: Target, options: dict[str, Any]
+    ) -> asyncssh.SSHClientConnection:
+        """Connect; ConnectTimeout of ssh_config ends with the handshake, as it does for ssh."""
+        limit = asyncio.timeout(target.connect_s)
+        client.settled = lambda: limit.reschedule(None)
+        async with limit:
+            return await asyncssh.connect(client_factory=lambda: client, **options)
+
     def _slot(self, target: Target) -> asyncio.Semaphore:
         return self._desk.login(target.address)
 
     def _options(
         self, target: Target, record: OnRecord, *, plain: bool, last: bool
     ) -> dict[str, Any]:
-        connect_s = min(target.connect_s or self._spec.connect_s, self._spec.connect_s)
         options: dict[str, Any] = {
             "host": target.host,
             "port": target.port,
@@ -242,7 +248,7 @@ class Dialer:
             "gss_host": None,
             "server_host_key_algs": _host_key_algorithms(target, record, plain=plain),
             "preferred_auth": list(target.preferred) if last else ["publickey"],
-            "connect_timeout": None if self.hops else connect_s,
+            "connect_timeout": None,  # asyncssh counts typing as well; _quick does not
             "login_timeout": _LOGIN_S,
             "keepalive_interval": target.alive_s or _ALIVE_S,
             "keepalive_count_max": target.alive_count if target.alive_s else 3,

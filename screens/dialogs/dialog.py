@@ -15,6 +15,9 @@ from screens.format import clean
 
 Result = TypeVar("Result")
 
+AROUND = 3
+"""Lines that the frame takes, and one that shows that there is a screen behind."""
+
 
 class Dialog(ModalScreen[Result | None], Generic[Result]):
     """A modal question; Esc and Cancel dismiss it with None."""
@@ -90,6 +93,16 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
             yield from self.compose_form()
             with Horizontal(id="buttons"):
                 yield from self.compose_buttons()
+
+    def on_resize(self) -> None:
+        """The body gives way first: form and buttons always stay in sight."""
+        rest = sum(
+            widget.outer_size.height + widget.styles.margin.height
+            for widget in self.query("#frame > *")
+            if widget.id != "body"
+        )
+        body = self.query_one("#body", VerticalScroll)
+        body.styles.max_height = max(3, self.size.height - rest - AROUND)
 
     def compose_body(self) -> ComposeResult:
         """What may be long, and scrolls."""

@@ -58,7 +58,7 @@ class HostKeyDialog(Dialog[KeyDecision]):
         if self._question.changed:
             with Horizontal(classes="field"):
                 yield Label(Content(f"Type {self._word} to be able to accept:"))
-                yield Input(id="typed")
+                yield Input(id="typed", placeholder="type here")
 
     def compose_buttons(self) -> ComposeResult:
         """Refuse first."""

@@ -45,7 +45,7 @@ class PreviewDialog(Dialog[bool]):
         if self._able and self._confirm is Confirm.TYPED:
             with Horizontal(classes="field"):
                 yield Label(Content(f"This cannot be undone. Type {self._word} to confirm:"))
-                yield Input(id="typed", select_on_focus=False)
+                yield Input(id="typed", placeholder="type here", select_on_focus=False)
 
     def compose_buttons(self) -> ComposeResult:
         """Cancel first; no second button where nothing can run."""

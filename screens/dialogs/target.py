@@ -56,7 +56,7 @@ class TargetDialog(Dialog[Answer]):
         """The bandwidth limit."""
         with Horizontal(classes="field"):
             yield Label("Limit, MiB/s (empty for none):")
-            yield Input(id="bandwidth", type="integer", max_length=7)
+            yield Input(id="bandwidth", type="integer", max_length=7, placeholder="none")
 
     def compose_buttons(self) -> ComposeResult:
         """Cancel, then on to the preview."""

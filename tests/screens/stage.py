@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rich.console import Console
 from textual.app import App
 from textual.message import Message
 from textual.screen import Screen
@@ -259,7 +261,7 @@ class Stage(App[None]):
 
     def on_mount(self) -> None:
         """Show it."""
-        self.push_screen(self.front, self._closed)
+        self.push_screen(self.front, self._keep_result)
         if isinstance(self.front, FleetScreen):
             self.call_after_refresh(self.show, self.shown)
 
@@ -269,7 +271,7 @@ class Stage(App[None]):
         assert isinstance(self.front, FleetScreen)
         self.front.view = shown
 
-    def _closed(self, result: object) -> None:
+    def _keep_result(self, result: object) -> None:
         self.result = result
 
     def asked(self, kind: type[Message]) -> list[Message]:
@@ -285,3 +287,13 @@ class Stage(App[None]):
             if isinstance(message, messages.XmlRequested) and hasattr(self.front, "text"):
                 self.front.text = XML
         await super()._on_message(message)
+
+
+def shown_text(app: App[None]) -> str:
+    """What stands on the terminal now, line by line."""
+    width, height = app.size
+    console = Console(
+        width=width, height=height, file=io.StringIO(), record=True, force_terminal=True
+    )
+    console.print(app.screen._compositor.render_update(full=True))
+    return console.export_text()

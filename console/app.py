@@ -12,21 +12,21 @@ from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import App
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 
 from console.appsettings import AppSettings
 from console.backend import Backend, News
-from console.commands import VIEWS, completions
+from console.commands import VIEWS
 from console.flows import Flows, answer
 from console.guard import Guard
 from console.helping import choices, help_entries, leaving_dialog, save_picture
-from console.inbox import Inbox
+from console.inbox import Inbox, applied
 from console.keys import check_keys
 from console.palette import FleetCommands
 from console.questions import Questions
-from console.run_command import run_command
+from console.run_command import CommandLine, run_command
 from console.trends import Trends
 from console.views import Place, Trail, all_screens, make_screen
 from drivers.model.problem import Problem
@@ -35,13 +35,9 @@ from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.format import clean_block
 from screens.help import HelpScreen
-from screens.prompt import PromptLine
 from screens.settings import SettingsScreen
 from screens.table import LineTable
 from themes import DEFAULT_THEME, THEMES
-
-EVENTS_KEPT = 2000
-"""Events held for the screens; older ones are in the history."""
 
 REST = 2.0
 """Rest after showing news, as a multiple of the time it took: redrawing never fills the loop."""
@@ -56,6 +52,10 @@ class NovaCronApp(App[None]):
 
     TITLE = "NovaCron"
     COMMANDS = {FleetCommands}  # noqa: RUF012 - Textual's type
+    CSS = """
+    App.-ascii * { scrollbar-size: 0 0; }
+    App.-ascii Toast { border: none; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("app.command", "colon", "command_line", "Command", "Type a command", show=True),
         bind("app.help", "question_mark", "help", "Help", "All keys that apply here", show=True),
@@ -94,7 +94,7 @@ class NovaCronApp(App[None]):
         self._flows = Flows(self)
         self._guard = Guard(self.tell)
         self._rest_until = 0.0
-        self._lines: list[str] = []
+        self._line = CommandLine(self)
         self._kept: dict[str, FleetScreen] = {}
         self.animation_level = "none"
         for theme in THEMES:
@@ -107,6 +107,11 @@ class NovaCronApp(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our variables in every theme, Textual's own included."""
         return dict(THEMES[0].variables)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """The key as it is shown; in words where arrows and signs are not ASCII."""
+        shown = super().get_key_display(binding)
+        return shown if shown.isascii() or not self.view.ascii else binding.key
 
     @property
     def front(self) -> FleetScreen | None:
@@ -127,15 +132,12 @@ class NovaCronApp(App[None]):
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit)
         if self.settings.keys:
-            self._remap()
+            keys = check_keys(self.settings.keys, (NovaCronApp, LineTable, *all_screens()))
+            self.set_keymap(dict(keys.keymap))
+            for problem in keys.problems:
+                self.tell(problem)
         self.backend.start(self._publish)
         self.set_interval(1.0, self._tick)
-
-    def _remap(self) -> None:
-        keys = check_keys(self.settings.keys, (NovaCronApp, LineTable, *all_screens()))
-        self.set_keymap(dict(keys.keymap))
-        for problem in keys.problems:
-            self.tell(problem)
 
     def on_unmount(self) -> None:
         """Let go of the hosts."""
@@ -158,18 +160,10 @@ class NovaCronApp(App[None]):
 
     def _take_news(self) -> None:
         started = time.perf_counter()
-        batch, view, now = self._inbox.take(), self.view, self._clock()
+        batch, now = self._inbox.take(), self._clock()
         if batch.snapshot is not None:
             self._trends.take(batch.snapshot, now)
-        self.view = replace(
-            view,
-            now=now,
-            snapshot=batch.snapshot or view.snapshot,
-            jobs=view.jobs if batch.jobs is None else batch.jobs,
-            events=(view.events + batch.events)[-EVENTS_KEPT:] if batch.events else view.events,
-            store=batch.store or view.store,
-            trends=self._trends.values,
-        )
+        self.view = applied(batch, self.view, now, self._trends.values)
         for question in batch.questions:
             self._questions.take(question)
         ended = time.perf_counter()
@@ -271,14 +265,8 @@ class NovaCronApp(App[None]):
 
     def on_shell_requested(self, message: ask.ShellRequested) -> None:
         """Give the terminal to a shell on a host."""
-        size, term, open_shell = (
-            self.size,
-            os.environ.get("TERM", "xterm"),
-            self.backend.attach_shell,
-        )
-        opened = partial(
-            self.backend.attach_shell, message.host, size.width, size.height, term
-        )
+        size, term = self.size, os.environ.get("TERM", "xterm")
+        opened = partial(self.backend.attach_shell, message.host, size.width, size.height, term)
         self.run_guarded(self._flows.attach_to(opened))
 
     def on_refresh_requested(self, message: ask.RefreshRequested) -> None:
@@ -328,24 +316,10 @@ class NovaCronApp(App[None]):
                 screen.entries = help_entries(self.screen)
             self.go(Place("help"))
 
-    def action_command_line(self) -> None:
-        """Type a command."""
-        self.open_command_line()
-
-    def open_command_line(self, value: str = "") -> None:
+    async def action_command_line(self, value: str = "") -> None:
         """Type a command that begins with ``value``."""
-
-        def done(text: str | None) -> None:
-            if text:
-                self._lines = [*self._lines[-99:], text]
-                self.run_command(text)
-
-        def candidates(text: str) -> list[str]:
-            return completions(text, self.view.snapshot, (theme.name for theme in THEMES))
-
         if (front := self.front) is not None:
-            prompt = PromptLine(":", done, value=value, past=self._lines, candidates=candidates)
-            front.open_prompt(prompt)
+            await front.open_prompt(self._line.prompt(value))
 
     def run_command(self, text: str) -> None:
         """Do what a ``:`` line says."""

@@ -1,9 +1,10 @@
-"""Where news from the backend's thread waits for the interface, the newest in place of the older."""
+"""Where news from the backend waits for the interface, the newest in place of the older."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from console.backend import (
     EventsReady,
@@ -18,6 +19,10 @@ from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import StoreStatus
 from drivers.model.job import Job
+from screens.base import View
+
+EVENTS_KEPT = 2000
+"""Events held for the screens; older ones are in the history."""
 
 
 @dataclass(slots=True)
@@ -65,3 +70,18 @@ class Inbox:
                 batch.store = status
             case QuestionAsked() | QuestionSettled():
                 batch.questions += (news,)
+
+
+def applied(
+    batch: Batch, view: View, now: float, trends: Mapping[str, tuple[float | None, ...]]
+) -> View:
+    """The view after the news of a batch."""
+    return replace(
+        view,
+        now=now,
+        snapshot=batch.snapshot or view.snapshot,
+        jobs=view.jobs if batch.jobs is None else batch.jobs,
+        events=(view.events + batch.events)[-EVENTS_KEPT:] if batch.events else view.events,
+        store=batch.store or view.store,
+        trends=trends,
+    )

@@ -53,7 +53,7 @@ class FleetCommands(Provider):
 
     def _take(self, name: str, wants_more: bool) -> None:
         if wants_more:
-            self._console.open_command_line(f"{name} ")
+            self._console.call_later(self._console.action_command_line, f"{name} ")
         else:
             self._console.run_command(name)
 

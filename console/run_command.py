@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from console.commands import VIEWS, find_vm, parse_command
+from console.commands import VIEWS, completions, find_vm, parse_command
 from drivers.model.job import Action
 from drivers.model.problem import Problem
 from screens.messages import (
@@ -19,6 +19,8 @@ from screens.messages import (
     ViewRequested,
     VmOpened,
 )
+from screens.prompt import PromptLine
+from themes import THEMES
 
 if TYPE_CHECKING:
     from console.app import NovaCronApp
@@ -111,3 +113,25 @@ _DO: dict[str, Callable[[NovaCronApp, Args], object]] = {
     "save": lambda app, _args: app.action_save(),
     "quit": lambda app, _args: app.action_leave(),
 }
+
+
+class CommandLine:
+    """Prompts for commands, and the lines typed before."""
+
+    def __init__(self, app: NovaCronApp) -> None:
+        self._app = app
+        self._past: list[str] = []
+
+    def prompt(self, value: str) -> PromptLine:
+        """A prompt that begins with ``value``."""
+        return PromptLine(
+            ":", self._done, value=value, past=self._past, candidates=self._candidates
+        )
+
+    def _done(self, text: str | None) -> None:
+        if text:
+            self._past = [*self._past[-99:], text]
+            run_command(self._app, text)
+
+    def _candidates(self, text: str) -> list[str]:
+        return completions(text, self._app.view.snapshot, (theme.name for theme in THEMES))

@@ -18,7 +18,7 @@ from drivers.model.job import Job
 from screens.binding import bind
 from screens.filtering import Filter, parse_filter
 from screens.messages import WentBack
-from screens.prompt import PromptLine
+from screens.prompt import PromptBar, PromptLine
 from screens.topline import KeyLine, TopLine
 
 _NO_TRENDS: Mapping[str, tuple[float | None, ...]] = MappingProxyType({})
@@ -83,6 +83,7 @@ class FleetScreen(Screen[None]):
         self.mount(TopLine(), KeyLine())
 
     def _watch_view(self, view: View) -> None:
+        self.set_class(view.ascii, "-ascii")
         for top in self.query(TopLine):
             if top.is_mounted:
                 top.show(view, self.heading)
@@ -93,14 +94,16 @@ class FleetScreen(Screen[None]):
             return self.filterable
         return super().check_action(action, parameters)
 
-    def open_prompt(self, prompt: PromptLine) -> None:
-        """Show a prompt over the key line, in place of one that is open."""
-        for old in self.query(PromptLine):
-            old.remove()
-        self.mount(prompt)
-        prompt.focus()
+    async def open_prompt(self, prompt: PromptLine) -> None:
+        """Show a prompt over the key line, in place of one that is open.
 
-    def action_filter(self) -> None:
+        Returns once the prompt has the focus: what is typed next belongs to it.
+        """
+        await self.query(PromptBar).remove()
+        await self.mount(PromptBar(prompt))
+        self.set_focus(prompt)
+
+    async def action_filter(self) -> None:
         """Type a filter; the list follows at each key."""
         before = self.filter
 
@@ -112,7 +115,7 @@ class FleetScreen(Screen[None]):
             if self.filter.error:
                 self.notify(self.filter.error, severity="warning", markup=False)
 
-        self.open_prompt(PromptLine("/", done, value=before.text, typed=type_in))
+        await self.open_prompt(PromptLine("/", done, value=before.text, typed=type_in))
 
     def action_back(self) -> None:
         """Take the filter away; without one, go back."""

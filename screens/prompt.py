@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.suggester import Suggester
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from screens.binding import bind
 
@@ -39,13 +40,7 @@ class PromptLine(Input):
 
     DEFAULT_CSS = """
     PromptLine, PromptLine:focus {
-        dock: bottom;
-        layer: prompt;
-        height: 1;
-        border: none;
-        padding: 0 1;
-        background: $panel;
-        color: $foreground;
+        width: 1fr; height: 1; border: none; padding: 0; background: $panel; color: $foreground;
     }
     """
 
@@ -71,7 +66,7 @@ class PromptLine(Input):
             value, suggester=Completer(candidates) if candidates else None, select_on_focus=False
         )
         self.compact = True
-        self.placeholder = f"{lead} Enter takes it, Esc closes, Tab completes"
+        self.lead = lead
         self._done = done
         self._typed = typed
         self._past = [*past, value]
@@ -109,9 +104,22 @@ class PromptLine(Input):
 
     def _close(self, value: str | None) -> None:
         done, self._done = self._done, _nothing
-        self.remove()
+        if isinstance(self.parent, PromptBar):
+            self.parent.remove()
         done(value)
 
 
 def _nothing(_value: str | None) -> None:
     """After the line is closed there is nobody to tell."""
+
+
+class PromptBar(Horizontal):
+    """The prompt with its sign, over the key line."""
+
+    DEFAULT_CSS = """
+    PromptBar { dock: bottom; layer: prompt; height: 1; padding: 0 1; background: $panel; }
+    PromptBar Static { width: 1; color: $calm; text-style: bold; }
+    """
+
+    def __init__(self, prompt: PromptLine) -> None:
+        super().__init__(Static(prompt.lead, markup=False), prompt)

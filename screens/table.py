@@ -69,12 +69,12 @@ class LineTable(ScrollView, can_focus=True):
         scrollbar-size-vertical: 1;
         scrollbar-gutter: stable;
         height: 1fr;
-        & > .line-table--header { text-style: bold; color: $faint; }
+        & > .line-table--header { text-style: bold; color: $text-muted; }
         & > .line-table--cursor {
-            background: $cursor-background; color: $cursor-foreground; text-style: bold;
+            background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
         }
         & > .line-table--marked { text-style: bold; }
-        & > .line-table--empty { color: $faint; }
+        & > .line-table--empty { color: $text-muted; }
         &:nocolor > .line-table--cursor { text-style: reverse; }
     }
     """
@@ -356,9 +356,9 @@ class LineTable(ScrollView, can_focus=True):
     def _show_cursor(self) -> None:
         top, height = self.scroll_offset.y, max(1, self.size.height - 1)
         if self._cursor < top:
-            self.scroll_to(y=self._cursor, animate=False)
+            self.scroll_to(y=self._cursor, animate=False, force=True)
         elif self._cursor >= top + height:
-            self.scroll_to(y=self._cursor - height + 1, animate=False)
+            self.scroll_to(y=self._cursor - height + 1, animate=False, force=True)
 
     def _go(self, place: int) -> None:
         before = self.cursor_key

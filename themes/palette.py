@@ -76,7 +76,8 @@ def semantic(palette: Palette) -> dict[str, str]:
         "tier-hot": bad, "tier-warm": care, "tier-cold": calm, "tier-none": faint,
         "good": good, "care": care, "bad": bad, "calm": calm, "busy": busy, "faint": faint,
         "stale": palette.stale, "badge": care, "load": calm,
-        "cursor-background": palette.cursor[0], "cursor-foreground": palette.cursor[1],
+        "block-cursor-background": palette.cursor[0],
+        "block-cursor-foreground": palette.cursor[1],
     }  # fmt: skip
     charts = {f"chart-{n}": colour for n, colour in enumerate(palette.charts, 1)}
     return names | charts

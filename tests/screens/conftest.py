@@ -1,0 +1,57 @@
+"""One App over a fake backend, with a frozen clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from console.app import NovaCronApp
+from console.appsettings import AppSettings
+from tests.screens.backend import FakeBackend
+from tests.screens.fleets import NOW
+
+Running = Callable[..., AbstractAsyncContextManager[tuple[NovaCronApp, Pilot[Any]]]]
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's terminal settings must not change what a test sees."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TZ", "UTC")
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    """Answers from memory."""
+    return FakeBackend()
+
+
+@pytest.fixture
+def running(backend: FakeBackend, tmp_path: Path) -> Running:
+    """Start the App: ``async with running(size=(80, 24), theme=...) as (app, pilot)``."""
+
+    @asynccontextmanager
+    async def run(
+        *, size: tuple[int, int] = (80, 24), **settings: Any
+    ) -> AsyncIterator[tuple[NovaCronApp, Pilot[Any]]]:
+        chosen = AppSettings(**{"fleet": "prod", "save_to": tmp_path, **settings})
+        app = NovaCronApp(backend, settings=chosen, clock=lambda: NOW)
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await until(pilot, lambda: bool(app.view.snapshot.hosts))
+            yield app, pilot
+
+    return run
+
+
+async def until(pilot: Pilot[Any], truth: Callable[[], bool], tries: int = 200) -> None:
+    """Let the App work until something holds."""
+    for _ in range(tries):
+        if truth():
+            return
+        await pilot.pause(0.01)
+    raise AssertionError("what was waited for did not happen")

@@ -13,6 +13,9 @@ from drivers.kvm.slow import SlowReader
 from drivers.kvm.text import clean
 from drivers.model.vm import JobProgress
 
+# Booting allots memory, and libvirt gives a hung QEMU 15 s between SIGTERM and giving up.
+PATIENT_S = 60.0
+
 
 class Domains:
     """Acts on one domain at a time, each call in a thread of its own."""
@@ -22,7 +25,13 @@ class Domains:
         self._slow = slow
 
     async def act(
-        self, uuid: str, done: str, call: Callable[[Any], object], *, even_stuck: bool = False
+        self,
+        uuid: str,
+        done: str,
+        call: Callable[[Any], object],
+        *,
+        even_stuck: bool = False,
+        patient: bool = False,
     ) -> None:
         """Look the domain up and do ``call`` with it.
 
@@ -31,6 +40,7 @@ class Domains:
             done: Participle for the error's sentence: ``web1 could not be <done>``.
             call: Gets the virDomain, in a lane.
             even_stuck: The call does not need the QEMU monitor.
+            patient: It may take longer than a reading may.
 
         Raises:
             Busy: The monitor is known to hang: the call would only wait for it.
@@ -43,7 +53,10 @@ class Domains:
                 f"the monitor has been silent for {seconds:.0f} s",
                 "wait, or force it off",
             )
-        await self._session.call(lambda: call(self._find(uuid)), f"{name} could not be {done}")
+        deadline = max(PATIENT_S, self._session.spec.deadline_s) if patient else None
+        await self._session.call(
+            lambda: call(self._find(uuid)), f"{name} could not be {done}", deadline_s=deadline
+        )
 
     async def xml(self, uuid: str, *, inactive: bool) -> str:
         """virDomainGetXMLDesc without VIR_DOMAIN_XML_SECURE."""

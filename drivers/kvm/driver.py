@@ -107,7 +107,7 @@ class KvmDriver:
 
     async def start(self, uuid: str) -> None:
         """Boot a defined domain."""
-        await self._domains("start").act(uuid, "started", lambda d: d.create())
+        await self._domains("start").act(uuid, "started", lambda d: d.create(), patient=True)
 
     async def shutdown(self, uuid: str) -> None:
         """Ask the guest to power down."""
@@ -132,7 +132,7 @@ class KvmDriver:
     async def destroy(self, uuid: str) -> None:
         """Pull the plug; works on a VM whose monitor is stuck too."""
         await self._domains("force off").act(
-            uuid, "forced off", lambda d: d.destroy(), even_stuck=True
+            uuid, "forced off", lambda d: d.destroy(), even_stuck=True, patient=True
         )
 
     async def set_autostart(self, uuid: str, on: bool) -> None:

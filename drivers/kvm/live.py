@@ -47,7 +47,7 @@ class Live:
         self.pools = PoolReader(self.session)
         self.slow = SlowReader(self.session, clock, lambda: self.pools.places)
         self.blocks = BlockJobs(self.session)
-        self.swift = Swift(self.session)
+        self.swift = Swift(self.session, clock)
         self._clock = clock
         self._handles: tuple[int, ...] = ()
 

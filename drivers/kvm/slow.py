@@ -33,7 +33,7 @@ from drivers.protocol import SlowReading
 
 _XML_EVERY_S = 120.0  # a change that told no event is seen within so long
 _XML_A_SWEEP = 8  # so many unasked re-reads a sweep, spread over the fleet
-_JOBS_A_SWEEP = 4  # so many running VMs asked for a job nobody announced
+_JOBS_A_SWEEP = 1  # so many running VMs asked for a job nobody announced
 _AUTOSTART_EVERY_S = 30.0  # libvirt tells no event for the autostart flag
 
 

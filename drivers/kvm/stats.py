@@ -6,10 +6,11 @@ restarted, device replaced, wrap) gives no rate for that interval: a gap, never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from drivers.kvm.domxml import DiskDef, DomainDef, NicDef
+from drivers.kvm.domxml import DiskDef, DomainDef
 from drivers.kvm.places import Places
 from drivers.kvm.text import clean
 from drivers.kvm.words import state_words
@@ -17,6 +18,7 @@ from drivers.model.problem import Missing
 from drivers.model.vm import JobProgress, Vm, VmDisk, VmNic
 
 _DISK_COUNTERS = ("rd.bytes", "wr.bytes", "rd.reqs", "wr.reqs", "rd.times", "wr.times")
+_DISK_SIZES = ("capacity", "allocation")
 _NIC_COUNTERS = ("rx.bytes", "tx.bytes", "rx.pkts", "tx.pkts")
 _NIC_ERRORS = ("rx.errs", "tx.errs", "rx.drop", "tx.drop")
 _KIB = 1024
@@ -37,6 +39,9 @@ _NO_MONITOR = Missing("vm.disks", "another job holds the VM's monitor", "it ends
 _NO_BLOCK = Missing("vm.disks", "this hypervisor tells no figures of disks")
 
 Counters = tuple[int | None, ...]
+_NO_SIZE: Counters = (None, None)
+_NO_RATES: tuple[float | None, ...] = (None,) * len(_DISK_COUNTERS)
+_MOST_DEVICES = 4096  # of one kind; a record that claims more is nonsense
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Mark:
         domain_id: A new id is a new QEMU process: its counters began anew.
         cpu: Nanoseconds of CPU time.
         disks: Target to bytes, requests and nanoseconds, read and written.
-        nics: MAC or target to bytes and packets.
+        nics: Target to bytes and packets.
     """
 
     at: float
@@ -75,6 +80,27 @@ def number(stats: Mapping[str, object], key: str) -> int | None:
     """A non-negative integer of the record, None where it is absent or something else."""
     value = stats.get(key)
     return value if type(value) is int and value >= 0 else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _keys(prefix: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys such as ``block.0.rd.bytes``, made once: a sweep looks up ten for every disk."""
+    return tuple(prefix + name for name in names)
+
+
+def _numbers(stats: Mapping[str, object], prefix: str, names: tuple[str, ...]) -> Counters:
+    found = map(stats.get, _keys(prefix, names))
+    return tuple([v if type(v) is int and v >= 0 else None for v in found])
+
+
+def _rates(new: Counters, old: Counters | None, seconds: float) -> Sequence[float | None]:
+    """``rate`` of each counter; all None where there is no earlier reading."""
+    if not old or seconds <= 0.0:
+        return (None,) * len(new)
+    return [
+        None if n is None or o is None or n < o else (n - o) / seconds
+        for n, o in zip(new, old, strict=True)
+    ]
 
 
 def rate(new: int | None, old: int | None, seconds: float) -> float | None:
@@ -114,12 +140,9 @@ def build_vm(
     disk_rows, disk_marks = _disks(definition, stats, last, seconds, places)
     nic_rows, nic_marks = _nics(definition, stats, last, seconds)
     cpu = number(stats, "cpu.time")
-    used, missing = _memory_used(definition, stats, active=state.active)
-    if (
-        state.active
-        and definition.disks
-        and not any(d and d[0] is not None for d in disk_marks.values())
-    ):
+    active = state.active
+    used, missing = _memory_used(definition, stats, active=active)
+    if active and disk_rows and not any(marks[0] is not None for marks in disk_marks.values()):
         missing = (*missing, _NO_MONITOR if "block.count" in stats else _NO_BLOCK)
     current = number(stats, "balloon.current")
     limit = number(stats, "balloon.maximum")
@@ -139,7 +162,7 @@ def build_vm(
         memory_limit=(definition.memory_limit or None) if limit is None else limit * _KIB,
         memory_used=used,
         rss=None if rss is None else rss * _KIB,
-        cpu_pct=_cpu(cpu, last, seconds, vcpus) if with_cpu and state.active else None,
+        cpu_pct=_cpu(cpu, last, seconds, vcpus) if with_cpu and active else None,
         disks=disk_rows,
         nics=nic_rows,
         persistent=facts.persistent,
@@ -177,6 +200,12 @@ def _memory_used(
     return (available - free) * _KIB, ()
 
 
+def _slots(stats: Mapping[str, object], group: str) -> dict[object, str]:
+    """Device name to the prefix of its keys, such as ``vda`` to ``block.0.``."""
+    count = min(number(stats, f"{group}.count") or 0, _MOST_DEVICES)
+    return {stats.get(f"{group}.{index}.name"): f"{group}.{index}." for index in range(count)}
+
+
 def _disks(
     definition: DomainDef,
     stats: Mapping[str, object],
@@ -184,37 +213,27 @@ def _disks(
     seconds: float,
     places: Places,
 ) -> tuple[tuple[VmDisk, ...], dict[str, Counters]]:
-    slots = {
-        stats.get(f"block.{index}.name"): f"block.{index}."
-        for index in range(min(number(stats, "block.count") or 0, 4096))
-    }
+    slots = _slots(stats, "block")
     rows: list[VmDisk] = []
     marks: dict[str, Counters] = {}
     for disk in definition.disks:
         prefix = slots.get(disk.target)
-        new: Counters = ()
-        size: tuple[int | None, int | None] = (None, None)
-        if prefix is not None:
-            new = marks[disk.target] = tuple(number(stats, prefix + k) for k in _DISK_COUNTERS)
-            size = (number(stats, prefix + "capacity"), number(stats, prefix + "allocation"))
-        old = last.disks.get(disk.target, ()) if last is not None else ()
-        rows.append(_disk_row(disk, size, new, old, seconds, places))
+        if prefix is None:
+            rows.append(_disk_row(disk, _NO_SIZE, _NO_RATES, places))
+            continue
+        new = marks[disk.target] = _numbers(stats, prefix, _DISK_COUNTERS)
+        old = last.disks.get(disk.target) if last is not None else None
+        size = _numbers(stats, prefix, _DISK_SIZES)
+        rows.append(_disk_row(disk, size, _rates(new, old, seconds), places))
     return tuple(rows), marks
 
 
 def _disk_row(
-    disk: DiskDef,
-    size: tuple[int | None, int | None],
-    new: Counters,
-    old: Counters,
-    seconds: float,
-    places: Places,
+    disk: DiskDef, size: Counters, rates: Sequence[float | None], places: Places
 ) -> VmDisk:
     place = places.of(disk)
-    rates: list[float | None] = [None] * 6
-    if new and old:
-        rates = [rate(n, o, seconds) for n, o in zip(new, old, strict=True)]
     read_bps, write_bps, read_iops, write_iops, read_ns, write_ns = rates
+    capacity, allocation = size
     return VmDisk(
         target=disk.target,
         source=place.path or disk.source,
@@ -226,59 +245,45 @@ def _disk_row(
         tier=place.tier,
         read_only=disk.read_only,
         shared=disk.shared or place.shared,
-        capacity=place.capacity if size[0] is None else size[0],
-        allocation=place.allocation if size[1] is None else size[1],
+        capacity=place.capacity if capacity is None else capacity,
+        allocation=place.allocation if allocation is None else allocation,
         read_bps=read_bps,
         write_bps=write_bps,
         read_iops=read_iops,
         write_iops=write_iops,
-        read_ms=_latency(read_ns, read_iops),
-        write_ms=_latency(write_ns, write_iops),
+        # Nanoseconds a second over requests a second; unknown where there was no request.
+        read_ms=read_ns / read_iops / 1e6 if read_ns is not None and read_iops else None,
+        write_ms=write_ns / write_iops / 1e6 if write_ns is not None and write_iops else None,
     )
-
-
-def _latency(nanoseconds_a_second: float | None, requests_a_second: float | None) -> float | None:
-    """Mean milliseconds a request; None where there was no request."""
-    if nanoseconds_a_second is None or not requests_a_second:
-        return None
-    return nanoseconds_a_second / requests_a_second / 1e6
 
 
 def _nics(
     definition: DomainDef, stats: Mapping[str, object], last: Mark | None, seconds: float
 ) -> tuple[tuple[VmNic, ...], dict[str, Counters]]:
-    slots = {
-        stats.get(f"net.{index}.name"): f"net.{index}."
-        for index in range(min(number(stats, "net.count") or 0, 4096))
-    }
+    slots = _slots(stats, "net")
     rows: list[VmNic] = []
     marks: dict[str, Counters] = {}
-    for position, nic in enumerate(definition.nics):
+    for nic in definition.nics:
         prefix = slots.get(nic.target) if nic.target else None
-        key = nic.target or nic.mac or str(position)
-        rates: list[float | None] = [None] * 4
-        errors = None
-        if prefix is not None:
-            new = marks[key] = tuple(number(stats, prefix + k) for k in _NIC_COUNTERS)
-            errors = sum(number(stats, prefix + k) or 0 for k in _NIC_ERRORS)
-            old = last.nics.get(key) if last is not None else None
-            if old is not None:
-                rates = [rate(n, o, seconds) for n, o in zip(new, old, strict=True)]
-        rows.append(_nic_row(nic, rates, errors))
+        if prefix is None:
+            rows.append(VmNic(nic.target, nic.mac, nic.kind, nic.source, nic.model))
+            continue
+        new = marks[nic.target] = _numbers(stats, prefix, _NIC_COUNTERS)
+        old = last.nics.get(nic.target) if last is not None else None
+        errors = sum(n for n in _numbers(stats, prefix, _NIC_ERRORS) if n is not None)
+        rx_bps, tx_bps, rx_pps, tx_pps = _rates(new, old, seconds)
+        rows.append(
+            VmNic(
+                nic.target,
+                nic.mac,
+                nic.kind,
+                nic.source,
+                nic.model,
+                rx_bps,
+                tx_bps,
+                rx_pps,
+                tx_pps,
+                errors,
+            )
+        )
     return tuple(rows), marks
-
-
-def _nic_row(nic: NicDef, rates: list[float | None], errors: int | None) -> VmNic:
-    rx_bps, tx_bps, rx_pps, tx_pps = rates
-    return VmNic(
-        target=nic.target,
-        mac=nic.mac,
-        kind=nic.kind,
-        source=nic.source,
-        model=nic.model,
-        rx_bps=rx_bps,
-        tx_bps=tx_bps,
-        rx_pps=rx_pps,
-        tx_pps=tx_pps,
-        errors=errors,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from drivers.errors import DriverError, Unsupported
@@ -20,14 +20,15 @@ _FRESH_S = 30.0
 class Swift:
     """Owns the FastLane of one connection and says whether it works."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, clock: Callable[[], float]) -> None:
         self._session = session
+        self._clock = clock
         self._lane: FastLane | None = None
         self._answered = float("-inf")
 
     @property
     def works(self) -> bool:
-        """True when the lane answered lately: then CPU and RSS come from it."""
+        """True when the lane told of VMs lately: then CPU and RSS come from it."""
         return time.monotonic() - self._answered < _FRESH_S
 
     async def read(self, vms: Iterable[Vm]) -> FastReading:
@@ -43,7 +44,9 @@ class Swift:
         except DriverError:
             await self.close()
             raise
-        self._answered = time.monotonic()
+        # A login that may not see QEMU's processes gives the host's figures alone.
+        if not reading.vms or any(vm.rss is not None for vm in reading.vms.values()):
+            self._answered = time.monotonic()
         return reading
 
     async def close(self) -> None:
@@ -59,7 +62,7 @@ class Swift:
         if session.local:
             if session.uri.driver == "test":
                 raise Unsupported("a test driver has no host to measure", session.spec.uri)
-            return FastLane(spawn_local)
+            return FastLane(spawn_local, clock=self._clock, deadline_s=session.spec.deadline_s)
         if session.ssh is None:
             problem = session.ssh_problem
             proof = str(problem) if problem is not None else "the stock client carries libvirt only"
@@ -68,7 +71,8 @@ class Swift:
                 proof,
                 'use transport = "auto" for this host',
             )
-        return FastLane(session.ssh.spawn_reader)
+        spawn = session.ssh.spawn_reader
+        return FastLane(spawn, clock=self._clock, deadline_s=session.spec.deadline_s)
 
 
 def _ref(vm: Vm) -> DomainRef:

@@ -243,7 +243,7 @@ async def test_a_stuck_qemu_does_not_blank_the_others(daemons: Daemons, connect:
 async def test_a_stuck_vm_can_be_forced_off(daemons: Daemons, connect: Connect) -> None:
     """Pulling the plug needs no answer from a hung QEMU."""
     one, _ = daemons
-    driver = await connect(one, deadline_s=20.0)
+    driver = await connect(one)
     uuid = await guest(driver, one.image("hot", "a.qcow2"), "a")
     os.kill(one.qemu_pids()["a"], signal.SIGSTOP)
     assert uuid in (await driver.read_slow()).stuck

@@ -9,6 +9,8 @@ from console.jobs.cleanup import After, clean_up
 from console.jobs.steps import HANDLERS
 from console.jobs.work import Work
 from console.policy.failures import Scene, explain
+from console.policy.recovery import DISMISS, FINISH
+from console.policy.verbs import Verb
 from console.policy.virsh import retry_line
 from drivers.errors import Cancelled, DriverError, Failed
 from drivers.model.event import Event, EventKind, Severity
@@ -42,9 +44,9 @@ async def carry_out(work: Work, tell: Tell) -> None:
         return
     notes = [run.note for run in work.job.steps if run.note and run.step.verb in _TELLING]
     outcome = "; ".join(notes) or (work.job.steps[-1].note if work.job.steps else "")
-    outcome = outcome[:1].upper() + outcome[1:] + "."
+    outcome += "."
     tell((_event(work, "done", detail=outcome),))
-    await _end(work, tell, JobState.DONE, outcome=outcome)
+    await _end(work, tell, JobState.DONE, outcome=outcome, followup=_rest(work))
 
 
 _TELLING = frozenset(
@@ -89,6 +91,15 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
         steps=tuple(runs),
         followup=_offers(after, cancelled=cancelled),
     )
+
+
+def _rest(work: Work) -> tuple[str, ...]:
+    """A migration that copied disks leaves the old ones behind: finishing deletes them."""
+    action, facts = work.job.plan.request.action, work.facts
+    copied = any(made.host != work.host for made in work.made)
+    removing = any(run.step.verb == Verb.REMOVE_SOURCE for run in work.job.steps)
+    arrived = action is Action.MIGRATE and facts.get("verified") == "yes"
+    return (FINISH, DISMISS) if arrived and copied and not removing else ()
 
 
 def _offers(after: After, *, cancelled: bool) -> tuple[str, ...]:

@@ -94,4 +94,4 @@ def _with_leftovers(work: Work, told: str, dropped: tuple[str, ...]) -> After:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+    return f"{text}."

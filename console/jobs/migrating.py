@@ -12,7 +12,9 @@ from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused
 from console.jobs.work import Work
 from console.policy.lifecycle import PAUSED, RUNNING
+from console.policy.recovery import steps_of
 from console.policy.truth import Sighting, Whereabouts, where_sentence, whereabouts
+from console.policy.verbs import Verb
 from drivers.errors import Cancelled, DriverError, Failed, Refused
 from drivers.model.job import Step
 from drivers.model.vm import JobProgress
@@ -169,6 +171,9 @@ async def verify(work: Work, step: Step) -> str:
                 proof=f"it is {sources.get(own.disk)}, expected {own.path}",
             )
     await work.remember(verified="yes")
+    kept = [s.args["old_path"] for s in steps_of(work.job, Verb.CREATE_VOLUME)]
+    if kept and not steps_of(work.job, Verb.REMOVE_SOURCE):
+        told += f"; still on {work.host}, unused: {', '.join(kept)}"
     if source.vm is not None:
         told += f"; undefine it on {work.host} so that it is never started twice"
     return told

@@ -92,7 +92,7 @@ def _migration(
     job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec]
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     target = job.plan.request.target
-    verify = steps_of(job, Verb.VERIFY_MIGRATION, Verb.REMOVE_SOURCE)
+    verify = (*steps_of(job, Verb.VERIFY_MIGRATION), *_removals(job, specs))
     name = job.plan.vm_name
     if choice == FINISH:
         if left.running or whereabouts(left.source, left.target) is Whereabouts.BOTH:
@@ -104,7 +104,10 @@ def _migration(
             )
             return (follow, *verify), (f"{name} goes on to {target}",)
         if left.target.active:
-            return verify, (f"{name} stays on {target}",)
+            return verify, (
+                f"{name} stays on {target}",
+                *(f"{s.args['path']} on {job.plan.host} is DELETED" for s in verify[1:]),
+            )
         return (), ()
     if left.target.active and not left.source.active:
         return (), ()
@@ -117,6 +120,23 @@ def _migration(
     return (abort, *_drops(job, specs)), (
         f"{name} stays on {job.plan.host}",
         *(f"the partial copy {path} is deleted" for path in left.copies),
+    )
+
+
+def _removals(job: Job, specs: Mapping[str, HostSpec]) -> tuple[Step, ...]:
+    """Deleting the source's volumes whose copies arrived."""
+    planned = steps_of(job, Verb.REMOVE_SOURCE)
+    if planned:
+        return planned
+    return tuple(
+        Step(
+            Verb.REMOVE_SOURCE,
+            f"delete {path} on {job.plan.host}, now that its copy is verified",
+            _line(specs, job.plan.host, "vol-delete", path),
+            {"path": path, "disk": step.args["disk"]},
+        )
+        for step in steps_of(job, Verb.CREATE_VOLUME)
+        for path in (step.args["old_path"],)
     )
 
 

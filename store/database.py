@@ -193,10 +193,14 @@ def explain(error: BaseException, path: Path) -> StoreError:
 
 
 def is_fatal(error: duckdb.Error) -> bool:
-    """True when DuckDB refuses everything until the file is opened anew."""
+    """True when the file must be closed and opened anew before anything else is written.
+
+    A commit that met a full disk is one: DuckDB goes on by itself, but into the same wall.
+    """
     text = str(error)
     return (
-        isinstance(error, duckdb.FatalException | duckdb.InternalException)
+        explain(error, Path()).problem.code == "disk-full"
+        or isinstance(error, duckdb.FatalException | duckdb.InternalException)
         or "invalidated" in text
         or isinstance(error, duckdb.IOException)
     )

@@ -93,16 +93,17 @@ def _subject(query: HistoryQuery) -> Subject:
 
 def _find(cursor: duckdb.DuckDBPyConnection, subject: Subject, ident: str) -> _Found:
     if subject is HOST:
-        rows = cursor.execute("SELECT id, name, name FROM rec.host WHERE name = ?", [ident])
-        found = rows.fetchone()
+        text, values = "SELECT id, name, name FROM rec.host WHERE name = ?", [ident]
     else:
-        rows = cursor.execute(
-            "SELECT v.id, v.uuid, v.name FROM rec.vm AS v WHERE v.uuid = lower(?) OR v.name = ?"
-            " ORDER BY v.uuid = lower(?) DESC, greatest(v.seen, coalesce((SELECT max(ts) FROM"
-            " rec.vm_live AS l WHERE l.vm = v.id), 0)) DESC, v.id DESC LIMIT 1",
-            [ident, ident, ident],
+        text = (
+            "SELECT id, uuid, name FROM rec.vm WHERE uuid = lower(?) OR name = ?"
+            " ORDER BY uuid = lower(?) DESC, seen DESC, id DESC"
         )
-        found = rows.fetchone()
+        values = [ident, ident, ident]
+    rows = cursor.execute(text, values).fetchall()
+    found = rows[0] if rows else None
+    if len(rows) > 1 and rows[0][1] != ident.lower():
+        found = _newest(cursor, rows)
     if found is None:
         raise StoreError(
             f"nothing was recorded of the {subject.kind} {ident}",
@@ -110,6 +111,17 @@ def _find(cursor: duckdb.DuckDBPyConnection, subject: Subject, ident: str) -> _F
             code="unknown",
         )
     return _Found(*found)
+
+
+def _newest(
+    cursor: duckdb.DuckDBPyConnection, rows: list[tuple[int, str, str]]
+) -> tuple[int, str, str]:
+    """Of several VMs that had the name, the one with the newest sample."""
+    numbers = ", ".join(str(int(row[0])) for row in rows)
+    newest = cursor.execute(
+        f"SELECT vm FROM rec.vm_live WHERE vm IN ({numbers}) ORDER BY ts DESC, vm DESC LIMIT 1"
+    ).fetchone()
+    return next((row for row in rows if newest and row[0] == newest[0]), rows[0])
 
 
 def _source(query: HistoryQuery, settings: StoreSettings) -> tuple[str, float]:

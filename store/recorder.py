@@ -54,6 +54,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
+        self._hit_wall = False
         self._failures = 0
         self._next_pack = 0.0
 
@@ -156,7 +157,8 @@ class Recorder:
             except StoreError as error:
                 self.paused = str(error.problem.what)
                 return False
-        self.paused = ""
+        if not self._hit_wall:
+            self.paused = ""
         return True
 
     def _commit_some(self) -> bool:
@@ -170,6 +172,9 @@ class Recorder:
             self._failed(error, load, jobs)
             return False
         self._failures = 0
+        self._hit_wall = False
+        self.paused = ""
+        _keep_private(self.path.with_name(self.path.name + ".wal"))
         for _, done in jobs:
             done.set_result(None)
         return True
@@ -194,6 +199,7 @@ class Recorder:
     def _suspend(self, problem: StoreError) -> None:
         """Close the invalid file; ``_ready`` opens it again as soon as that works."""
         self.paused = str(problem.problem.what)
+        self._hit_wall = True
         database, self._database = self._database, None
         if database is not None:
             database.close()
@@ -223,6 +229,13 @@ def _free_bytes(path: Path) -> int:
     with suppress(OSError):
         return shutil.disk_usage(path.parent).free
     return 0
+
+
+def _keep_private(log: Path) -> None:
+    """DuckDB makes its log anew after each checkpoint, with the process's mask."""
+    with suppress(OSError):
+        if log.stat().st_mode & 0o077:
+            log.chmod(0o600)
 
 
 def _job_row(job: Job) -> JobRow:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from drivers.model.fleet import stale_after
 from drivers.model.history import VM_METRICS
 from drivers.model.host import Host, HostLoad
-from drivers.model.vm import Vm, VmDisk
+from drivers.model.vm import Vm, VmDisk, VmNic
 
 _NAN = math.nan
 NO_FIGURES = (_NAN,) * len(VM_METRICS)
@@ -44,6 +44,8 @@ class HostBatch:
 
 def plain(text: str) -> str:
     """Text that every database and terminal can hold: no NUL, no lone surrogate."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
@@ -79,6 +81,29 @@ def _total(values: Iterable[float | None]) -> float:
     return sum(known) if known else _NAN
 
 
+def _disk_figures(disks: tuple[VmDisk, ...]) -> tuple[float, float, float, float]:
+    """Reads and writes a second over all disks, and their mean milliseconds."""
+    if not disks:
+        return _NAN, _NAN, _NAN, _NAN
+    if len(disks) == 1:
+        disk = disks[0]
+        figures = (disk.read_iops, disk.write_iops, disk.read_ms, disk.write_ms)
+        return tuple(_NAN if f is None else f for f in figures)  # type: ignore[return-value]
+    return (
+        _total(d.read_iops for d in disks),
+        _total(d.write_iops for d in disks),
+        _latency((d.read_ms, d.read_iops) for d in disks),
+        _latency((d.write_ms, d.write_iops) for d in disks),
+    )
+
+
+def _nic_figures(nics: tuple[VmNic, ...]) -> tuple[float, float]:
+    """Bytes a second received and sent over all NICs."""
+    if len(nics) == 1:
+        return _known(nics[0].rx_bps), _known(nics[0].tx_bps)
+    return _total(n.rx_bps for n in nics), _total(n.tx_bps for n in nics)
+
+
 def _latency(pairs: Iterable[tuple[float | None, float | None]]) -> float:
     """Mean milliseconds a request over several disks, weighted by their requests."""
     known = [(ms, iops or 0.0) for ms, iops in pairs if ms is not None]
@@ -105,12 +130,8 @@ def _vm_figures(vm: Vm, fast: bool, slow: bool) -> tuple[float, ...]:
         _known(vm.rss) if fast or slow else _NAN,
         read,
         write,
-        _total(d.read_iops for d in disks) if disks else _NAN,
-        _total(d.write_iops for d in disks) if disks else _NAN,
-        _latency((d.read_ms, d.read_iops) for d in disks) if disks else _NAN,
-        _latency((d.write_ms, d.write_iops) for d in disks) if disks else _NAN,
-        _total(n.rx_bps for n in vm.nics) if vm.nics else _NAN,
-        _total(n.tx_bps for n in vm.nics) if vm.nics else _NAN,
+        *_disk_figures(disks),
+        *_nic_figures(vm.nics),
     )
 
 

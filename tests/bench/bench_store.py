@@ -140,7 +140,7 @@ def floats(made: Recorder, base: Path) -> int:
         connection = duckdb.connect(str(bare))
         connection.register("figures", figures)
         columns = ", ".join(f"{metric}::FLOAT AS {metric}" for metric in VM_METRICS)
-        connection.execute(f"CREATE TABLE bare AS SELECT ts, {columns} FROM figures")
+        connection.execute(f"CREATE TABLE bare AS SELECT ts, {columns} FROM figures")  # noqa: S608
         connection.close()
         return bare.stat().st_size
 
@@ -185,7 +185,7 @@ def fill(made: Recorder, step: int, seconds: int) -> None:
             last = start + HOUR >= seconds
             table, order = ("vm_live", "ts, vm") if last else ("vm_hist", "vm, ts")
             cursor.execute(
-                f"INSERT INTO rec.{table} SELECT t AS ts, i + 1 AS vm,"
+                f"INSERT INTO rec.{table} SELECT t AS ts, i + 1 AS vm,"  # noqa: S608
                 f" (random() * 300)::SMALLINT, 0, (random() * 5)::SMALLINT, {_FIGURES}"
                 f" FROM range(?, ?, ?) AS a(t), range(?) AS b(i) ORDER BY {order}",
                 [int(T0) + start, int(T0) + min(start + int(HOUR), seconds), step, _VMS],

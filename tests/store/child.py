@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import resource
+import secrets
 import sys
 import threading
 import time
 from pathlib import Path
 
+from drivers.model.event import Event, EventKind
 from store.api import StoreError
 from store.open import open_store
 from store.settings import StoreSettings
@@ -52,8 +54,8 @@ def fill(path: Path) -> None:
     gate = threading.Event()
     sent, at = 0, time.time()
     while not store.status().paused:
-        vms = tuple(make_vm(i, "kvm1", at, name="x" * 400 + str(sent + i)) for i in range(300))
-        store.put_hosts(at, [make_host("kvm1", at, vms)])
+        details = (secrets.token_hex(200) for _ in range(300))
+        store.put_events([Event(at, EventKind.ACTION, "kvm1", "x", detail=d) for d in details])
         sent, at = sent + 300, at + 1
         gate.wait(0.02)
     say(f"paused: {store.status().paused}")
@@ -62,13 +64,13 @@ def fill(path: Path) -> None:
     else:
         (path.parent.parent / "ballast").unlink()
     deadline = time.monotonic() + 20
-    while store.status().paused or store.status().pending:
+    while store.status().paused:
         if time.monotonic() > deadline:
             say(f"never resumed: {store.status()}")
             return
         gate.wait(0.05)
     store.put_job(make_job("after", at))
-    rows = store.sql("SELECT count(*) FROM vm_samples").rows[0][0]
+    rows = store.sql("SELECT count(*) FROM events").rows[0][0]
     say(f"resumed: {rows} of {sent}")
     store.close()
 

@@ -124,7 +124,8 @@ def test_a_deleted_vm_is_written_down_as_gone(opened: Opener, clock: Clock) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a'b\"c; DROP TABLE rec.vm", "[red]x[/]", "\x1b[2J", "日本語", "\u202eabc", "x" * 500,
+    "name",
+    ["", "a'b\"c; DROP TABLE rec.vm", "[red]x[/]", "\x1b[2J", "日本語", "\u202eabc", "x" * 500,
              "nul\0byte", "lone \ud800 surrogate"]
 )  # fmt: skip
 def test_weird_names_are_only_names(opened: Opener, clock: Clock, name: str) -> None:
@@ -156,7 +157,9 @@ def test_events_and_jobs_come_back_newest_first(opened: Opener, clock: Clock) ->
     """Events filter by host, VM and time; a job's newest state is the only one."""
     store = opened()
     events = [
-        Event(T0 + i, EventKind.LIFECYCLE, f"kvm{i % 2}", f"e{i}", vm=uuid(i), severity=Severity.WARN)
+        Event(
+            T0 + i, EventKind.BLOCK, f"kvm{i % 2}", f"e{i}", vm=uuid(i), severity=Severity.WARN
+        )
         for i in range(4)
     ]  # fmt: skip
     store.put_events(events)

@@ -110,7 +110,7 @@ def _offers(after: After, *, cancelled: bool) -> tuple[str, ...]:
 async def _step(work: Work, index: int, **changes: object) -> None:
     runs = list(work.job.steps)
     runs[index] = _changed(runs[index], changes)
-    await _write(work, steps=tuple(runs))
+    await _write(work, steps=tuple(runs), progress=None)
 
 
 def _changed(run: StepRun, changes: dict[str, object]) -> StepRun:

@@ -64,7 +64,7 @@ class JobRunner:
         self._on_events = on_events
         self._gates = Gates()
         self._works: dict[str, Work] = {}
-        self._vms: set[str] = set()
+        self._vms: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._inheritance = Inheritance(self._tools, owner)
         self._numbers = itertools.count(1)
@@ -87,7 +87,8 @@ class JobRunner:
             what = problem.what if problem else "this plan has no steps"
             raise Refused(what, problem.proof if problem else "", problem.fix if problem else "")
         uuid = plan.request.uuid
-        if uuid in self._vms:
+        holder = self._journal.get(self._vms.get(uuid, ""))
+        if uuid in self._vms and (holder is None or not holder.state.ended):
             raise self._busy(plan, "in this console")
         job_id = f"job-{int(self._tools.clock() * 1000):x}-{plan.id[-8:]}-{next(self._numbers)}"
         job = Job(
@@ -98,12 +99,12 @@ class JobRunner:
             owner=self._owner,
             created_at=self._tools.clock(),
         )
-        self._vms.add(uuid)
+        self._vms[uuid] = job_id
         try:
             await self._refuse_foreign(plan)
             await self._journal.write(job)
         except BaseException:
-            self._vms.discard(uuid)
+            del self._vms[uuid]
             raise
         work = self._works[job_id] = Work(self._tools, job_id)
         task = asyncio.create_task(self._run(work), name=job_id)
@@ -192,7 +193,8 @@ class JobRunner:
                     await self._inheritance.settle(origin, f"Settled by {work.job_id}.")
         finally:
             self._works.pop(work.job_id, None)
-            self._vms.discard(work.uuid)
+            if self._vms.get(work.uuid) == work.job_id:
+                del self._vms[work.uuid]
 
     async def _refuse_foreign(self, plan: Plan) -> None:
         uuid = plan.request.uuid

@@ -21,6 +21,7 @@ from drivers.ssh import frames
 from drivers.ssh.frames import Frame, Hello
 from drivers.ssh.proc_host import (
     HOST_FILES,
+    IO_ACCOUNT,
     HostCount,
     NicCount,
     carrier_files,
@@ -250,6 +251,7 @@ class FastLane:
                 page=self._hello.page,
                 booted_at=booted,
                 hz=self._hello.hz,
+                io_counted=IO_ACCOUNT in files,
             )
         self._learn(counts)
         down = parse_down(files, self._carriers)

@@ -122,7 +122,8 @@ def look_up(files: Sequence[str], name: str) -> OnRecord:
             continue
         found += search(file, text, name)
         if bare:
-            portless += search(file, text, bare)
+            # A wildcard line names the host with and without its port: once is enough.
+            portless += [e for e in search(file, text, bare) if e not in found]
     return OnRecord(
         keys=tuple(e for e in found if not e.marker),
         portless=tuple(e for e in portless if not e.marker),

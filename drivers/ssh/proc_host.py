@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from drivers.model.host import Filesystem, Psi
 from drivers.model.problem import Missing
 
+IO_ACCOUNT = "/proc/self/io"
 HOST_FILES = (
     "/proc/stat",
     "/proc/loadavg",
@@ -19,6 +20,8 @@ HOST_FILES = (
     "/proc/pressure/cpu",
     "/proc/pressure/memory",
     "/proc/pressure/io",
+    # The reader's own: tells a kernel without I/O accounting from missing rights.
+    IO_ACCOUNT,
 )
 _KIB = 1024
 _SECTOR = 512  # /proc/diskstats counts in 512-byte sectors whatever the device's own size

@@ -147,6 +147,7 @@ def vm_fast(
     page: int | None = None,
     booted_at: float | None = None,
     hz: int = 100,
+    io_counted: bool = True,
 ) -> VmFast:
     """Figures of one domain over the interval between two readings.
 
@@ -163,6 +164,7 @@ def vm_fast(
         page: Page size; None where the host does not tell (then 4 KiB).
         booted_at: When the host booted, on the console's clock.
         hz: Ticks a second.
+        io_counted: Whether the kernel keeps /proc/PID/io at all.
     """
     if old is not None and (old.pid, old.started) != (new.pid, new.started):
         old = None
@@ -180,7 +182,7 @@ def vm_fast(
         write_bps=_grown(new.write_bytes, old.write_bytes if old else None, seconds),
         nics=_taps(taps, *nics, seconds),
         started_at=booted_at + new.started / hz if booted_at is not None else None,
-        missing=_vm_missing(new, taps, nics[0]),
+        missing=_vm_missing(new, taps, nics[0], io_counted=io_counted),
     )
 
 
@@ -228,10 +230,12 @@ def _taps(
 
 
 def _vm_missing(
-    new: VmCount, taps: Sequence[str], nics: Mapping[str, NicCount]
+    new: VmCount, taps: Sequence[str], nics: Mapping[str, NicCount], *, io_counted: bool
 ) -> tuple[Missing, ...]:
     found: list[Missing] = []
-    if new.read_bytes is None:
+    if new.read_bytes is None and not io_counted:
+        found.append(Missing("vm.io", "the kernel there keeps no I/O account (/proc/PID/io)"))
+    elif new.read_bytes is None:
         found.append(
             Missing(
                 "vm.io",

@@ -91,10 +91,10 @@ class Domains:
     async def define(self, xml: str) -> None:
         """virDomainDefineXML."""
         session = self._session
-        domain = await session.call(
-            lambda: session.conn.defineXML(xml), "the definition was not accepted"
+        uuid = await session.call(
+            lambda: session.conn.defineXML(xml).UUIDString(), "the definition was not accepted"
         )
-        self._slow.changed(domain.UUIDString())
+        self._slow.changed(uuid)
 
     async def repoint(self, uuid: str, disk: str, path: str, fmt: str) -> None:
         """Point one disk of a stopped domain's definition elsewhere."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from drivers.kvm.text import clean, parse_xml
 from drivers.model.host import HostFacts
 from drivers.model.storage import Network
 
-_REMOTE = ("sh", "-c", "uname -r; date +%s.%N")
+_REMOTE = ("sh", "-c", "date +%s.%N; uname -r")
 
 
 def version_words(number: int) -> str:
@@ -35,14 +34,24 @@ async def _kernel(session: Session, clock: Callable[[], float]) -> tuple[str, fl
         return (os.uname().release, 0.0) if session.uri.driver == "qemu" else ("", None)
     if session.ssh is None:
         return "", None
-    began, start = clock(), time.monotonic()
+    began = clock()
     try:
         done = await session.ssh.run(_REMOTE, timeout=session.spec.deadline_s)
-        kernel, _, now = done.stdout.decode(errors="replace").strip().partition("\n")
-        half = (time.monotonic() - start) / 2
-        return clean(kernel), float(now) - (began + half)
-    except (DriverError, ValueError):  # BusyBox date knows no %N
+    except DriverError:
         return "", None
+    now, _, kernel = done.stdout.decode(errors="replace").strip().partition("\n")
+    try:
+        return clean(kernel), skew(float(now), began, clock())
+    except ValueError:  # BusyBox date knows no %N
+        return clean(kernel), None
+
+
+def skew(there: float, began: float, ended: float) -> float:
+    """Seconds a clock that showed ``there`` between ``began`` and ``ended`` is surely ahead.
+
+    Within the window it may well be right: then 0.0, for a slow answer proves nothing.
+    """
+    return there - min(max(there, began), ended)
 
 
 def _ask(session: Session) -> dict[str, Any]:

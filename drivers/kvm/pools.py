@@ -59,26 +59,30 @@ class PoolReader:
     async def read(self, vms: Iterable[Vm]) -> tuple[Pool, ...]:
         """All pools; ``vms`` tell who uses which path."""
         what = f"the pools of {self._session.spec.name} could not be listed"
-        found = await self._session.call(self._session.conn.listAllStoragePools, what)
+        found = await self._session.call(self._list, what)
         users = _users(vms)
-        pools = tuple([await self._one(pool, users) for pool in found])
+        pools = tuple([await self._one(uuid, name, users) for uuid, name in found])
         self.places = index_places(pools)
         return pools
 
-    async def _one(self, handle: Any, users: Mapping[str, tuple[str, ...]]) -> Pool:
+    def _list(self) -> list[tuple[str, str]]:
+        # Names, not handles: a handle that outlives its connection closes it where it is freed.
+        pools = self._session.conn.listAllStoragePools()
+        return [(pool.UUIDString(), clean(pool.name())) for pool in pools]
+
+    async def _one(self, uuid: str, name: str, users: Mapping[str, tuple[str, ...]]) -> Pool:
         spec = self._session.spec
-        name = clean(handle.name())
         lane = self._lanes.setdefault(name, Lane(f"pool {name} of {spec.name}", spec.deadline_s))
         what = f"pool {name} could not be read"
         try:
-            return await lane.run(guarded(lambda: self._ask(handle, users), what, self._session.lv))
+            return await lane.run(guarded(lambda: self._ask(uuid, users), what, self._session.lv))
         except DriverError as failure:
             tier = tier_of(name, spec.tiers)
-            uuid = handle.UUIDString()
             return Pool(name, spec.name, uuid, tier=tier, at=time.time(), problem=failure.problem)
 
-    def _ask(self, handle: Any, users: Mapping[str, tuple[str, ...]]) -> Pool:
+    def _ask(self, uuid: str, users: Mapping[str, tuple[str, ...]]) -> Pool:
         spec = self._session.spec
+        handle = self._session.conn.storagePoolLookupByUUIDString(uuid)
         name = clean(handle.name())
         state, capacity, allocation, available = handle.info()
         root = parse_xml(handle.XMLDesc(0))
@@ -92,7 +96,7 @@ class PoolReader:
         return Pool(
             name=name,
             host=spec.name,
-            uuid=handle.UUIDString(),
+            uuid=uuid,
             kind="dir" if root is None else clean(root.get("type")),
             tier=tier_of(name, spec.tiers),
             active=active,

@@ -84,10 +84,10 @@ class Session:
             else:
                 await self._open_local()
             self.diag = await self.second()
+            await self._arm()
         except BaseException:
             await self.close()
             raise
-        self._arm()
 
     async def close(self, handles: tuple[int, ...] = ()) -> None:
         """Let go of event handles, connections and link; never raises, waits seconds at most."""
@@ -152,9 +152,7 @@ class Session:
         # A test driver in this process may keep one fleet a connection: share it.
         if self.uri.driver == "test" and not self.uri.transport:
             return self.conn
-        conn = await self._dial(self._address)
-        self._keepalive(conn)
-        return conn
+        return await self._dial(self._address)
 
     async def _open_local(self) -> None:
         address = str(self.uri)
@@ -244,21 +242,27 @@ class Session:
     async def _dial(self, address: str) -> Any:
         read_only = self.spec.protect is Protect.RO and self.uri.driver == "qemu"
         opener = self.lv.openReadOnly if read_only else self.lv.open
+
+        def dial() -> Any:
+            conn = opener(address)
+            # The test driver in this process has no keepalive, and needs none.
+            with contextlib.suppress(self.lv.libvirtError):
+                conn.setKeepAlive(*KEEPALIVE)
+            return conn
+
         return await self.call(
-            lambda: opener(address),
+            dial,
             f"libvirt on {self.spec.name} could not be opened",
             deadline_s=self.spec.connect_s,
         )
 
-    def _keepalive(self, conn: Any) -> None:
-        # The test driver in this process has none, and needs none.
-        with contextlib.suppress(self.lv.libvirtError):
-            conn.setKeepAlive(*KEEPALIVE)
-
-    def _arm(self) -> None:
-        self._keepalive(self.conn)
+    def _register(self) -> None:
         with contextlib.suppress(self.lv.libvirtError):
             self.conn.registerCloseCallback(self._hung_up, None)
+
+    async def _arm(self) -> None:
+        # An RPC of its own: in the event loop it would wait for a socket that the loop forwards.
+        await self.call(self._register, "the end of the connection could not be watched")
         if self.ssh is not None:
             self._watch = asyncio.create_task(self._watch_link(self.ssh))
 

@@ -13,6 +13,7 @@ from drivers.errors import (
     DriverError,
     Failed,
     Gone,
+    HostKeyUnknown,
     Refused,
     TimedOut,
     Unreachable,
@@ -63,6 +64,17 @@ _BY_TEXT: tuple[tuple[str, type[DriverError], str], ...] = (
         r"cancell?ed by client|job: (?:cancell?ed|aborted)|migration.*cancell?ed",
         Cancelled,
         "",
+    ),
+    (
+        r"Host key verification failed",
+        HostKeyUnknown,
+        "libvirt's own client reads ~/.ssh/known_hosts alone: ssh to the host once, or use "
+        'transport = "auto"',
+    ),
+    (
+        r"Permission denied \(|Too many authentication failures",
+        AuthFailed,
+        "libvirt's own client needs a key or an agent that works without questions",
     ),
     (
         r"socket.*Permission denied|authentication unavailable|polkit",

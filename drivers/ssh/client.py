@@ -237,11 +237,14 @@ class LoginClient(asyncssh.SSHClient):
         return list(answers) if answers is not None else None
 
 
-async def hang_up(connection: asyncssh.SSHClientConnection, seconds: float = 2.0) -> None:
-    """Close politely, then hard; returns within about ``seconds``."""
-    connection.close()
-    try:
-        async with asyncio.timeout(seconds):
-            await connection.wait_closed()
-    except TimeoutError:
-        connection.abort()
+async def hang_up(
+    connections: Sequence[asyncssh.SSHClientConnection], seconds: float = 2.0
+) -> None:
+    """Close connections in order, politely, then hard; returns within about ``seconds``."""
+    for connection in connections:
+        connection.close()
+    waiting = {asyncio.create_task(c.wait_closed()): c for c in connections}
+    _, late = await asyncio.wait(waiting, timeout=seconds)
+    for task in late:
+        waiting[task].abort()
+        task.cancel()

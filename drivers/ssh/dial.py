@@ -91,10 +91,11 @@ class Dialer:
         return self.hops
 
     async def hang_up(self) -> None:
-        """Close every hop, the host first; never raises."""
+        """Close every hop, the host first, within two seconds; never raises."""
         hops, self.hops = self.hops, []
-        for hop in reversed(hops):
-            await hang_up(hop.connection)
+        if hops:
+            await hang_up([hop.connection for hop in reversed(hops)])
+        for hop in hops:
             hop.identities.close()
 
     async def targets(self) -> tuple[Target, ...]:

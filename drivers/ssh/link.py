@@ -25,7 +25,6 @@ from drivers.ssh.translate import SOCKET_PROBE, channel_error, socket_error
 from drivers.ssh.words import one_line
 from drivers.uri import LibvirtUri
 
-_CLOSE_S = 3.0
 _TAIL = 2000
 HELPER = "virt-ssh-helper"
 
@@ -116,11 +115,7 @@ class SshLink:
         for task in self._bridged:
             task.cancel()
         if dialer is not None:
-            try:
-                async with asyncio.timeout(_CLOSE_S):
-                    await dialer.hang_up()
-            except TimeoutError:
-                self.lost_reason = self.lost_reason or "it did not answer while closing"
+            await dialer.hang_up()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""

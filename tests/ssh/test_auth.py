@@ -12,7 +12,14 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from drivers.errors import AuthFailed, HostKeyChanged, HostKeyUnknown, TimedOut, Unreachable
+from drivers.errors import (
+    AuthFailed,
+    HostKeyChanged,
+    HostKeyUnknown,
+    Refused,
+    TimedOut,
+    Unreachable,
+)
 from drivers.model.ask import KeyDecision
 from tests.ssh.conftest import Box, Person
 
@@ -73,13 +80,18 @@ async def start(box: Box) -> AsyncIterator[Start]:
     running: list[asyncssh.SSHAcceptor] = []
 
     async def make(
-        rules: Rules, *, key: asyncssh.SSHKey | None = None, known: bool = True, **more: object
+        rules: Rules,
+        *,
+        key: asyncssh.SSHKey | None = None,
+        known: bool = True,
+        factory: Callable[[], asyncssh.SSHServer] | None = None,
+        **more: object,
     ) -> int:
         host_key = key or asyncssh.generate_private_key("ssh-ed25519")
         server = await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=lambda: Server(rules),
+            server_factory=factory or (lambda: Server(rules)),
             server_host_keys=[host_key],
             **more,
         )
@@ -385,3 +397,72 @@ async def test_refused_port_and_unknown_name(box: Box) -> None:
     assert "start sshd" in caught.value.problem.fix
     with pytest.raises(Unreachable, match="does not resolve"):
         await box.link("qemu+ssh://no-such-host.invalid/system", Person()).connect()
+
+
+def certified(authority: asyncssh.SSHKey, name: str) -> tuple[asyncssh.SSHKey, object]:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    return key, authority.generate_host_certificate(key, "host", principals=[name])
+
+
+async def test_host_certificate_of_a_known_authority(box: Box, start: Start) -> None:
+    """A host signed by @cert-authority needs no line of its own and no question."""
+    authority = asyncssh.generate_private_key("ssh-ed25519")
+    rules = Rules(keys=[asyncssh.read_private_key(box.user_key)])
+    pair = certified(authority, "127.0.0.1")
+    port = await start(rules, key=pair, known=False)  # type: ignore[arg-type]
+    public = authority.export_public_key().decode()
+    box.known_hosts.write_text(f"@cert-authority * {public}")
+    person = Person()
+    link = box.link(uri(port), person)
+    await link.connect()
+    assert (person.keys, link.logins[-1].verdict) == ([], "authority")
+    await link.close()
+
+
+async def test_certificate_of_a_stranger_falls_back_to_the_plain_key(
+    box: Box, start: Start
+) -> None:
+    """A certificate that nobody vouches for is judged by its plain key, as ssh does."""
+    trusted, stranger = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+    pair = certified(stranger, "127.0.0.1")
+    port = await start(Rules(), key=pair, known=False)  # type: ignore[arg-type]
+    public = trusted.export_public_key().decode()
+    box.known_hosts.write_text(f"@cert-authority * {public}")
+    person = Person()
+    with pytest.raises(HostKeyUnknown):
+        await box.link(uri(port), person).connect()
+    assert person.keys[0].fingerprint == pair[0].get_fingerprint()
+
+
+async def test_revoked_host_key(box: Box, start: Start) -> None:
+    """A revoked key is refused without a question, and no authentication is sent."""
+    host_key = asyncssh.generate_private_key("ssh-ed25519")
+    rules = Rules()
+    port = await start(rules, key=host_key)
+    with box.known_hosts.open("a") as file:
+        file.write("@revoked * " + host_key.export_public_key().decode())
+    person = Person(KeyDecision.REMEMBER)
+    with pytest.raises(Refused, match="cannot be accepted"):
+        await box.link(uri(port), person).connect()
+    assert (person.keys, rules.seen_auth) == ([], [])
+
+
+async def test_twenty_links_log_in_a_few_at_a_time(box: Box, start: Start) -> None:
+    """Many hosts behind one address never have more than eight logins under way."""
+    busy = most = 0
+
+    class Counting(Server):
+        async def begin_auth(self, username: str) -> bool:  # type: ignore[override]
+            nonlocal busy, most
+            busy += 1
+            most = max(most, busy)
+            await asyncio.sleep(0.02)  # a login takes a moment
+            busy -= 1
+            return True
+
+    rules = Rules(keys=[asyncssh.read_private_key(box.user_key)])
+    port = await start(rules, factory=lambda: Counting(rules))
+    links = [box.link(uri(port), Person(), connect_s=60.0) for _ in range(20)]
+    await asyncio.gather(*(link.connect() for link in links))
+    assert 1 <= most <= 8
+    await asyncio.gather(*(link.close() for link in links))

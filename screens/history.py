@@ -218,14 +218,14 @@ class HistoryScreen(FleetScreen):
         self._until = None
         self._ask()
 
-    def action_since(self) -> None:
+    async def action_since(self) -> None:
         """Type a range."""
 
         def done(text: str | None) -> None:
             if text:
                 self._use(text)
 
-        self.open_prompt(PromptLine("since", done))
+        await self.open_prompt(PromptLine("since", done))
 
     def _use(self, text: str) -> None:
         try:

@@ -182,7 +182,7 @@ def _users(item: VolumeItem, _pen: Pen) -> Cell:
         return Cell(", ".join(item.users))
     if item.known:
         return Cell("ORPHAN: no VM uses it", "care", bold=True)
-    return Cell("no VM seen (hosts down)", "stale")
+    return Cell("none (hosts are down)", "stale")
 
 
 def volume_columns() -> tuple[Column, ...]:

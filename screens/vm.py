@@ -138,7 +138,6 @@ class VmScreen(VmActionScreen):
         self._show(self.view, self.vm)
 
     def _show(self, view: View, vm: Vm | None) -> None:
-        self.set_class(view.ascii, "-ascii")
         self._show_alerts(view, vm)
         if vm is None:
             return

@@ -75,9 +75,8 @@ class XmlScreen(VmActionScreen):
         vm = self.view.snapshot.vm(self.uuid)
         return () if vm is None else (vm,)
 
-    def watch_view(self, view: View) -> None:
+    def watch_view(self, _view: View) -> None:
         """The name may have changed."""
-        self.set_class(view.ascii, "-ascii")
         self._show_title()
         self.refresh_bindings()
 
@@ -127,14 +126,14 @@ class XmlScreen(VmActionScreen):
             line += Content.styled(words, "$care")
         self.query_one("#title", Static).update(line)
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
         """Type what to search for; nothing ends the search."""
 
         def done(text: str | None) -> None:
             if text is not None:
                 self.wanted = text.strip()
 
-        self.open_prompt(PromptLine("/", done, value=self.wanted))
+        await self.open_prompt(PromptLine("/", done, value=self.wanted))
 
     def action_back(self) -> None:
         """End the search; without one, go back."""

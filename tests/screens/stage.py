@@ -249,6 +249,8 @@ def view(**changes: object) -> View:
 class Stage(App[None]):
     """Shows one screen or dialog over an empty one, and keeps what it posts and dismisses."""
 
+    CSS = "App.-ascii * { scrollbar-size: 0 0; }"
+
     def __init__(self, front: Screen[object], shown: View | None = None) -> None:
         super().__init__()
         self.front = front
@@ -261,6 +263,7 @@ class Stage(App[None]):
 
     def on_mount(self) -> None:
         """Show it."""
+        self.set_class(self.shown.ascii, "-ascii")
         self.push_screen(self.front, self._keep_result)
         if isinstance(self.front, FleetScreen):
             self.call_after_refresh(self.show, self.shown)

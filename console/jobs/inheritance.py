@@ -35,7 +35,7 @@ class Inheritance:
         """Nothing more is offered for this job."""
         job = self._tools.journal.get(job_id)
         if job is not None and job.followup:
-            outcome = f"{job.outcome} {words}".strip()
+            outcome = words or job.outcome
             await self._tools.journal.write(replace(job, followup=(), outcome=outcome))
 
     async def stop(self) -> None:

@@ -29,10 +29,16 @@ class Meter:
         remaining = progress.remaining
         if remaining is None and progress.total is not None and progress.done is not None:
             remaining = max(0, progress.total - progress.done)
-        eta = remaining / rate if remaining is not None and rate else None
+        # What the guest changes meanwhile must be sent again: only the rest of the rate counts.
+        net = rate - (progress.dirty_bps or 0.0) if rate is not None else 0.0
+        eta = remaining / net if remaining is not None and net > 0 else None
+        total = progress.total
+        if total and remaining is not None and progress.done is not None:
+            total = max(total, progress.done + remaining)
         return replace(
             progress,
             started_at=progress.started_at or self._started_at,
+            total=total,
             remaining=remaining,
             rate_bps=rate,
             eta_s=eta,

@@ -90,7 +90,7 @@ class JobRunner:
         holder = self._journal.get(self._vms.get(uuid, ""))
         if uuid in self._vms and (holder is None or not holder.state.ended):
             raise self._busy(plan, "in this console")
-        job_id = f"job-{int(self._tools.clock() * 1000):x}-{plan.id[-8:]}-{next(self._numbers)}"
+        job_id = self._new_id("job")
         job = Job(
             job_id,
             plan,
@@ -153,7 +153,7 @@ class JobRunner:
             await self._inheritance.settle(job_id)
             return ()
         now = self._tools.clock()
-        plan_id = f"{job_id}-{choice}-{next(self._numbers)}"
+        plan_id = self._new_id(choice)
         if choice in (FINISH, UNDO):
             left = await read_left(self._tools, job)
             specs = {name: driver.spec for name, driver in self._tools.drivers.items()}
@@ -190,7 +190,8 @@ class JobRunner:
                 await carry_out(work, self._on_events)
             if work.job.state is JobState.DONE:
                 for origin in filter(None, work.facts.get("origin", "").split(",")):
-                    await self._inheritance.settle(origin, f"Settled by {work.job_id}.")
+                    words = f"settled by {work.job_id}: {work.job.outcome}"
+                    await self._inheritance.settle(origin, words)
         finally:
             self._works.pop(work.job_id, None)
             if self._vms.get(work.uuid) == work.job_id:
@@ -203,6 +204,12 @@ class JobRunner:
                 continue
             if owner_alive(job.owner) is not False:
                 raise self._busy(plan, f"in the console {job.owner}")
+
+    def _new_id(self, kind: str) -> str:
+        """Unique among all consoles of this journal: time, process id and a number."""
+        pid = self._owner.rpartition("@")[2].split(":")[1:2]
+        millis = int(self._tools.clock() * 1000)
+        return "-".join((kind, f"{millis:x}", *pid, str(next(self._numbers))))
 
     def _busy(self, plan: Plan, where: str) -> Busy:
         return Busy(

@@ -203,13 +203,15 @@ async def test_over_ssh(
     assert reading.rtt_ms is not None
     assert reading.rtt_ms < 5000
     await lane.close()
-    await until(_no_readers)
+    async with asyncio.timeout(10):
+        while await children(link) > 1:  # the one is the shell that counts
+            continue
 
 
-def _no_readers() -> bool:
-    """True once no reader started by this test process is left."""
-    found = subprocess.run(["pgrep", "-f", "b.read(int(b.readline"], capture_output=True)  # noqa: PLW1510
-    return not found.stdout.strip()
+async def children(link: SshLink) -> int:
+    """Processes that this connection's sshd has running."""
+    found = await link.run(["sh", "-c", "pgrep -P $PPID | wc -l"], timeout=5)
+    return int(found.stdout)
 
 
 @pytest.fixture

@@ -228,3 +228,33 @@ async def test_two_hops_each_with_its_own_settings(
     assert "Accepted publickey" in first.log.read_text()
     await link.close()
     await until(link.closed.is_set)
+
+
+async def test_proxy_command_carries_the_connection(
+    box: Box, start_sshd: Callable[..., Sshd]
+) -> None:
+    """A ProxyCommand of ssh_config is run in place of TCP, and ends with the link."""
+    server = start_sshd()
+    box.know(22, server.host_key, "kvm-behind")
+    box.configure(f"Host kvm-behind\n  ProxyCommand nc 127.0.0.1 {server.port}")
+    link = box.link("qemu+ssh://kvm-behind/system", Person())
+    await link.connect()
+    assert (await link.run(["echo", "in"], timeout=5)).stdout == b"in\n"
+    await asyncio.wait_for(link.close(), 5)
+    assert link.closed.is_set()
+
+
+async def test_cancelled_connect_leaves_nothing(box: Box, start_sshd: Callable[..., Sshd]) -> None:
+    """Giving up while a connection is made ends it, and the link can be used again."""
+    server = start_sshd()
+    box.know(server.port, server.host_key)
+    link = box.link(server.uri(), Person())
+    task = asyncio.create_task(link.connect())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await link.close()
+    await link.connect()
+    assert (await link.run(["true"], timeout=5)).status == 0
+    await link.close()

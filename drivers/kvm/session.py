@@ -91,9 +91,11 @@ class Session:
 
     async def close(self, handles: tuple[int, ...] = ()) -> None:
         """Let go of event handles, connections and link; never raises, waits seconds at most."""
-        self.closed = True
+        lost, self.closed = self.closed, True
         if self._watch is not None:
             self._watch.cancel()
+        if lost:  # end the carrier first: closing calls over a dead one would wait
+            await self._leave_ssh()
         if handles:
             with contextlib.suppress(DriverError):
                 await self.call(
@@ -102,9 +104,13 @@ class Session:
         for conn in {id(c): c for c in (self.diag, self.conn) if c is not None}.values():
             with contextlib.suppress(DriverError):
                 await self.call(conn.close, "the connection could not be closed", deadline_s=1.0)
-        if self.ssh is not None:
+        await self._leave_ssh()
+
+    async def _leave_ssh(self) -> None:
+        ssh, self.ssh = self.ssh, None
+        if ssh is not None:
             with contextlib.suppress(DriverError, OSError):
-                await self.ssh.close()
+                await ssh.close()
 
     async def call(self, call: Callable[[], T], what: str, *, deadline_s: float | None = None) -> T:
         """Run a blocking libvirt call in a thread of its own, its errors translated.
@@ -144,8 +150,9 @@ class Session:
     def _deregister(self, handles: tuple[int, ...]) -> None:
         with contextlib.suppress(self.lv.libvirtError):
             self.conn.unregisterCloseCallback()
-        for handle in handles:
-            self.conn.domainEventDeregisterAny(handle)
+        for handle in handles:  # also of a lost connection: each one holds on to it
+            with contextlib.suppress(self.lv.libvirtError):
+                self.conn.domainEventDeregisterAny(handle)
 
     async def second(self) -> Any:
         """Another connection to the same libvirt; the first one where there can be no other."""

@@ -22,7 +22,7 @@ from console.policy.migration import migration_targets
 from console.policy.plans import make_plan
 from console.policy.tiering import tier_targets
 from console.poller import Poller
-from console.prompts import QuestionDesk
+from console.prompts import QuestionDesk, WaitingPrompter
 from console.recorder import Recorder
 from console.sources import FleetSource
 from drivers.errors import DriverError, Gone
@@ -72,7 +72,8 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._desk = QuestionDesk(self._tell)
-        self._drivers = source.drivers(prompter or self._desk)
+        self._prompter = prompter or self._desk
+        self._drivers = source.drivers(self._prompter_of)
         self._lane = Lane("history", HISTORY_DEADLINE_S)
         self._poller = Poller(self._drivers, self._on_snapshot, self._on_events, clock=clock)
         self._store: Store | None = None
@@ -179,6 +180,9 @@ class Engine:
             return
         finally:
             self._lane.close()
+
+    def _prompter_of(self, host: str) -> Prompter:
+        return WaitingPrompter(self._prompter, lambda waits: self._poller.deciding(host, waits))
 
     # -- news ---------------------------------------------------------------------------------
 

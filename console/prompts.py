@@ -8,8 +8,39 @@ from typing import TypeVar
 
 from console.backend import News, QuestionAsked, QuestionSettled
 from drivers.model.ask import HostKeyQuestion, KeyDecision, Question, SecretQuestion
+from drivers.protocol import Prompter
 
 T = TypeVar("T")
+
+
+class WaitingPrompter:
+    """A host's questions, with word to the poller that a person is being waited for.
+
+    Args:
+        prompter: Who answers.
+        waiting: Told True when a question is open and False when it is settled, so that the
+            connection's deadline does not cut a person short.
+    """
+
+    def __init__(self, prompter: Prompter, waiting: Callable[[bool], None]) -> None:
+        self._prompter = prompter
+        self._waiting = waiting
+
+    async def host_key(self, question: HostKeyQuestion) -> KeyDecision:
+        """Pass a host key question on."""
+        self._waiting(True)
+        try:
+            return await self._prompter.host_key(question)
+        finally:
+            self._waiting(False)
+
+    async def secret(self, question: SecretQuestion) -> tuple[str, ...] | None:
+        """Pass a question for secrets on."""
+        self._waiting(True)
+        try:
+            return await self._prompter.secret(question)
+        finally:
+            self._waiting(False)
 
 
 class QuestionDesk:

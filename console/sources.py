@@ -30,9 +30,9 @@ class FleetSource:
     make: Callable[[HostSpec, Prompter], HostDriver]
     simulated: bool = False
 
-    def drivers(self, prompter: Prompter) -> dict[str, HostDriver]:
-        """An unconnected driver for each host, by host name."""
-        return {spec.name: self.make(spec, prompter) for spec in self.specs}
+    def drivers(self, prompter: Callable[[str], Prompter]) -> dict[str, HostDriver]:
+        """An unconnected driver for each host, by host name; ``prompter`` gives each its own."""
+        return {spec.name: self.make(spec, prompter(spec.name)) for spec in self.specs}
 
 
 def real_fleet(name: str, specs: tuple[HostSpec, ...], clock: Clock = time.time) -> FleetSource:

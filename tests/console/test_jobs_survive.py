@@ -91,6 +91,10 @@ async def test_an_undisturbed_job_is_done_and_verified(action, target, state):
     assert job.outcome
     assert console.calls < CALLS, console.log
     check(world)
+    ((host, _), domain), *_ = world.domains.items()
+    arrived = ("kvm1", "/hot/web1.raw") if action is Action.TIER else ("kvm2", "/warm/web1.raw")
+    assert (host, domain.path) == arrived
+    assert domain.state is state
 
 
 @pytest.mark.parametrize("mode", ["fail", "timeout", "lose-answer"])

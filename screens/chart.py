@@ -1,11 +1,12 @@
 """Curves over time in one widget, drawn by plotext: the only place that imports it.
 
 Drawing costs milliseconds and kilobytes on the wire, so it happens when the curves or the size
-change and never on a tick of the clock.
+change and never on a tick of the clock, and in a thread, so that keys are answered meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,14 +85,37 @@ class Chart(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as in every widget
         super().__init__(id=id)
-        self._drawn: tuple[Picture | None, Size, Content] | None = None
+        self._drawn: tuple[Picture | None, Size] | None = None
+        self._content = Content.empty()
+        self._busy = False
+
+    def watch_picture(self) -> None:
+        """Draw what changed."""
+        self._wake()
+
+    def on_resize(self) -> None:
+        """Draw as large as there is room now."""
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._busy and self.is_mounted and self._drawn != (self.picture, self.content_size):
+            self._busy = True
+            self.run_worker(self._catch_up(), group="draw")
+
+    async def _catch_up(self) -> None:
+        """Draw in a thread, one at a time: plotext keeps one figure and takes its time."""
+        try:
+            while self._drawn != (wanted := (self.picture, self.content_size)):
+                picture, size = wanted
+                content = await asyncio.to_thread(draw, picture, size.width, size.height)
+                self._drawn, self._content = wanted, content
+                self.refresh()
+        finally:
+            self._busy = False
 
     def render(self) -> Content:
-        """The drawing, from memory while nothing changed."""
-        size = self.content_size
-        if self._drawn is None or self._drawn[:2] != (self.picture, size):
-            self._drawn = (self.picture, size, draw(self.picture, size.width, size.height))
-        return self._drawn[2]
+        """What was drawn last."""
+        return self._content
 
 
 def draw(picture: Picture | None, width: int, height: int) -> Content:

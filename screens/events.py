@@ -18,7 +18,7 @@ from screens.columns import Pen
 from screens.filtering import Filter
 from screens.format import clean, plural
 from screens.messages import HostOpened, VmOpened
-from screens.prose import Prose
+from screens.prose import Prose, put
 from screens.render_event import EventItem, event_columns, event_rows, event_text, picked
 from screens.table import LineTable
 
@@ -102,7 +102,7 @@ class EventsScreen(FleetScreen):
         table.set_rows(event_rows(shown, view.snapshot), Pen(view.now, view.ascii))
         if self.following and table.rows and not table.order.column:
             table.move_to(table.rows[0].key)
-        self.query_one("#scope", Static).update(self._scope(len(shown)))
+        put(self.query_one("#scope", Static), self._scope(len(shown)))
         self._show_text()
 
     def _scope(self, count: int) -> Content:

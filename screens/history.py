@@ -19,6 +19,7 @@ from screens.dialogs.pick import PickDialog
 from screens.format import clean, clean_block
 from screens.messages import HistoryRequested, NamesRequested
 from screens.prompt import PromptLine
+from screens.prose import put
 from screens.render_history import (
     RANGES,
     BadRange,
@@ -150,7 +151,7 @@ class HistoryScreen(FleetScreen):
         table = self.query_one("#legend", LineTable)
         table.set_rows(legend_rows(items), Pen(view.now, view.ascii))
         table.styles.height = 1 + max(1, min(8, len(items)))
-        self.query_one("#range", Static).update(self._words(since, until))
+        put(self.query_one("#range", Static), self._words(since, until))
 
     def _words(self, since: float, until: float) -> Content:
         line = Content.styled(span_words(self._span), "bold")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 Point = tuple[float, float | None]
 """When (epoch seconds) and how much; None is a gap."""
@@ -25,11 +25,12 @@ class Curves:
             if not line or at > line[-1][0]:
                 line.append((at, value))
 
-    def points(self, metric: str, before: Sequence[Point] = ()) -> list[Point]:
-        """Recorded points, then those seen since."""
+    def points(self, metric: str, before: Iterable[Point] = (), since: float = 0.0) -> list[Point]:
+        """Recorded points, then those seen live, none of before ``since``."""
         live = self._seen.get(metric, ())
         start = live[0][0] if live else float("inf")
-        return [point for point in before if point[0] < start] + list(live)
+        kept = [point for point in before if since <= point[0] < start]
+        return kept + [point for point in live if point[0] >= since]
 
 
 def spread(

@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widget import Widget
+from textual.widgets import Static
 
 from screens.format import clean, clean_block
 
@@ -48,6 +49,13 @@ def block(text: str, style: str = "", *, label: str = "", label_style: str = DIM
 
 
 BLANK = para("")
+
+
+def put(static: Static, content: Content) -> None:
+    """Show a line if it is another one: an equal line sends nothing to the terminal."""
+    shown = static.content
+    if not (isinstance(shown, Content) and shown.is_same(content)):
+        static.update(content)
 
 
 def wrap(paras: Iterable[Para], width: int) -> list[Content]:

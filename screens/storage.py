@@ -15,7 +15,7 @@ from screens.columns import Pen
 from screens.filtering import Filter
 from screens.format import bar, percent, size
 from screens.messages import RefreshRequested, VmOpened
-from screens.prose import Prose
+from screens.prose import Prose, put
 from screens.render_storage import (
     PoolItem,
     Usage,
@@ -63,7 +63,7 @@ class StorageScreen(FleetScreen):
     def _show(self, view: View) -> None:
         usage = Usage(view.snapshot)
         rows = pool_rows(view.snapshot, usage, view.now)
-        self.query_one("#tiers", Static).update(self._tiers(totals(rows)))
+        put(self.query_one("#tiers", Static), self._tiers(totals(rows)))
         kept = wanted_pools(rows, self.filter, problems_only=view.problems_only)
         table = self.query_one("#pools", LineTable)
         table.placeholder = "no pool passes" if rows else "no pools known yet"

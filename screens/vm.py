@@ -21,10 +21,11 @@ from screens.columns import Pen
 from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import HistoryRequested, JobCancelled
 from screens.points import Curves, Point
-from screens.prose import BAD, Para, Prose, para
+from screens.prose import BAD, Para, Prose, para, put
 from screens.render_event import event_columns, event_rows
 from screens.render_job import progress_text, title_of
 from screens.render_vm import (
+    CELL_S,
     CURVES,
     chart_lines,
     disk_columns,
@@ -73,6 +74,7 @@ class VmScreen(VmActionScreen):
         self.uuid = uuid
         self._curves = Curves()
         self._asked = False
+        self._charted: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         """Head, warnings, charts, then tables and facts."""
@@ -143,7 +145,7 @@ class VmScreen(VmActionScreen):
             return
         pen = Pen(view.now, view.ascii)
         host = view.snapshot.host(vm.host)
-        self.query_one("#head", Static).update(head_text(vm, host, view.now))
+        put(self.query_one("#head", Static), head_text(vm, host, view.now))
         self._show_charts(vm, pen)
         disks = self.query_one("#disks", LineTable)
         disks.set_rows(disk_rows(vm), pen)
@@ -176,23 +178,27 @@ class VmScreen(VmActionScreen):
         alerts.paras = tuple(lines)
 
     def _show_charts(self, vm: Vm, pen: Pen) -> None:
+        """Draw the charts if a reading, a cell of time, the size or the record is another."""
+        key = (vm.fast_at, vm.slow_at, pen.now // CELL_S, pen.ascii, self.size, self.series)
+        if key == self._charted:
+            return
+        self._charted = key
         height = max(1, min(5, (self.size.height - OTHER_LINES) // len(CURVES)))
         width = self.size.width - 2
-        lines = [
-            line
-            for curve in CURVES
-            for line in chart_lines(vm, curve, self._points(curve.metrics), width=width,
-                                    height=height, pen=pen)
-        ]  # fmt: skip
-        self.query_one("#charts", Static).update(Content("\n").join(lines))
+        since = pen.now - width * CELL_S
+        lines: list[Content] = []
+        for curve in CURVES:
+            points = self._points(curve.metrics, since)
+            lines += chart_lines(vm, curve, points, width=width, height=height, pen=pen)
+        put(self.query_one("#charts", Static), Content("\n").join(lines))
 
-    def _points(self, metrics: tuple[str, ...]) -> list[Point]:
+    def _points(self, metrics: tuple[str, ...], since: float) -> list[Point]:
         recorded = {one.query.metric: one for one in self.series}
         parts = []
         for metric in metrics:
             old = recorded.get(metric)
-            before: list[Point] = list(zip(old.times, old.means, strict=True)) if old else []
-            parts.append(self._curves.points(metric, before))
+            before = zip(old.times, old.means, strict=True) if old else ()
+            parts.append(self._curves.points(metric, before, since))
         return parts[0] if len(parts) == 1 else summed(parts)
 
     def action_facts(self) -> None:

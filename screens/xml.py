@@ -18,6 +18,7 @@ from screens.binding import bind
 from screens.format import clean, plural
 from screens.messages import XmlRequested
 from screens.prompt import PromptLine
+from screens.prose import put
 from screens.render_xml import Found, paint, search
 
 
@@ -124,7 +125,7 @@ class XmlScreen(VmActionScreen):
             at = f"{self._place + 1} of " if self._place >= 0 and count else ""
             words = f"  /{clean(self.wanted)}: {at}{plural(count, 'match').replace('hs', 'hes')}"
             line += Content.styled(words, "$care")
-        self.query_one("#title", Static).update(line)
+        put(self.query_one("#title", Static), line)
 
     async def action_filter(self) -> None:
         """Type what to search for; nothing ends the search."""

@@ -319,6 +319,7 @@ async def test_history_of_a_vm_with_a_second_scale() -> None:
     app = Stage(HistoryScreen(WEB))
     async with app.run_test(size=WIDE) as pilot:
         await pilot.pause()
+        await app.workers.wait_for_complete()
         await pilot.pause()
         text = shown_text(app)
         for words in ("1h until now", "100%", "4.0G", "cpu", "mem_used", "left", "right",

@@ -50,6 +50,8 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
 async def settle(pilot: Pilot[None]) -> None:
     for _ in range(4):
         await pilot.pause()
+        await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=["80x24", "160x50"])

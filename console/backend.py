@@ -81,7 +81,10 @@ class Backend(Protocol):
         ...
 
     def run(self, plans: tuple[Plan, ...]) -> Future[tuple[str, ...]]:
-        """Start a job for each plan; returns job ids once all are journaled."""
+        """Start a job for each plan; returns the ids once all are journaled.
+
+        Of several plans those that cannot start become error events, and the others run.
+        """
         ...
 
     def cancel(self, job_id: str) -> Future[None]:

@@ -28,7 +28,7 @@ from console.sources import FleetSource
 from drivers.errors import DriverError, Gone
 from drivers.lane import Lane
 from drivers.model.ask import KeyDecision
-from drivers.model.event import Event
+from drivers.model.event import Event, EventKind, Severity
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.job import Action, Plan, Request, TargetFit
@@ -283,7 +283,27 @@ class Engine:
 
     async def _run(self, plans: tuple[Plan, ...]) -> tuple[str, ...]:
         runner = await self._jobs()
-        return tuple([await runner.submit(plan) for plan in plans])
+        started: list[str] = []
+        for plan in plans:
+            try:
+                started.append(await runner.submit(plan))
+            except DriverError as error:
+                if len(plans) == 1:
+                    raise
+                self._on_events((self._not_started(plan, error),))
+        return tuple(started)
+
+    def _not_started(self, plan: Plan, error: DriverError) -> Event:
+        return Event(
+            self._clock(),
+            EventKind.ACTION,
+            plan.host,
+            f"{plan.title} was not started: {error.problem.what}",
+            vm=plan.request.uuid,
+            vm_name=plan.vm_name,
+            detail=str(error.problem),
+            severity=Severity.ERROR,
+        )
 
     async def _cancel(self, job_id: str) -> None:
         await (await self._jobs()).cancel(job_id)

@@ -63,13 +63,24 @@ def _request(args: argparse.Namespace, session: Session, name: str) -> Request:
         disks = [d.target for d in vm.disks if d.device == "disk"]
         if not args.disk and len(disks) != 1:
             raise Unknown(f"{vm.name} has {len(disks)} disks.", ", ".join(disks), "say --disk")
-        options["disk"] = args.disk or disks[0]
-    if action is Action.MIGRATE:
-        options["mode"] = args.mode
-        options["bandwidth_mib"] = str(args.bandwidth)
-    if action is Action.DELETE and args.with_disk:
-        options["volumes"] = ",".join(args.with_disk)
-    return Request(action, vm.uuid, getattr(args, "to", "") or "", options)
+        options = {"disk": args.disk or disks[0], "keep_old": _word(args.keep_old)}
+    elif action is Action.MIGRATE:
+        options = {
+            "mode": args.mode,
+            "bandwidth_mib": str(args.bandwidth),
+            "remove_source": _word(args.remove_source),
+        }
+    elif action is Action.DELETE:
+        options = {"volumes": ",".join(args.with_disk or ()), "nvram": _word(args.nvram)}
+    elif action is Action.SHUTDOWN:
+        options = {"wait_s": str(args.wait)}
+    return Request(
+        action, vm.uuid, getattr(args, "to", "") or "", {k: v for k, v in options.items() if v}
+    )
+
+
+def _word(chosen: bool) -> str:
+    return "yes" if chosen else ""
 
 
 def _preview(plan: Plan) -> None:

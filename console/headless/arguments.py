@@ -172,11 +172,20 @@ def _add_actions(verbs: Verbs) -> None:
         if action == "migrate":
             verb.add_argument("--mode", choices=("auto", "p2p", "managed"), default="auto")
             verb.add_argument("--bandwidth", type=int, default=0, metavar="MIB", help="MiB/s cap")
+            verb.add_argument(
+                "--remove-source", action="store_true", help="delete copied disks at the source"
+            )
         if action == "tier":
             verb.add_argument("--disk", default="", help="target device, such as vda")
+            verb.add_argument("--keep-old", action="store_true", help="keep the old volume")
         if action == "delete":
             verb.add_argument(
                 "--with-disk", action="append", metavar="PATH", help="delete this volume too"
+            )
+            verb.add_argument("--nvram", action="store_true", help="drop the UEFI variables too")
+        if action == "shutdown":
+            verb.add_argument(
+                "--wait", type=int, default=60, metavar="S", help="seconds the guest is given"
             )
 
 

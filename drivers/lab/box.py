@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class Box:
                 stderr=output,
                 check=False,
             )
-        wait_until(lambda: ready.exists() or not self._holders(), 20.0, 0.02)
+        wait_until(lambda: ready.exists() or self._is_gone(), 20.0, 0.02)
         if not ready.exists() or not wait_until(lambda: self.process is not None, 5.0, 0.01):
             self.stop()
             raise Failed(
@@ -118,6 +119,13 @@ class Box:
             if _pid_namespace(pid) == space and _inner_pid(pid) == inner:
                 return read_process(pid)
         return None
+
+    def _is_gone(self) -> bool:
+        """Whether nothing of the box runs; asked twice, as an exec hides an environment."""
+        if self._holders():
+            return False
+        time.sleep(0.1)
+        return not self._holders()
 
     def _holders(self) -> tuple[Process, ...]:
         marks = {f"{MARK}={self.lab}".encode(), f"{_BOX_MARK}={self.name}".encode()}

@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from drivers.errors import Failed, Gone, TimedOut
+from drivers.errors import Failed, Gone, TimedOut, Unsupported
 from drivers.lab import keys, xml
+from drivers.lab.faults import Cable
 from drivers.lab.model import TIERS, GuestSpec, HostStatus
 from drivers.lab.plan import LabPlan
 from drivers.lab.processes import Process, is_alive, send, wait_until
@@ -31,6 +32,7 @@ class LabHost(ABC):
         peer_uri: libvirt URI that the other hosts' daemons use to reach this one.
         migrate_uri: Where the other hosts send migration data.
         place: Where ssh finds it.
+        cable: Its network cable; None where hosts share this machine's network.
     """
 
     uri: str
@@ -38,6 +40,7 @@ class LabHost(ABC):
     peer_uri: str
     migrate_uri: str
     place: keys.SshPlace
+    cable: Cable | None = None
 
     def __init__(self, lab: Path, plan: LabPlan, number: int) -> None:
         self.lab = lab
@@ -143,6 +146,32 @@ class LabHost(ABC):
             migrate_uri=self.migrate_uri,
             peer_uri=self.peer_uri,
         )
+
+    # The network, where the host has one of its own.
+
+    def link_down(self) -> None:
+        """Pull the host's network cable."""
+        self._cable().link_down()
+
+    def link_up(self) -> None:
+        """Mend whatever was done to the cable."""
+        self._cable().link_up()
+
+    def blackhole(self) -> None:
+        """Swallow every packet to and from the host without any error."""
+        self._cable().blackhole()
+
+    def slow(self, delay_ms: float, mbit: float = 0.0) -> None:
+        """Add a delay to every round trip (ms) and cap the rate (Mbit/s); zeros end it."""
+        self._cable().slow(delay_ms, mbit)
+
+    def _cable(self) -> Cable:
+        if self.cable is None:
+            raise Unsupported(
+                "links can be broken only between hosts in namespaces",
+                fix="run the lab as root with --mode netns",
+            )
+        return self.cable
 
     # Daemons.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from drivers.errors import Failed
 from drivers.lab import keys, xml
 from drivers.lab.box import Box
+from drivers.lab.faults import Cable
 from drivers.lab.host import LabHost
 from drivers.lab.model import TIERS, TINY_POOL
 from drivers.lab.plan import LabPlan
@@ -42,6 +43,7 @@ class NetnsHost(LabHost):
         self.box = Box(lab, self.name)
         self.address = f"{plan.subnet}.{10 + number}"
         self.place = keys.SshPlace(self.name, self.address, 22, "root")
+        self.cable = Cable(self.name, self.address, self.box, switch)
         self.home = pwd.getpwuid(0).pw_dir
         self.direct_uri = "qemu:///system"
         self.uri = f"qemu+ssh://root@{self.name}/system"

@@ -126,14 +126,22 @@ def belonging_to(folder: Path) -> tuple[Process, ...]:
 
 
 def end_all(find: Callable[[], tuple[Process, ...]], deadline_s: float = 20.0) -> bool:
-    """Kill whatever ``find`` finds until it finds nothing; False when some outlive the deadline."""
+    """Kill whatever ``find`` finds until it finds nothing; False when some outlive the deadline.
+
+    Nothing must be found twice in a row: in the middle of an exec a process has no environment
+    to be known by.
+    """
     until = time.monotonic() + deadline_s
-    while left := find():
+    empty = 0
+    while empty < 2:
+        left = find()
+        empty = 0 if left else empty + 1
         for process in left:
             send(process, signal.SIGKILL)
         if time.monotonic() > until:
             return False
-        time.sleep(0.05)
+        if empty < 2:
+            time.sleep(0.03)
     return True
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from drivers.errors import Failed
 from drivers.lab.box import Box, run_tool
 from drivers.lab.plan import LabPlan
 
@@ -25,7 +26,7 @@ class Switch:
         if self.box.process is not None:
             return False
         self.remove_uplink()
-        self.box.start("ip link set lo up")
+        self.box.start("mount -n -t sysfs sysfs /sys\nip link set lo up")
         plan = self.plan
         self.box.ip("link", "add", "br0", "type", "bridge")
         self.box.ip("addr", "add", f"{plan.store_address}/24", "dev", "br0")
@@ -39,9 +40,16 @@ class Switch:
 
     def remove_uplink(self) -> None:
         """Remove this machine's interface, when a crash left it."""
+        if self._has_uplink():
+            try:
+                run_tool("ip", "link", "del", self.plan.uplink)
+            except Failed:  # the kernel may have been quicker: it goes with the switch
+                if self._has_uplink():
+                    raise
+
+    def _has_uplink(self) -> bool:
         names = [link["ifname"] for link in json.loads(run_tool("ip", "-j", "link"))]
-        if self.plan.uplink in names:
-            run_tool("ip", "link", "del", self.plan.uplink)
+        return self.plan.uplink in names
 
     def plug(self, host: str, box: Box) -> None:
         """Give a host's box an ``eth0`` whose other end is a port of the bridge."""

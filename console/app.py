@@ -21,7 +21,7 @@ from console.backend import Backend, News
 from console.commands import VIEWS
 from console.flows import Flows, answer
 from console.guard import Guard
-from console.helping import choices, help_entries, leaving_dialog, save_picture
+from console.helping import choices, help_entries, last_resort, leaving_dialog, save_picture
 from console.inbox import Inbox, applied
 from console.keys import check_keys
 from console.palette import FleetCommands
@@ -73,7 +73,7 @@ class NovaCronApp(App[None]):
         bind("app.quit", "q,ctrl+c", "leave", "Quit", "Leave the console", show=True),
     ]
 
-    view: reactive[View] = reactive(View, always_update=True)
+    view: reactive[View] = reactive(View, always_update=True, repaint=False)
     """All that screens may show; the one in front gets it at once."""
 
     def __init__(
@@ -130,7 +130,7 @@ class NovaCronApp(App[None]):
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
-            loop.add_signal_handler(number, self.exit)
+            loop.add_signal_handler(number, self._lost)
         if self.settings.keys:
             keys = check_keys(self.settings.keys, (NovaCronApp, LineTable, *all_screens()))
             self.set_keymap(dict(keys.keymap))
@@ -138,6 +138,11 @@ class NovaCronApp(App[None]):
                 self.tell(problem)
         self.backend.start(self._publish)
         self.set_interval(1.0, self._tick)
+
+    def _lost(self) -> None:
+        """The terminal went away: leave, even if it takes no more bytes."""
+        last_resort(self.backend.stop)
+        self.exit()
 
     def on_unmount(self) -> None:
         """Let go of the hosts."""

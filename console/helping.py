@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ from screens.prose import para
 from screens.render.help import FILTER_HELP, KeyHelp
 from screens.settings import Choice
 from screens.table import LineTable
+
+LAST_S = 3.0
+"""Seconds an interface whose terminal went away has to end by itself."""
 
 
 def help_entries(screen: Screen[Any]) -> tuple[KeyHelp, ...]:
@@ -76,6 +82,21 @@ def leaving_dialog(running: Sequence[Job]) -> ConfirmDialog:
     lines = [para(job.plan.title or job.plan.vm_name, "bold") for job in running[:5]]
     title = f"Leave with {plural(len(running), 'job')} running?"
     return ConfirmDialog(title, [*lines, para(told)], yes="Leave", no="Stay")
+
+
+def last_resort(stop: Callable[[], None]) -> None:
+    """End the process after ``LAST_S`` even if the interface cannot end itself.
+
+    Writing to a terminal that is gone may block for ever; jobs are safe in their journal.
+    """
+
+    def end() -> None:
+        stop()
+        os._exit(128 + signal.SIGHUP)
+
+    timer = threading.Timer(LAST_S, end)
+    timer.daemon = True
+    timer.start()
 
 
 def save_picture(app: App[Any], folder: Path, now: float) -> str:

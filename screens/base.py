@@ -72,10 +72,10 @@ class FleetScreen(Screen[None]):
     filterable: ClassVar[bool] = False
     """Whether the screen has a list that ``/`` narrows, by ``filter``."""
 
-    view: reactive[View] = reactive(View, always_update=True)
+    view: reactive[View] = reactive(View, always_update=True, repaint=False)
     """What to show now; watchers must be cheap and never do I/O."""
 
-    filter: reactive[Filter] = reactive(Filter)
+    filter: reactive[Filter] = reactive(Filter, repaint=False)
     """What the list is narrowed to; a screen with a list watches it."""
 
     def on_mount(self) -> None:

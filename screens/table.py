@@ -345,7 +345,7 @@ class LineTable(ScrollView, can_focus=True):
             self.post_message(self.RowHighlighted(self, self.cursor_key))
 
     def _fit_height(self) -> None:
-        wanted = Size(self._width, len(self._rows) + 1)
+        wanted = Size(self.virtual_size.width or self._width, len(self._rows) + 1)
         if wanted != self.virtual_size:
             self.virtual_size = wanted
 

@@ -238,7 +238,7 @@ async def test_missing_values_are_explained_on_demand(running: Running) -> None:
     """i says why a value is a dash."""
     async with running() as (app, pilot):
         await pilot.press("3", "G", "i")
-        await until(pilot, lambda: "vm.cpu: hidden. use root" in shown(app))
+        await until(pilot, lambda: "vm.cpu: /proc is hidden. use root" in shown(app))
 
 
 async def test_quitting_with_jobs_asks(running: Running, backend: FakeBackend) -> None:

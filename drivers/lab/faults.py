@@ -1,21 +1,16 @@
 """Ways to break the network of a host in namespaces, and to mend it again.
 
-All of it happens at the host's port of the lab's own switch. This machine's kernel needs no
-queueing disciplines: where it lacks netem, a small relay delays the frames.
+All of it happens at the host's port of the lab's own switch; only ``slow`` needs more of the
+kernel than bridges and veths.
 """
 
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
-from drivers.errors import Failed
+from drivers.errors import Unsupported
 from drivers.lab.box import Box, run_tool
-from drivers.lab.processes import Process, end_all, every_pid, read_process, wait_until
 from drivers.lab.switch import Switch
-
-_RELAY = Path(__file__).with_name("relay.py")
 
 
 class Cable:
@@ -49,56 +44,35 @@ class Cable:
         self.switch.box.ip("link", "set", self.host, "nomaster")
 
     def slow(self, delay_ms: float, mbit: float = 0.0) -> None:
-        """Delay every frame by half of ``delay_ms`` each way, so that a round trip takes it whole.
+        """Delay what goes to the host, and cap its rate; both by queueing disciplines (tc).
 
         Args:
             delay_ms: Added to a round trip, milliseconds; 0 (and no ``mbit``) for full speed.
-            mbit: Cap of the rate each way, Mbit/s; 0 for none.
+            mbit: Cap of the rate towards the host, Mbit/s; 0 for none.
 
         Raises:
-            Failed: The relay did not start.
+            Unsupported: This machine's kernel lacks the discipline (netem for a delay, tbf for a
+                rate alone).
         """
-        end_all(self._relays)
-        self.switch.box.ip("link", "set", self.host, "master", "br0")
-        if delay_ms <= 0 and mbit <= 0:
+        port = ["dev", self.host, "root"]
+        tc = ["nsenter", "-t", str(self.switch.box.pid), "-n", "--", "tc", "qdisc"]
+        subprocess.run([*tc, "del", *port], capture_output=True, check=False)
+        if delay_ms > 0:
+            rate = ["rate", f"{mbit}mbit"] if mbit > 0 else []
+            words = ["netem", "delay", f"{delay_ms}ms", "limit", "10000", *rate]
+        elif mbit > 0:
+            words = ["tbf", "rate", f"{mbit}mbit", "burst", "64kb", "latency", "400ms"]
+        else:
             return
-        self.switch.box.ip("link", "set", self.host, "nomaster")
-        self._spawn(self.box, ["plain", "eth0"])
-        self._spawn(self.switch.box, [self.host, "br0", str(delay_ms / 2), str(mbit)])
-        tap = f"slow-{self.host}"
-        if not wait_until(lambda: self._has_link(tap), 10.0):
-            raise Failed(f"the relay that slows {self.host} did not start")
-
-    def _spawn(self, box: Box, words: list[str]) -> None:
-        """Run the relay's script in a box, detached from this process and its pipes."""
-        argv = box.command([sys.executable, "-I", str(_RELAY), *words])
-        subprocess.run(
-            ["setsid", "--fork", *argv],
-            env=box.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
+        done = subprocess.run(
+            [*tc, "add", *port, *words], capture_output=True, text=True, check=False
         )
-
-    def _has_link(self, name: str) -> bool:
-        names = run_tool(*self.switch.box.command(["ls", "/sys/class/net/br0/brif"]))
-        return name in names.split()
-
-    def _relays(self) -> tuple[Process, ...]:
-        wanted = (str(_RELAY).encode(), self.host.encode())
-        space = str(Path(f"/proc/{self.switch.box.pid}/ns/net").readlink())
-        found = []
-        for pid in every_pid():
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                same = str(Path(f"/proc/{pid}/ns/net").readlink()) == space
-            except OSError:
-                continue
-            process = read_process(pid)
-            if same and process is not None and all(word in words for word in wanted):
-                found.append(process)
-        return tuple(found)
+        if done.returncode:
+            raise Unsupported(
+                f"this machine's kernel cannot slow a link with {words[0]}",
+                done.stderr.strip()[-200:],
+                f"load the module sch_{words[0]}, where the kernel has it",
+            )
 
     def _forget_neighbour(self) -> None:
         shown = run_tool("ip", "neigh", "show", self.address, "dev", self.switch.plan.uplink)

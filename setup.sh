@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Sets up NovaCron on Debian 12 or Ubuntu 24.04: system packages where missing, then .venv.
+# A second run only compares stamps. Options:
+#   --without-lab   leave out what the practice fleet needs (for checks and offline work)
+set -euo pipefail
+cd "$(dirname "$0")"
+
+BUILD_PACKAGES=(python3-venv python3-dev libvirt-dev pkg-config gcc)
+LAB_PACKAGES=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu
+    libvirt-clients openssh-server openssh-client iproute2 netcat-openbsd busybox-static)
+STAMP=.venv/.novacron-setup
+
+say() { printf 'setup: %s\n' "$*"; }
+stop() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+with_lab=yes
+for option in "$@"; do
+    case $option in
+        --without-lab) with_lab=no ;;
+        *) stop "unknown option $option (there is --without-lab)" ;;
+    esac
+done
+
+# The youngest Python from 3.11 to 3.13 that can make an environment with ensurepip.
+find_python() {
+    local name
+    for name in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+        [ -n "$name" ] && command -v "$name" >/dev/null || continue
+        if "$name" -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+            command -v "$name"
+            return 0
+        fi
+    done
+    return 1
+}
+
+fingerprint() {
+    { cat pyproject.toml setup.sh; "$1" -c 'import sys; print(sys.version, sys.base_prefix)'; } | sha256sum | cut -d' ' -f1
+}
+
+packages_to_install() {
+    local package wanted=("${BUILD_PACKAGES[@]}")
+    [ "$with_lab" = no ] || wanted+=("${LAB_PACKAGES[@]}")
+    for package in "${wanted[@]}"; do
+        case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
+            "install ok installed") ;;
+            *) echo "$package" ;;
+        esac
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# Installing openssh-server or libvirt-daemon-system would start them. The practice fleet runs
+# its own, so a policy for the length of this installation keeps new services from starting,
+# and sshd, which would be reachable from the network, is not enabled for the next start either.
+install_packages() {
+    local missing=("$@") policy=/usr/sbin/policy-rc.d new_sshd=no status=0
+    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+        stop "these packages are missing and neither root nor sudo is at hand: ${missing[*]}"
+    say "installing ${missing[*]}"
+    case " ${missing[*]} " in *" openssh-server "*) new_sshd=yes ;; esac
+    local ours=no
+    if [ ! -e "$policy" ]; then
+        ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    {
+        [ -n "$(ls /var/lib/apt/lists/*Packages* 2>/dev/null)" ] || as_root apt-get -qq update
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" ||
+            { as_root apt-get -qq update &&
+                as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"; }
+    } >/dev/null || status=$?
+    if [ "$new_sshd" = yes ] && command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now ssh.service ssh.socket >/dev/null 2>&1 || true
+        say "openssh-server was installed for its programs alone: the system's own sshd stays off"
+    fi
+    [ "$ours" = no ] || as_root rm -f "$policy"
+    [ "$status" = 0 ] || stop "apt-get could not install ${missing[*]}: see above (is there a network, and does 'apt-get update' work?)"
+}
+
+make_environment() {
+    local python=$1
+    # An environment that works is brought up to date in place, for it may be in use.
+    if ! .venv/bin/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+        say "making .venv with $("$python" -V)"
+        "$python" -m venv --clear .venv
+    fi
+    say "installing Python packages into .venv"
+    .venv/bin/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' ||
+        stop "pip found no package index: give it a network, or PIP_INDEX_URL, or use the offline bundle"
+    .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[kvm]' --group dev ||
+        stop "pip could not install what pyproject.toml asks for: see above"
+}
+
+main() {
+    local python missing
+    if python=$(find_python) && [ -x .venv/bin/python ] &&
+        [ "$(cat "$STAMP" 2>/dev/null)" = "$(fingerprint "$python")" ]; then
+        mapfile -t missing < <([ "$with_lab" = no ] || command -v dpkg-query >/dev/null && [ "$with_lab" = yes ] && packages_to_install)
+        [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"
+        return
+    fi
+    command -v apt-get >/dev/null ||
+        stop "this sets up Debian 12 and Ubuntu 24.04; elsewhere install libvirt-dev, QEMU, libvirtd and sshd yourself, then: python3 -m venv .venv && .venv/bin/pip install -e '.[kvm]'"
+    mapfile -t missing < <(packages_to_install)
+    [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"
+    python=$(find_python) || stop "no Python from 3.11 to 3.13 with venv was found"
+    make_environment "$python"
+    fingerprint "$python" >"$STAMP"
+    say "done"
+}
+
+main

@@ -1,4 +1,4 @@
-"""What a person may choose: theme and character set. Keys are shown, the configuration sets them."""
+"""What a person may choose: theme and character set."""
 
 from __future__ import annotations
 

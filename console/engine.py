@@ -25,6 +25,7 @@ from console.poller import Poller
 from console.prompts import QuestionDesk, WaitingPrompter
 from console.recorder import Recorder
 from console.sources import FleetSource
+from console.tidy import Tidy
 from drivers.errors import DriverError, Gone
 from drivers.lane import Lane
 from drivers.model.ask import KeyDecision
@@ -109,6 +110,7 @@ class Engine:
     def _begin(self) -> None:
         self._opening = self._loop.create_task(self._lane.run(self._open_store))
         self._spawn(self._poller.run())
+        self._spawn(Tidy().run())
         self._spawn(self._record(self._opening))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -16,9 +16,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from screens.binding import bind
-from screens.columns import Cell, Column, Order, Pen, Row, Slot, in_order, lay_out
+from screens.columns import Cell, Column, Order, Pen, Row, Slot, lay_out
 from screens.format import clean, fit
 from screens.painter import GUTTER, Line, changed_slots, line_of, paint_header, paint_line
+from screens.ranking import Ranking
 
 __all__ = ["Cell", "Column", "LineTable", "Order", "Pen", "Row"]
 
@@ -125,8 +126,7 @@ class LineTable(ScrollView, can_focus=True):
         self._order = order or Order()
         self._placeholder = placeholder
         self._given: Sequence[Row] = ()
-        self._rows: list[Row] = []
-        self._index: dict[str, int] = {}
+        self._ranking = Ranking()
         self._cursor = 0
         self._marks: set[str] = set()
         self._anchor: str | None = None
@@ -155,7 +155,7 @@ class LineTable(ScrollView, can_focus=True):
     @property
     def rows(self) -> Sequence[Row]:
         """The rows in the order shown."""
-        return self._rows
+        return self._ranking.rows
 
     @property
     def order(self) -> Order:
@@ -165,17 +165,21 @@ class LineTable(ScrollView, can_focus=True):
     @property
     def cursor_key(self) -> str | None:
         """Key of the row under the cursor."""
-        return self._rows[self._cursor].key if self._rows else None
+        return self._ranking.rows[self._cursor].key if self._ranking.rows else None
 
     @property
     def cursor_item(self) -> Any:
         """Item of the row under the cursor, None when there is no row."""
-        return self._rows[self._cursor].item if self._rows else None
+        return self._ranking.rows[self._cursor].item if self._ranking.rows else None
 
     @property
     def marked(self) -> tuple[str, ...]:
         """Keys of marked rows, in the order shown."""
-        return tuple(row.key for row in self._rows if row.key in self._marks) if self._marks else ()
+        return (
+            tuple(row.key for row in self._ranking.rows if row.key in self._marks)
+            if self._marks
+            else ()
+        )
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -192,13 +196,13 @@ class LineTable(ScrollView, can_focus=True):
     def placeholder(self, text: str) -> None:
         if text != self._placeholder:
             self._placeholder = text
-            if not self._rows:
+            if not self._ranking.rows:
                 self.refresh()
 
     def item(self, key: str) -> Any:
         """Item of the row of that key, None when there is none."""
-        place = self._index.get(key)
-        return None if place is None else self._rows[place].item
+        place = self._ranking.index.get(key)
+        return None if place is None else self._ranking.rows[place].item
 
     def set_rows(self, rows: Sequence[Row], pen: Pen | None = None) -> None:
         """Show these rows; cursor and marks stay on their keys.
@@ -211,10 +215,9 @@ class LineTable(ScrollView, can_focus=True):
         if pen is not None:
             self._pen = pen
         self._given = rows
-        self._rows = in_order(rows, self._columns, self._order)
-        self._index = {row.key: place for place, row in enumerate(self._rows)}
-        if self._marks and not self._marks <= self._index.keys():
-            self._marks &= self._index.keys()
+        self._ranking.arrange(rows, self._columns, self._order)
+        if self._marks and not self._marks <= self._ranking.index.keys():
+            self._marks &= self._ranking.index.keys()
             self.post_message(self.MarksChanged(self))
         self._settle(before)
 
@@ -227,7 +230,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def move_to(self, key: str) -> bool:
         """Put the cursor on a row; False when there is none of that key."""
-        place = self._index.get(key)
+        place = self._ranking.index.get(key)
         if place is None:
             return False
         self._go(place)
@@ -235,7 +238,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def mark(self, keys: Sequence[str]) -> None:
         """Mark exactly these rows."""
-        self._marks = set(keys) & self._index.keys()
+        self._marks = set(keys) & self._ranking.index.keys()
         self._repaint()
         self.post_message(self.MarksChanged(self))
 
@@ -258,7 +261,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def _blank(self, y: int) -> Strip:
         style = self.rich_style
-        if y != 1 or self._rows or not self._placeholder:
+        if y != 1 or self._ranking.rows or not self._placeholder:
             return Strip.blank(self._width, style)
         style = self.get_component_rich_style("line-table--empty")
         text = fit("  " + clean(self._placeholder), self._width, plain=self._pen.ascii)
@@ -266,9 +269,9 @@ class LineTable(ScrollView, can_focus=True):
 
     def _line(self, y: int) -> Line | None:
         place = self.scroll_offset.y + y - 1
-        if not 0 <= place < len(self._rows):
+        if not 0 <= place < len(self._ranking.rows):
             return None
-        row = self._rows[place]
+        row = self._ranking.rows[place]
         return line_of(row, self._slots, self._pen, place == self._cursor, row.key in self._marks)
 
     def _style(self, cell: Cell, line: Line) -> Style:
@@ -334,9 +337,9 @@ class LineTable(ScrollView, can_focus=True):
 
     def _settle(self, before: str | None) -> None:
         visible = self._in_sight(self._cursor)
-        if before is not None and before in self._index:
-            self._cursor = self._index[before]
-        self._cursor = max(0, min(self._cursor, len(self._rows) - 1))
+        if before is not None and before in self._ranking.index:
+            self._cursor = self._ranking.index[before]
+        self._cursor = max(0, min(self._cursor, len(self._ranking.rows) - 1))
         self._fit_height()
         if visible:
             self._show_cursor()
@@ -345,7 +348,7 @@ class LineTable(ScrollView, can_focus=True):
             self.post_message(self.RowHighlighted(self, self.cursor_key))
 
     def _fit_height(self) -> None:
-        wanted = Size(self.virtual_size.width or self._width, len(self._rows) + 1)
+        wanted = Size(self.virtual_size.width or self._width, len(self._ranking.rows) + 1)
         if wanted != self.virtual_size:
             self.virtual_size = wanted
 
@@ -362,7 +365,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def _go(self, place: int) -> None:
         before = self.cursor_key
-        self._cursor = max(0, min(place, len(self._rows) - 1))
+        self._cursor = max(0, min(place, len(self._ranking.rows) - 1))
         self._show_cursor()
         self._repaint()
         if self.cursor_key != before:
@@ -401,7 +404,7 @@ class LineTable(ScrollView, can_focus=True):
                 self._turn(slot.column)
             return
         place = self.scroll_offset.y + at.y - 1
-        if place < len(self._rows):
+        if place < len(self._ranking.rows):
             self._go(place)
             if event.chain == 2:
                 self.action_select()
@@ -426,7 +429,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def action_last(self) -> None:
         """Cursor to the last row."""
-        self._go(len(self._rows) - 1)
+        self._go(len(self._ranking.rows) - 1)
 
     def action_select(self) -> None:
         """Open the row under the cursor."""
@@ -445,12 +448,12 @@ class LineTable(ScrollView, can_focus=True):
 
     def action_mark_range(self) -> None:
         """Mark from the last marked row to the cursor."""
-        if not self._rows:
+        if not self._ranking.rows:
             return
-        start = self._index.get(self._anchor or "", self._cursor)
+        start = self._ranking.index.get(self._anchor or "", self._cursor)
         low, high = sorted((start, self._cursor))
-        self._anchor = self._rows[self._cursor].key
-        self.mark([*self._marks, *(row.key for row in self._rows[low : high + 1])])
+        self._anchor = self._ranking.rows[self._cursor].key
+        self.mark([*self._marks, *(row.key for row in self._ranking.rows[low : high + 1])])
 
     def action_clear_marks(self) -> None:
         """Take all marks away."""

@@ -20,6 +20,7 @@ from typing import Any
 from console.app import NovaCronApp
 from console.appsettings import AppSettings
 from console.backend import EventsReady, News, SnapshotReady
+from console.tidy import Tidy
 from drivers.model.event import Event, EventKind
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, HostFacts, HostLoad, HostSpec, Link, LinkState
@@ -78,7 +79,7 @@ class BenchBackend:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        tick = 0
+        tick, tidy = 0, Tidy()
         self._send(tick)
         while True:
             time.sleep(0.1)
@@ -87,6 +88,8 @@ class BenchBackend:
             for n in range(tick % 10, HOSTS, 10):
                 self._hosts[n] = moved_on(self._hosts[n], tick, now, busy=self._busy)
             self._send(tick)
+            if tick % 10 == 0:
+                tidy.round()
             if self._busy and tick % 2:
                 time.sleep(0.037)
                 self._rename(tick)

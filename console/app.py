@@ -21,14 +21,15 @@ from console.backend import Backend, News
 from console.commands import VIEWS
 from console.flows import Flows, answer
 from console.guard import Guard
-from console.helping import choices, help_entries, last_resort, leaving_dialog, save_picture
+from console.helping import choices, help_entries, last_resort, leave, save_picture
 from console.inbox import Inbox, applied
-from console.keys import check_keys
+from console.keys import use_keys
 from console.palette import FleetCommands
+from console.places import Places
 from console.questions import Questions
 from console.run_command import CommandLine, run_command
 from console.trends import Trends
-from console.views import Place, Trail, all_screens, make_screen
+from console.views import Place
 from drivers.model.problem import Problem
 from screens import messages as ask
 from screens.base import FleetScreen, View
@@ -36,7 +37,6 @@ from screens.binding import bind
 from screens.format import clean_block
 from screens.help import HelpScreen
 from screens.settings import SettingsScreen
-from screens.table import LineTable
 from themes import DEFAULT_THEME, THEMES
 
 REST = 2.0
@@ -89,13 +89,12 @@ class NovaCronApp(App[None]):
         self._clock = clock
         self._inbox = Inbox()
         self._trends = Trends()
-        self._trail = Trail(Place(VIEWS[0]))
+        self._places = Places(self)
         self._questions = Questions(self)
         self._flows = Flows(self)
         self._guard = Guard(self.tell)
         self._rest_until = 0.0
         self._line = CommandLine(self)
-        self._kept: dict[str, FleetScreen] = {}
         self.animation_level = "none"
         for theme in THEMES:
             self.register_theme(theme)
@@ -124,18 +123,15 @@ class NovaCronApp(App[None]):
     async def on_mount(self) -> None:
         """Show the first screen, then start the backend."""
         self.set_class(self.settings.ascii, "-ascii")
-        await self._arrive()
+        await self._places.arrive()
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self._lost)
-        if self.settings.keys:
-            keys = check_keys(self.settings.keys, (NovaCronApp, LineTable, *all_screens()))
-            self.set_keymap(dict(keys.keymap))
-            for problem in keys.problems:
-                self.tell(problem)
+        for problem in use_keys(self, self.settings.keys):
+            self.tell(problem)
         self.backend.start(self._publish)
         self.set_interval(1.0, self._tick)
 
@@ -188,29 +184,7 @@ class NovaCronApp(App[None]):
 
     def go(self, place: Place) -> None:
         """Show a place and remember the way."""
-        self._move(self._trail.go(place))
-
-    def _move(self, moved: bool) -> None:
-        if moved:
-            self.run_worker(self._arrive(), group="go", exclusive=True)
-
-    async def _arrive(self) -> None:
-        screen = self._screen_of(self._trail.here)
-        screen.set_reactive(FleetScreen.view, self.view)
-        if self.front is None:
-            await self.push_screen(screen)
-        elif screen is not self.front:
-            await self.switch_screen(screen)
-        screen.view = self.view
-
-    def _screen_of(self, place: Place) -> FleetScreen:
-        if place.arg:
-            return make_screen(place)
-        screen = self._kept.get(place.view)
-        if screen is None:
-            screen = self._kept[place.view] = make_screen(place)
-            self.install_screen(screen, place.view)
-        return screen
+        self._places.go(place)
 
     def run_guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run a flow; its failure is told, and the interface goes on."""
@@ -255,10 +229,14 @@ class NovaCronApp(App[None]):
     def on_xml_requested(self, message: ask.XmlRequested) -> None:
         """Show a definition, or fetch it for the screen that shows one."""
         place = Place("xml", message.uuid)
-        if self._trail.here == place:
+        if self._places.here == place:
             self.run_guarded(self._flows.fetch_xml(self.front, message.uuid, message.inactive))
         else:
             self.go(place)
+
+    def on_names_requested(self) -> None:
+        """Fetch the names of everything recorded for the asking screen."""
+        self.run_guarded(self._flows.fetch_names(self.front))
 
     def on_history_requested(self, message: ask.HistoryRequested) -> None:
         """Fetch recorded series for the asking screen."""
@@ -307,16 +285,16 @@ class NovaCronApp(App[None]):
 
     def action_step(self, by: int) -> None:
         """Back or forward."""
-        self._move(self._trail.step(by))
+        self._places.step(by)
 
     def action_last(self) -> None:
         """Back to the last other place."""
-        self._move(self._trail.swap())
+        self._places.swap()
 
     def action_help(self) -> None:
         """All keys that apply where the help was asked for."""
-        if self._trail.here.view != "help":
-            screen = self._screen_of(Place("help"))
+        if self._places.here.view != "help":
+            screen = self._places.screen_of(Place("help"))
             if isinstance(screen, HelpScreen):
                 screen.entries = help_entries(self.screen)
             self.go(Place("help"))
@@ -354,17 +332,9 @@ class NovaCronApp(App[None]):
 
     def action_leave(self) -> None:
         """Quit; with jobs running, ask first."""
-        running = [job for job in self.view.jobs if not job.state.ended]
-        if running:
-            self.push_screen(leaving_dialog(running), self._left)
-        else:
-            self.exit()
+        leave(self, self.view.jobs)
 
     # -- helpers ------------------------------------------------------------------------------
-
-    def _left(self, sure: bool | None) -> None:
-        if sure:
-            self.exit()
 
     def _use_theme(self, name: str) -> bool:
         known = name in {theme.name for theme in THEMES}
@@ -372,6 +342,6 @@ class NovaCronApp(App[None]):
         return known
 
     def _show_settings(self) -> None:
-        screen = self._screen_of(Place("settings"))
+        screen = self._places.screen_of(Place("settings"))
         if isinstance(screen, SettingsScreen):
             screen.choices = choices(THEMES, self.theme, self.view.ascii, self.settings.keys)

@@ -69,11 +69,23 @@ class Flows:
         """Recorded series, for the screen that asked."""
         series = await answer(self._app.backend.history(queries))
         from screens.history import HistoryScreen  # after the first paint
-
         from screens.vm import VmScreen
 
         if isinstance(screen, HistoryScreen | VmScreen) and screen.is_attached:
             screen.series = series
+
+    async def fetch_names(self, screen: FleetScreen | None) -> None:
+        """Names of everything ever recorded, for the screen that asked."""
+        kinds = ("vm", "host")
+        known = await asyncio.gather(*(answer(self._app.backend.names(kind)) for kind in kinds))
+        from screens.history import HistoryScreen  # after the first paint
+
+        if isinstance(screen, HistoryScreen) and screen.is_attached:
+            screen.names = tuple(
+                (kind, ident, name)
+                for kind, names in zip(kinds, known, strict=True)
+                for ident, name in names
+            )
 
     async def attach_to(self, opened: Callable[[], Future[AttachedStream]]) -> None:
         """Give the terminal to a stream and take it back."""

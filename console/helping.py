@@ -73,6 +73,20 @@ def choices(
     )
 
 
+def leave(app: App[Any], jobs: Iterable[Job]) -> None:
+    """Quit; with jobs running, ask first."""
+    running = [job for job in jobs if not job.state.ended]
+
+    def decided(sure: bool | None) -> None:
+        if sure:
+            app.exit()
+
+    if running:
+        app.push_screen(leaving_dialog(running), decided)
+    else:
+        app.exit()
+
+
 def leaving_dialog(running: Sequence[Job]) -> ConfirmDialog:
     """Asks before leaving while jobs run, and says what becomes of them."""
     told = (

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 
+from console.views import all_screens
 from drivers.model.problem import Problem
+from screens.table import LineTable
 
 _CONTROL = ("ctrl+c",)
 """Keys that always leave, whatever else is bound."""
@@ -31,6 +35,15 @@ def bindings_of(owner: type[DOMNode]) -> dict[str, set[str]]:
                 if binding.id:
                     found.setdefault(binding.id, set()).add(binding.key)
     return found
+
+
+def use_keys(app: App[Any], wanted: Mapping[str, str]) -> tuple[Problem, ...]:
+    """Give the App the remappings that make sense; returns what was wrong with the others."""
+    if not wanted:
+        return ()
+    keys = check_keys(wanted, (type(app), LineTable, *all_screens()))
+    app.set_keymap(dict(keys.keymap))
+    return keys.problems
 
 
 def check_keys(wanted: Mapping[str, str], owners: Iterable[type[DOMNode]]) -> Keys:

@@ -1,0 +1,62 @@
+"""The screen of each place, and the way a person took through them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from console.commands import VIEWS
+from console.views import Place, Trail, make_screen
+from screens.base import FleetScreen
+
+if TYPE_CHECKING:
+    from console.app import NovaCronApp
+
+
+class Places:
+    """Top-level views keep their screen, and with it cursor, marks and filter; others are new."""
+
+    def __init__(self, app: NovaCronApp) -> None:
+        self._app = app
+        self._trail = Trail(Place(VIEWS[0]))
+        self._kept: dict[str, FleetScreen] = {}
+
+    @property
+    def here(self) -> Place:
+        """The place shown now."""
+        return self._trail.here
+
+    def go(self, place: Place) -> None:
+        """Show a place and remember the way."""
+        self._move(self._trail.go(place))
+
+    def step(self, by: int) -> None:
+        """Back or forward."""
+        self._move(self._trail.step(by))
+
+    def swap(self) -> None:
+        """Back to the last other place."""
+        self._move(self._trail.swap())
+
+    def _move(self, moved: bool) -> None:
+        if moved:
+            self._app.run_worker(self.arrive(), group="go", exclusive=True)
+
+    async def arrive(self) -> None:
+        """Put the screen of the place in front, with the newest view."""
+        app, screen = self._app, self.screen_of(self.here)
+        screen.set_reactive(FleetScreen.view, app.view)
+        if app.front is None:
+            await app.push_screen(screen)
+        elif screen is not app.front:
+            await app.switch_screen(screen)
+        screen.view = app.view
+
+    def screen_of(self, place: Place) -> FleetScreen:
+        """The screen kept for a top-level view, or a new one."""
+        if place.arg:
+            return make_screen(place)
+        screen = self._kept.get(place.view)
+        if screen is None:
+            screen = self._kept[place.view] = make_screen(place)
+            self._app.install_screen(screen, place.view)
+        return screen

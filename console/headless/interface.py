@@ -21,6 +21,8 @@ from drivers.errors import DriverError
 from store.api import Store
 
 SIMULATED_HOSTS = 6
+SWITCH_S = 0.001
+"""A key waits for the engine's thread at most this long; Python's own 5 ms add up in a paint."""
 
 
 def run_open(args: argparse.Namespace, context: Context) -> int:
@@ -73,6 +75,7 @@ def _show(
         keys=context.fleet.keys,
         keep=keeper(context.paths.settings),
     )
+    sys.setswitchinterval(SWITCH_S)
     engine = Engine(source, store=store, interval_s=context.fleet.history.interval)
     app = NovaCronApp(engine, settings=settings)
     app.run()

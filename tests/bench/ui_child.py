@@ -20,6 +20,7 @@ from typing import Any
 from console.app import NovaCronApp
 from console.appsettings import AppSettings
 from console.backend import EventsReady, News, SnapshotReady
+from console.headless.interface import SWITCH_S
 from console.tidy import Tidy
 from drivers.model.event import Event, EventKind
 from drivers.model.fleet import FleetSnapshot
@@ -136,6 +137,7 @@ class BenchApp(NovaCronApp):
 
 def main() -> None:
     """Run until told to end."""
+    sys.setswitchinterval(SWITCH_S)
     vms, mode, path = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     with path.open("a", buffering=1) as notes:
 

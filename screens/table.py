@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import BindingType
-from textual.color import Color, ColorParseError
 from textual.geometry import Region, Size
-from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.binding import bind
+from screens import table_messages as said
 from screens.columns import Cell, Column, Order, Pen, Row, Slot, lay_out
 from screens.format import clean, fit
 from screens.painter import GUTTER, Line, changed_slots, line_of, paint_header, paint_line
-from screens.ranking import Ranking
+from screens.ranking import LONG, Ranking
+from screens.table_keys import TABLE_KEYS
+from screens.tones import Tones
 
 __all__ = ["Cell", "Column", "LineTable", "Order", "Pen", "Row"]
 
@@ -31,30 +30,7 @@ class LineTable(ScrollView, can_focus=True):
     visible line shows with what it would show and repaints the differing cells alone.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("table.down", "j,down", "move(1)", "Down", "Next row"),
-        bind("table.up", "k,up", "move(-1)", "Up", "Previous row"),
-        bind("table.first", "g,home", "first", "First", "First row"),
-        bind("table.last", "G,end", "last", "Last", "Last row"),
-        bind("table.half-down", "ctrl+d", "page(0.5)", "Half down", "Half a page down"),
-        bind("table.half-up", "ctrl+u", "page(-0.5)", "Half up", "Half a page up"),
-        bind("table.page-down", "pagedown", "page(1)", "Page down", "A page down"),
-        bind("table.page-up", "pageup", "page(-1)", "Page up", "A page up"),
-        bind("table.open", "enter", "select", "Open", "Open the row under the cursor", show=True),
-        bind("table.mark", "space", "mark", "Mark", "Mark the row, or take its mark away"),
-        bind(
-            "table.mark-range", "ctrl+@,ctrl+space", "mark_range", "Mark range",
-            "Mark every row from the last mark to the cursor",
-        ),
-        bind(
-            "table.clear-marks", "ctrl+backslash", "clear_marks", "Clear marks",
-            "Take all marks away",
-        ),
-        bind(
-            "table.sort", "o", "next_order", "Sort",
-            "Sort by the next column; a capital letter picks one, again turns it round",
-        ),
-    ]  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [*TABLE_KEYS]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "line-table--header",
@@ -80,37 +56,10 @@ class LineTable(ScrollView, can_focus=True):
     }
     """
 
-    class Said(Message):
-        """Something a table says; ``control`` is the table, for ``@on`` selectors."""
-
-        def __init__(self, table: LineTable) -> None:
-            super().__init__()
-            self.table = table
-
-        @property
-        def control(self) -> LineTable:
-            """The table."""
-            return self.table
-
-    class RowHighlighted(Said):
-        """The cursor is on another row; ``key`` is None when there is none."""
-
-        def __init__(self, table: LineTable, key: str | None) -> None:
-            super().__init__(table)
-            self.key = key
-
-    class RowSelected(Said):
-        """A row was opened by Enter or a double click."""
-
-        def __init__(self, table: LineTable, key: str) -> None:
-            super().__init__(table)
-            self.key = key
-
-    class MarksChanged(Said):
-        """Other rows are marked now."""
-
-    class OrderChanged(Said):
-        """The rows are sorted another way."""
+    RowHighlighted: TypeAlias = said.RowHighlighted
+    RowSelected: TypeAlias = said.RowSelected
+    MarksChanged: TypeAlias = said.MarksChanged
+    OrderChanged: TypeAlias = said.OrderChanged
 
     def __init__(
         self,
@@ -133,7 +82,7 @@ class LineTable(ScrollView, can_focus=True):
         self._pen = Pen()
         self._slots: tuple[Slot, ...] = ()
         self._painted: dict[int, Line | None] = {}
-        self._tones: dict[tuple[str, bool, bool, bool], Style] = {}
+        self._tones = Tones(self)
 
     # -- what it shows ------------------------------------------------------------------------
 
@@ -221,10 +170,22 @@ class LineTable(ScrollView, can_focus=True):
             self.post_message(self.MarksChanged(self))
         self._settle(before)
 
+    def renew(self, changed: Sequence[Row], pen: Pen) -> bool:
+        """Show newer rows of known keys, much cheaper than all of a long list.
+
+        Returns:
+            False when that cannot be done now: then give all rows to ``set_rows``.
+        """
+        if not self._ranking.renew(changed, self._order):
+            return False
+        self._pen = pen
+        self._repaint()
+        return True
+
     def sort_by(self, order: Order) -> None:
         """Sort by another column; the cursor stays on its row."""
         self._order = order
-        self.set_rows(self._given)
+        self.set_rows(self._ranking.rows if len(self._ranking.rows) >= LONG else self._given)
         self.refresh(Region(0, 0, self._width, 1))
         self.post_message(self.OrderChanged(self))
 
@@ -251,8 +212,8 @@ class LineTable(ScrollView, can_focus=True):
         line = self._painted[y] = self._line(y)
         if line is None:
             return self._blank(y)
-        strip = paint_line(line, self._slots, self._pen, self._style)
-        return strip.adjust_cell_length(self._width, self._style(Cell(""), line))
+        strip = paint_line(line, self._slots, self._pen, self._tones.style)
+        return strip.adjust_cell_length(self._width, self._tones.style(Cell(""), line))
 
     def _header(self) -> Strip:
         style = self.get_component_rich_style("line-table--header")
@@ -273,28 +234,6 @@ class LineTable(ScrollView, can_focus=True):
             return None
         row = self._ranking.rows[place]
         return line_of(row, self._slots, self._pen, place == self._cursor, row.key in self._marks)
-
-    def _style(self, cell: Cell, line: Line) -> Style:
-        key = (cell.tone, cell.bold, line.under_cursor, line.marked)
-        found = self._tones.get(key)
-        if found is None:
-            found = self._tones[key] = self._make_style(*key)
-        return found
-
-    def _make_style(self, tone: str, bold: bool, under_cursor: bool, marked: bool) -> Style:
-        if under_cursor and self.has_focus:
-            return self.get_component_rich_style("line-table--cursor")
-        style = self.rich_style
-        if tone:
-            try:
-                colour = Color.parse(self.app.theme_variables.get(tone, ""))
-            except ColorParseError:
-                pass
-            else:
-                style += Style.from_color(colour.rich_color)
-        if marked:
-            style += self.get_component_rich_style("line-table--marked", partial=True)
-        return style + Style(bold=True) if bold else style
 
     def _repaint(self) -> None:
         """Refresh the cells that would come out differently."""
@@ -324,13 +263,13 @@ class LineTable(ScrollView, can_focus=True):
     def _relayout(self) -> None:
         self._slots = lay_out(self._columns, self._width, GUTTER)
         self._painted.clear()
-        self._tones.clear()
+        self._tones.forget()
         self.refresh()
 
     def notify_style_update(self) -> None:
         """Another theme or class: forget the colours that were worked out."""
         super().notify_style_update()
-        self._tones.clear()
+        self._tones.forget()
         self._painted.clear()
 
     # -- place --------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ class Ranking:
         self._monotonic = monotonic
         self._sorted_at = float("-inf")
         self._order = Order()
-        self.rows: Sequence[Row] = ()
+        self.rows: list[Row] = []
         self.index: dict[str, int] = {}
 
     def arrange(self, rows: Sequence[Row], columns: Sequence[Column], order: Order) -> None:
@@ -38,6 +38,16 @@ class Ranking:
         self.index = {row.key: place for place, row in enumerate(self.rows)}
         self._order = order
         self._sorted_at = self._monotonic()
+
+    def renew(self, changed: Sequence[Row], order: Order) -> bool:
+        """Put newer rows in the places of their keys; False when all must be arranged anew."""
+        if len(self.rows) < LONG or not self._settled(order):
+            return False
+        if not all(row.key in self.index for row in changed):
+            return False
+        for row in changed:
+            self.rows[self.index[row.key]] = row
+        return True
 
     def _settled(self, order: Order) -> bool:
         return order == self._order and self._monotonic() - self._sorted_at < RESORT_S

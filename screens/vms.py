@@ -36,6 +36,7 @@ class VmsScreen(VmActionScreen):
     def __init__(self) -> None:
         super().__init__()
         self._source = VmRows()
+        self._narrowed = True
 
     def compose(self) -> ComposeResult:
         """A caption and the table."""
@@ -66,6 +67,12 @@ class VmsScreen(VmActionScreen):
         if not self.is_mounted:
             return
         view = self.view
+        if not self._narrowed and not view.problems_only and not self.filter:
+            self._source.take(view.snapshot)
+            fresh = self._source.changed
+            if fresh is not None and self.table.renew(fresh, Pen(view.now, view.ascii)):
+                return
+        self._narrowed = view.problems_only or bool(self.filter)
         rows = self._source.of(view.snapshot)
         shown = narrowed(rows, self.filter, problems_only=view.problems_only, now=view.now)
         table = self.table

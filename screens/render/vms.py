@@ -154,23 +154,39 @@ class VmRows:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Host, list[Row]]] = {}
+        self._doubled = False
+        self.changed: list[Row] | None = None
+        """Rows made anew by the last ``take``; None when other VMs are there than before."""
 
     def of(self, snapshot: FleetSnapshot) -> list[Row]:
         """One row a VM, keyed by UUID; a second copy on another host has the host in its key."""
-        rows: list[Row] = []
-        for host in snapshot.hosts:
-            rows.extend(self._of_host(host))
-        if len({row.key for row in rows}) < len(rows):
-            rows = _told_apart(rows)
-        return rows
+        self.take(snapshot)
+        rows = [row for _, kept in self._kept.values() for row in kept]
+        return _told_apart(rows) if self._doubled else rows
 
-    def _of_host(self, host: Host) -> list[Row]:
-        kept = self._kept.get(host.name)
-        if kept is not None and kept[0] is host:
-            return kept[1]
-        rows = [Row(vm.uuid, VmItem(vm, host)) for vm in host.vms]
-        self._kept[host.name] = (host, rows)
-        return rows
+    def take(self, snapshot: FleetSnapshot) -> None:
+        """Make rows of the hosts that changed, and only of those; ``changed`` has them."""
+        changed: list[Row] = []
+        same = [*self._kept] == [host.name for host in snapshot.hosts]
+        kept: dict[str, tuple[Host, list[Row]]] = {}
+        for host in snapshot.hosts:
+            before = self._kept.get(host.name)
+            if before is not None and before[0] is host:
+                kept[host.name] = before
+                continue
+            rows = [Row(vm.uuid, VmItem(vm, host)) for vm in host.vms]
+            same = same and before is not None and _keys(before[1]) == _keys(rows)
+            changed += rows
+            kept[host.name] = (host, rows)
+        self._kept = kept
+        if not same:
+            keys = [row.key for _, rows in kept.values() for row in rows]
+            self._doubled = len(set(keys)) < len(keys)
+        self.changed = changed if same and not self._doubled else None
+
+
+def _keys(rows: list[Row]) -> list[str]:
+    return [row.key for row in rows]
 
 
 def _told_apart(rows: list[Row]) -> list[Row]:

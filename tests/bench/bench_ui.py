@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from console.headless.interface import PAINTS_A_SECOND
+
 COLUMNS, LINES = 160, 50
 CURSOR = "▌".encode()
 KEYS = 60
@@ -34,7 +36,9 @@ class Child:
         self.notes = notes
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
+            os.environ.update(
+                TERM="xterm-256color", COLORTERM="truecolor", TEXTUAL_FPS=PAINTS_A_SECOND
+            )
             os.environ.pop("NO_COLOR", None)
             argv = [sys.executable, "-m", "tests.bench.ui_child", str(vms), mode, str(notes)]
             os.execv(sys.executable, argv)  # noqa: S606 - the child of a pty fork

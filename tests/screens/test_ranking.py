@@ -41,3 +41,15 @@ def test_another_order_or_another_row_sorts_at_once() -> None:
     ranking.arrange(_rows(LONG, 0)[1:], COLUMNS, Order("cpu", descending=True))
     assert "k0" not in ranking.index
     assert len(ranking.rows) == LONG - 1
+
+
+def test_newer_rows_of_a_long_list_take_their_places() -> None:
+    """Only what changed is looked at, and an unknown row asks for everything."""
+    now = [0.0]
+    ranking = Ranking(lambda: now[0])
+    ranking.arrange(_rows(LONG, 0), COLUMNS, BY_CPU)
+    assert ranking.renew([Row("k7", ("vm7", 0))], BY_CPU)
+    assert ranking.rows[7].item == ("vm7", 0)
+    assert not ranking.renew([Row("new", ("new", 0))], BY_CPU)
+    now[0] = RESORT_S
+    assert not ranking.renew([Row("k7", ("vm7", 0))], BY_CPU)

@@ -140,7 +140,7 @@ class KvmDriver:
         await self._domains("change").act(
             uuid, "set to start with its host", lambda d: d.setAutostart(int(on)), even_stuck=True
         )
-        self._up().slow.forget_flags()
+        self._up().slow.changed(uuid)
 
     async def undefine(self, uuid: str, *, nvram: bool = False) -> None:
         """Forget a stopped domain with its managed save, snapshot and checkpoint metadata."""

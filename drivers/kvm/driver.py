@@ -10,7 +10,6 @@ from drivers.errors import Refused, Unreachable, Unsupported
 from drivers.kvm import checksum, migrate, volumes
 from drivers.kvm.console import SerialConsole
 from drivers.kvm.domain import Domains
-from drivers.kvm.facts import read_facts
 from drivers.kvm.live import Live
 from drivers.kvm.shell import open_local_shell
 from drivers.model.event import Event
@@ -52,8 +51,7 @@ class KvmDriver:
         live = Live(self.spec, self._prompter, self._clock)
         self._live = live
         try:
-            await live.open()
-            return await read_facts(live.session, self._clock)
+            return await live.open()
         except BaseException:
             await self.close()
             raise

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from drivers.errors import DriverError
-from drivers.kvm.session import Session
+from drivers.kvm.abreast import side_by_side
+from drivers.kvm.session import Session, together
 from drivers.kvm.text import clean, parse_xml
 from drivers.model.host import HostFacts
 from drivers.model.storage import Network
@@ -23,8 +24,9 @@ def version_words(number: int) -> str:
 async def read_facts(session: Session, clock: Callable[[], float]) -> HostFacts:
     """Everything of HostFacts; what a host does not tell stays empty."""
     what = f"{session.spec.name} could not be described"
-    told = await session.call(lambda: _ask(session), what)
-    kernel, skew = await _kernel(session, clock)
+    told, (kernel, skew) = await together(
+        session.call(lambda: _ask(session), what), _kernel(session, clock)
+    )
     return HostFacts(kernel=kernel, clock_skew_s=skew, **told)
 
 
@@ -56,20 +58,39 @@ def skew(there: float, began: float, ended: float) -> float:
 
 def _ask(session: Session) -> dict[str, Any]:
     conn = session.conn
-    arch, mebibytes, cpus, *_ = conn.getInfo()
-    capabilities = parse_xml(conn.getCapabilities())
+    told: dict[str, Any] = {}
+
+    def asking(name: str, call: Callable[[], object]) -> Callable[[], None]:
+        def ask() -> None:
+            told[name] = call()
+
+        return ask
+
+    calls = {
+        "info": conn.getInfo,
+        "capabilities": conn.getCapabilities,
+        "kind": conn.getType,
+        "hostname": conn.getHostname,
+        "libvirt": conn.getLibVersion,
+        "hypervisor": conn.getVersion,
+        "networks": lambda: tuple(_networks(session)),
+    }
+    lv = session.lv
+    side_by_side([asking(*item) for item in calls.items()], lv.libvirtError, at_once=len(calls))
+    arch, mebibytes, cpus, *_ = told.get("info") or conn.getInfo()  # its error is the answer
+    capabilities = parse_xml(told.get("capabilities", ""))
     model = None if capabilities is None else capabilities.findtext("host/cpu/model")
-    kind = conn.getType()
+    kind = told.get("kind", "")
     return {
-        "hostname": clean(conn.getHostname()),
+        "hostname": clean(told.get("hostname")),
         "arch": clean(arch),
         "cpus": cpus,
         "cpu_model": clean(model),
         "memory": mebibytes << 20,
-        "libvirt_version": version_words(conn.getLibVersion()),
-        "qemu_version": version_words(conn.getVersion()) if kind == "QEMU" else "",
+        "libvirt_version": version_words(told.get("libvirt", 0)),
+        "qemu_version": version_words(told.get("hypervisor", 0)) if kind == "QEMU" else "",
         "hypervisor": clean(kind),
-        "networks": tuple(_networks(session)),
+        "networks": told.get("networks", ()),
     }
 
 

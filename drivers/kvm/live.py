@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from drivers.kvm.blocks import BlockJobs
 from drivers.kvm.events import EventHub
+from drivers.kvm.facts import read_facts
 from drivers.kvm.pools import PoolReader
-from drivers.kvm.session import Session
+from drivers.kvm.session import Session, together
 from drivers.kvm.slow import SlowReader
 from drivers.kvm.swift import Swift
 from drivers.model.event import Event, EventKind
-from drivers.model.host import HostSpec
+from drivers.model.host import HostFacts, HostSpec
 from drivers.protocol import Prompter
 
 # Changes after which a domain's XML may say something else.
@@ -51,16 +53,27 @@ class Live:
         self._clock = clock
         self._handles: tuple[int, ...] = ()
 
-    async def open(self) -> None:
-        """Connect and register for events."""
+    async def open(self) -> HostFacts:
+        """Connect, register for events and read what the host is.
+
+        What follows the first connection is asked side by side: a far host then costs a few round
+        trips, not the sum of all.
+        """
         await self.session.open()
         session = self.session
-        self._handles = await session.call(
-            lambda: self.hub.arm(session.lv, session.conn), "events could not be registered"
+        facts, *_ = await together(
+            read_facts(session, self._clock), self._arm(), session.arm(), self.slow.prepare()
         )
         text = f"connected: {session.route}"
         name = session.spec.name
         self.hub.publish(Event(self._clock(), EventKind.CONNECTION, name, text, change="connected"))
+        return cast(HostFacts, facts)
+
+    async def _arm(self) -> None:
+        session = self.session
+        self._handles = await session.call(
+            lambda: self.hub.arm(session.lv, session.conn), "events could not be registered"
+        )
 
     async def close(self) -> None:
         """Let go of everything; never raises."""

@@ -71,7 +71,7 @@ class Session:
         return not self.uri.over_ssh
 
     async def open(self) -> None:
-        """Connect; on failure everything opened so far is closed again.
+        """Open the first connection; on failure everything opened so far is closed again.
 
         Raises:
             DriverError: What SSH or libvirt said.
@@ -83,11 +83,17 @@ class Session:
                 await self._open_remote()
             else:
                 await self._open_local()
-            self.diag = await self.second()
-            await self._arm()
         except BaseException:
             await self.close()
             raise
+
+    async def arm(self) -> None:
+        """Watch the connection, and open the one that answers while the first waits.
+
+        Raises:
+            DriverError: The host did not answer.
+        """
+        self.diag, _ = await together(self.second(), self._arm())
 
     async def close(self, handles: tuple[int, ...] = ()) -> None:
         """Let go of event handles, connections and link; never raises, waits seconds at most."""
@@ -290,6 +296,15 @@ class Session:
         if not self.closed:
             self.closed = True
             self._on_lost(reason)
+
+
+async def together(*work: Awaitable[Any]) -> list[Any]:
+    """The values of all, awaited side by side; a failure is raised once all have ended."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for value in done:
+        if isinstance(value, BaseException):
+            raise value
+    return done
 
 
 def _none_worked(host: str, failures: list[DriverError]) -> DriverError:

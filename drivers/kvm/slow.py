@@ -67,6 +67,14 @@ class SlowReader:
         with contextlib.suppress(ValueError):
             (self._jobs.add if running else self._jobs.discard)(UUID(uuid).bytes)
 
+    async def prepare(self) -> None:
+        """Open the sweeps' connection, while others of the host are opened too.
+
+        Raises:
+            DriverError: The host did not answer.
+        """
+        self._conn = await self._session.second()
+
     async def close(self) -> None:
         """End lane and connection; a call that hangs is left to its daemon thread."""
         self._lane.close()

@@ -9,12 +9,11 @@ A sweep changes nothing shared: one that was given up on may still end late, and
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from drivers.kvm.abreast import side_by_side
 from drivers.kvm.domxml import DomainDef, parse_domain
 from drivers.kvm.places import Places
 from drivers.kvm.progress import read_job
@@ -27,7 +26,6 @@ _XML_EVERY_S = 120.0  # a change that told no event is seen within so long, or a
 _ROUND_S = 30.0  # between two looks at what nobody announced
 _XML_A_ROUND = 8  # so many unasked re-reads a round
 _JOBS_A_SWEEP = 8  # so many domains seen for the first time are asked for a job
-_AT_ONCE = 4  # calls on one connection: libvirtd serves five of one client side by side
 
 Record = tuple[bytes, Any, dict[str, object]]  # raw UUID, virDomain, statistics
 
@@ -118,7 +116,7 @@ class Sweep:
         """
         known, marks, order = self._known, self._old.marks, self._order
         records, left_out = self._records()
-        self._spread(self._lookups(records))
+        side_by_side(self._lookups(records), self._lv.libvirtError)
         flags_kept = known.flags_at == self._old.flags_at
         for key, domain, stats in records:
             mark = marks.get(key)
@@ -202,29 +200,6 @@ class Sweep:
             aged = [(at, k) for k, at in old.read_at.items() if self._now - at > _XML_EVERY_S]
             due.update(key for _, key in sorted(aged)[:_XML_A_ROUND])
         return due
-
-    def _spread(self, calls: Sequence[Callable[[], None]]) -> None:
-        """Make calls side by side: a far host then answers several in one round trip."""
-        left = deque(calls)
-
-        def work() -> None:
-            while left:
-                try:
-                    left.popleft()()
-                except IndexError:  # another thread took the last one
-                    return
-                except self._lv.libvirtError:  # the domain went between the two calls
-                    continue
-
-        helpers = [
-            threading.Thread(target=work, name="sweep lookup", daemon=True)
-            for _ in range(min(_AT_ONCE, len(calls)) - 1)
-        ]
-        for helper in helpers:
-            helper.start()
-        work()
-        for helper in helpers:
-            helper.join()
 
     # libvirt tells no event for the autostart flag, and no statistics for either flag.
 

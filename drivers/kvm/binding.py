@@ -6,6 +6,7 @@ is the one place that sets them, once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from typing import Any
@@ -43,6 +44,7 @@ class _Binding:
         # Before the first open, or events and keepalive are silently off (remote_driver.c).
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_spin, args=(libvirt,), name="libvirt-events", daemon=True).start()
+        atexit.register(_let_be, libvirt)
         return libvirt
 
 
@@ -53,6 +55,17 @@ def _silent(_context: object, _error: object) -> None:
 def _spin(libvirt: Any) -> None:
     while True:
         libvirt.virEventRunDefaultImpl()
+
+
+def _let_be(libvirt: Any) -> None:
+    """Let the interpreter end without closing what could not be closed in time.
+
+    The last collection would close it, and wait for ever: nothing forwards its socket any more.
+    """
+    kinds: list[Any] = [kind for kind in vars(libvirt).values() if isinstance(kind, type)]
+    for kind in kinds:
+        if "__del__" in vars(kind):
+            del kind.__del__
 
 
 load = _Binding().load

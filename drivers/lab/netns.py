@@ -108,8 +108,10 @@ class NetnsHost(LabHost):
             "shadow": f"{OPERATOR}:{_crypt(OPERATOR_PASSWORD)}:19000:0:99999:7:::",
         }
         for name, line in extra.items():
-            text = Path("/etc", name).read_text().rstrip("\n")
-            keys.write_private(etc / name, f"{text}\n{line}\n")
+            lines = Path("/etc", name).read_text().splitlines()
+            # Debian has an operator of its own, and the first of a name is the one that counts.
+            kept = [old for old in lines if not old.startswith(f"{OPERATOR}:")]
+            keys.write_private(etc / name, "\n".join([*kept, line]) + "\n")
             (etc / name).chmod(0o640 if name == "shadow" else 0o644)
         (etc / "pam-sshd").write_text(
             "auth required pam_unix.so\n"

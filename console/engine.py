@@ -43,6 +43,9 @@ T = TypeVar("T")
 STOP_S = 2.0
 """Seconds ``stop`` waits for hosts to be let go before leaving them to the daemon threads."""
 
+CLOSE_S = 10.0
+"""Seconds the history is given to write what it holds; a busy disk needs some of them."""
+
 HISTORY_DEADLINE_S = 30.0
 
 
@@ -92,12 +95,12 @@ class Engine:
         self._loop.call_soon_threadsafe(self._begin)
 
     def stop(self) -> None:
-        """Let go of hosts and history within seconds; unfinished jobs stay in the journal."""
+        """Let go of hosts in two seconds and of history in ten; the journal keeps what is open."""
         if not self._thread.is_alive():
             return
         ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         try:
-            ending.result(STOP_S * 3)
+            ending.result(STOP_S + CLOSE_S)
         except TimeoutError:
             ending.cancel()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -174,7 +177,7 @@ class Engine:
     async def _close_store(self) -> None:
         """Close the history even when it was still being opened: an open file outlives nobody."""
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(CLOSE_S):
                 if self._opening is not None:
                     store = await self._opening
                     await self._lane.run(store.close)

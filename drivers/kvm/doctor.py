@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from drivers.errors import DriverError
+from drivers.errors import DriverError, Unsupported
 from drivers.kvm import binding
 from drivers.kvm.driver import KvmDriver
 from drivers.model.host import HostFacts, HostSpec, Protect
@@ -152,6 +152,9 @@ def _networks(facts: HostFacts) -> Check:
 async def _figures(driver: KvmDriver) -> Check:
     try:
         reading = await driver.read_fast()
+    except Unsupported as failure:
+        p = failure.problem
+        return Check("host figures", Verdict.WARN, f"not to be had here: {p.what}", p.proof, p.fix)
     except DriverError as failure:
         return _failed("host figures", failure, "CPU, load and tap rates come late or not at all")
     missing = "; ".join(f"{m.name}: {m.reason}" for m in reading.missing)

@@ -88,6 +88,10 @@ async def _first_hop(target: Target, seconds: float) -> list[Check]:
     try:
         async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(target.host, target.port)
+    except ConnectionRefusedError as error:
+        text = f"{target.address} refuses: the host is there, but no sshd listens on that port"
+        fix = "start sshd there, or correct the port"
+        return [name, Check("tcp", Verdict.BLOCKED, text, one_line(str(error)), fix)]
     except (OSError, TimeoutError) as error:
         text = f"{target.address} does not answer: the host cannot be reached at all"
         proof = one_line(str(error)) or f"no answer within {seconds:g} s"

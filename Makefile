@@ -1,23 +1,28 @@
 # Each target sets up what it needs first; a second run starts in seconds.
 PYTHON := .venv/bin/python
 
-.PHONY: demo test check bench clean setup setup-check
+.PHONY: demo test check lint bench bundle clean setup setup-check
 
 demo: setup
 	$(PYTHON) -m console.cli demo
 
-test: setup
+test: setup lint
 	$(PYTHON) -m pytest
 
-check: setup-check
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+check: setup-check lint
+	$(PYTHON) -m pytest -q -m "not lab" tests/house/test_budgets.py tests/house/test_imports.py tests/policy tests/sim
+
+lint:
+	.venv/bin/ruff check --quiet .
+	.venv/bin/ruff format --quiet --check .
 	.venv/bin/mypy
-	.venv/bin/lint-imports
-	$(PYTHON) -m pytest -q -m "not lab" tests/house tests/policy tests/sim
+	.venv/bin/lint-imports --no-logo
 
 bench: setup
 	$(PYTHON) -m tests.bench
+
+bundle: setup-check
+	./bundle.sh
 
 setup:
 	@./setup.sh

@@ -156,7 +156,7 @@ def vm_fast(
         at: This reading's time on the console's clock.
         process: Its QEMU process.
         new: This reading.
-        old: The one before, None at first; another process's is ignored.
+        old: The one before, if any; another process's is ignored.
         seconds: The interval on the host's clock.
         vcpus: vCPUs allotted, which are 100 percent together.
         taps: Host-side names of its network devices.
@@ -166,8 +166,7 @@ def vm_fast(
         hz: Ticks a second.
         io_counted: Whether the kernel keeps /proc/PID/io at all.
     """
-    if old is not None and (old.pid, old.started) != (new.pid, new.started):
-        old = None
+    old = old if old is not None and (old.pid, old.started) == (new.pid, new.started) else None
     share = _Shares(new, old, seconds, max(vcpus, len(process.vcpu_threads), 1))
     # The wait of a vCPU thread is what a guest under KVM is told as steal.
     steal = share.delay if process.accel.upper() == "KVM" else None

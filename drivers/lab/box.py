@@ -6,6 +6,7 @@ nothing of a box is visible in the machine's own mount table.
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import time
@@ -112,6 +113,10 @@ class Box:
         """Run this machine's ``ip`` in the box's network namespace alone."""
         run_tool("nsenter", "-t", str(self.pid), "-n", "--", "ip", *words)
 
+    def remove_link(self, name: str) -> None:
+        """Remove an interface of the box, if it is there."""
+        remove_link(name, "nsenter", "-t", str(self.pid), "-n", "--")
+
     def outer(self, inner: int) -> Process | None:
         """The process that has this id inside the box, under its id on this machine."""
         space = _pid_namespace(self.pid)
@@ -151,6 +156,16 @@ def run_tool(*argv: str) -> str:
     if done.returncode:
         raise Failed(f"{argv[0]} failed", f"{' '.join(argv)}: {done.stderr.strip()[-300:]}")
     return done.stdout
+
+
+def remove_link(name: str, *within: str) -> None:
+    """Remove a network interface, if it is there; ``within`` goes before the ``ip`` command."""
+    try:
+        run_tool(*within, "ip", "link", "del", name)
+    except Failed:  # never there, or gone with the other end of its pair
+        shown = json.loads(run_tool(*within, "ip", "-j", "link"))
+        if name in [link["ifname"] for link in shown]:
+            raise
 
 
 def _pid_namespace(pid: int) -> str:

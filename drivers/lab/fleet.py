@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from drivers.errors import Busy, DriverError, Failed, Gone, Refused
+from drivers.errors import DriverError, Failed, Gone, Refused
 from drivers.lab import guests, keys, xml
+from drivers.lab.ground import Ground, check_path, default_folder
 from drivers.lab.host import LabHost
 from drivers.lab.image import GuestImage, cache_folder, ensure_image
 from drivers.lab.model import Counter, GuestSpec, Initial, LabStatus, Mode, starter_guests
@@ -33,27 +32,13 @@ from drivers.lab.plan import (
 from drivers.lab.preflight import check_machine, choose_mode
 from drivers.lab.processes import belonging_to, end_all
 from drivers.lab.switch import Switch
-from drivers.lab.user import LONGEST_FOLDER, UserHost
+from drivers.lab.user import UserHost
 from drivers.model.host import HostSpec
+
+__all__ = ["LabFleet", "default_folder"]
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
-
-_OURS = ("ssh", "image", "store", "switch", "lab.json", "lab.json.new", "lock")
-
-
-def default_folder() -> Path:
-    """Where a person's lab lives: the state folder, or a shorter one when sockets need it.
-
-    A Unix socket's path holds 107 bytes, so a long home folder needs a shorter place.
-    """
-    home = Path.home()
-    state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-    places = (state / "novacron" / "lab", home / ".novacron-lab")
-    for place in places:
-        if os.geteuid() == 0 or len(os.fsencode(place)) <= LONGEST_FOLDER:
-            return place
-    return Path("/var/tmp") / f"novacron-{os.geteuid()}" / "lab"  # noqa: S108 - made 0700, checked
 
 
 class LabFleet:
@@ -69,7 +54,8 @@ class LabFleet:
     def __init__(
         self, folder: Path, *, hosts: int = 3, guests: int = 8, mode: str = "auto"
     ) -> None:
-        self.folder = folder.absolute()
+        self.folder = folder.resolve()
+        self._ground = Ground(self.folder)
         self._hosts = hosts
         self._guests = guests
         self._mode = mode
@@ -86,20 +72,20 @@ class LabFleet:
             DriverError: Something is missing or failed; what was made stays for ``down``.
         """
         mode = choose_mode(self._mode)
-        made_folder = not self.folder.exists()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._lock():
-            self._claim_folder()
+        check_path(self.folder, mode)
+        self._ground.claim()
+        with self._ground.lock():
+            self._check_plan(progress)
             try:
                 check_machine(mode, self.folder)
                 image = self._image(progress)
             except DriverError:
-                if made_folder and read_plan(self.folder) is None:
-                    shutil.rmtree(self.folder)
+                if not (self.folder / "lab.json").exists():
+                    self._ground.release()
                 raise
             self._make_keys()
             with allocation():
-                self._load(mode, made_folder)
+                self._load(mode)
                 self._write_client_files()
                 progress(f"starting {len(self._made)} hosts")
                 if self._switch is not None and self._switch.ensure():
@@ -128,20 +114,10 @@ class LabFleet:
         Raises:
             Failed: Some process could not be ended.
         """
-        if not self.folder.exists():
-            return
-        with self._lock():
-            made_folder = False
-            plan = None
-            with contextlib.suppress(Failed):
-                plan = read_plan(self.folder)
-            if not end_all(lambda: belonging_to(self.folder)):
-                raise Failed(f"some processes of the lab in {self.folder} do not end")
-            if plan is not None:
-                made_folder = plan.made_folder
-                if plan.mode is Mode.NETNS:
-                    Switch(self.folder, plan).remove_uplink()
-            self._remove_files(made_folder)
+        if self._ground.is_lab:
+            with self._ground.lock():
+                self._end_everything()
+                self._ground.release()
         self._plan, self._made, self._switch = None, (), None
 
     def specs(self) -> tuple[HostSpec, ...]:
@@ -246,10 +222,29 @@ class LabFleet:
         else:
             self._made = tuple(UserHost(self.folder, plan, n) for n in numbers)
 
-    def _load(self, mode: Mode, made_folder: bool) -> None:
+    def _check_plan(self, progress: Progress) -> None:
+        """Begin anew where the plan is damaged or gone: nothing else knows what belongs to what."""
+        try:
+            lost = read_plan(self.folder) is None and any(self.folder.glob("kvm*"))
+        except Failed:
+            lost = True
+        if lost:
+            progress("the lab's plan is damaged: ending what is left and making the lab anew")
+            self._end_everything()
+            self._ground.clear()
+            self._plan, self._made, self._switch = None, (), None
+
+    def _end_everything(self) -> None:
+        """End the lab's processes, and with them its namespaces, mounts and interfaces."""
+        if not end_all(lambda: belonging_to(self.folder)):
+            raise Failed(f"some processes of the lab in {self.folder} do not end")
+        if os.geteuid() == 0 and shutil.which("ip"):
+            Switch(self.folder, LabPlan(Mode.NETNS, token_of(self.folder), 0, 0)).remove_uplink()
+
+    def _load(self, mode: Mode) -> None:
         plan = self._read()
         if plan is None:
-            plan = self._new_plan(mode, made_folder)
+            plan = self._new_plan(mode)
             self._adopt(plan)
             write_plan(self.folder, plan)
         elif plan.mode is not mode:
@@ -258,41 +253,24 @@ class LabFleet:
                 fix="use that mode, or run: novacron lab down",
             )
 
-    def _new_plan(self, mode: Mode, made_folder: bool) -> LabPlan:
+    def _new_plan(self, mode: Mode) -> LabPlan:
         token = token_of(self.folder)
-        plan = LabPlan(mode, token, self._hosts, self._guests, made_folder=made_folder)
+        plan = LabPlan(mode, token, self._hosts, self._guests)
         if mode is Mode.NETNS:
             return replace(plan, subnet=free_subnet(token))
         count = self._hosts * PORTS_PER_HOST + STORE_PORTS
         return replace(plan, first_port=free_ports(token, count))
-
-    def _claim_folder(self) -> None:
-        strangers = {path.name for path in self.folder.iterdir()} - {"lock"}
-        if strangers and not (self.folder / "lab.json").exists() and "ssh" not in strangers:
-            raise Refused(
-                f"the folder {self.folder} holds other things",
-                ", ".join(sorted(strangers)[:5]),
-                "choose an empty folder for the lab",
-            )
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        with (self.folder / "lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise Busy(f"the lab in {self.folder} is being started or ended already") from error
-            yield
 
     def _image(self, progress: Progress) -> GuestImage:
         """The guest image inside the lab's folder, where every host can read it."""
         mine = self.folder / "image"
         image = GuestImage(mine / "vmlinuz", mine / "initrd.gz")
         if not image.kernel.exists() or not image.initrd.exists():
-            cached = ensure_image(cache_folder(), progress)
             mine.mkdir(mode=0o755, exist_ok=True)
+            cached = ensure_image(cache_folder() or mine / "cache", progress)
             for source, target in ((cached.kernel, image.kernel), (cached.initrd, image.initrd)):
-                shutil.copy(source, target)
+                shutil.copy(source, target.with_suffix(".new"))
+                target.with_suffix(".new").rename(target)
         return image
 
     def _make_keys(self) -> None:
@@ -339,8 +317,7 @@ class LabFleet:
         plan = self._known()
         specs = starter_guests(plan.guests)
         progress(f"starting {len(specs)} guests")
-        for name in self.store.exports():
-            self.store.ensure(name, 0)
+        lost = self.store.restore()
         known = {identity for host in self._made for identity in host.domains()}
         homes: dict[str, list[GuestSpec]] = {}
         for index, spec in enumerate(specs):
@@ -349,21 +326,13 @@ class LabFleet:
                 guests.make_guest(home, self.store, image, spec, plan)
             else:
                 home = self.where(spec.name)
+                if spec.name in lost:  # QEMU does not come back to a disk server that went away
+                    home.virsh("destroy", spec.name, check=False)
             homes.setdefault(home.name, []).append(spec)
         self._each_host(lambda host: self._bring_up(host, homes.get(host.name, ())))
 
     @staticmethod
     def _bring_up(host: LabHost, specs: Sequence[GuestSpec]) -> None:
         for spec in sorted(specs, key=lambda each: each.initial is Initial.PAUSED):
+            host.wake(spec.name)
             guests.bring_to(host, spec)
-
-    def _remove_files(self, made_folder: bool) -> None:
-        for path in list(self.folder.iterdir()):
-            if path.name in _OURS or path.name.startswith("kvm"):
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-        if made_folder:
-            with contextlib.suppress(OSError):
-                self.folder.rmdir()

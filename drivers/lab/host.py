@@ -188,8 +188,11 @@ class LabHost(ABC):
         return found.pid if found else None
 
     def libvirtd_start(self) -> None:
-        """Start libvirtd unless it runs; it finds the running guests again."""
-        if self.daemon("libvirtd") is None:
+        """Start libvirtd unless it runs, and wake a stopped one; it finds running guests again."""
+        found = self.daemon("libvirtd")
+        if found is not None:
+            send(found, signal.SIGCONT)
+        else:
             config = self.inside(self.folder / "etc" / "libvirtd.conf")
             self.run(["libvirtd", "-d", "-f", config], timeout=START_S)
 
@@ -206,11 +209,16 @@ class LabHost(ABC):
         self._signal("libvirtd", signal.SIGCONT)
 
     def sshd_start(self) -> None:
-        """Start sshd unless it runs."""
+        """Start sshd unless it runs.
+
+        Its log is a file of the lab, which every process of a session keeps open: by it those
+        are known to be the lab's.
+        """
         if self.daemon("sshd") is None:
             self._write_sshd_config()
             config = self.inside(self.folder / "ssh" / "sshd_config")
-            self.run(["/usr/sbin/sshd", "-f", config], timeout=START_S)
+            log = self.inside(self.folder / "log" / "sshd.log")
+            self.run(["/usr/sbin/sshd", "-E", log, "-f", config], timeout=START_S)
             if not wait_until(lambda: self.daemon("sshd") is not None, START_S):
                 raise Failed(f"sshd of {self.name} did not start", self._sshd_log())
 
@@ -334,6 +342,12 @@ class LabHost(ABC):
     def qemu_continue(self, vm: str) -> None:
         """SIGCONT a guest's QEMU."""
         self._signal_qemu(vm, signal.SIGCONT)
+
+    def wake(self, vm: str) -> None:
+        """SIGCONT a guest's QEMU if it runs."""
+        found = self.qemu(vm)
+        if found is not None:
+            send(found, signal.SIGCONT)
 
     def qemu_kill(self, vm: str) -> None:
         """SIGKILL a guest's QEMU, as a crash would."""

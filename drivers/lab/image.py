@@ -6,6 +6,7 @@ few modules and ``guest_init.sh`` make an initramfs. Both stay in the user's cac
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import os
@@ -42,10 +43,20 @@ class GuestImage:
     initrd: Path
 
 
-def cache_folder() -> Path:
-    """Where images are kept between labs: ``$XDG_CACHE_HOME/novacron/lab``."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "novacron" / "lab"
+def cache_folder() -> Path | None:
+    """Where images are kept between labs: ``$XDG_CACHE_HOME/novacron/lab``.
+
+    None where no such folder can be written, as for a user without a home.
+    """
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if not base.is_absolute():
+            base = Path.home() / ".cache"
+        folder = base / "novacron" / "lab"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def ensure_image(cache: Path, progress: Callable[[str], None]) -> GuestImage:
@@ -61,11 +72,13 @@ def ensure_image(cache: Path, progress: Callable[[str], None]) -> GuestImage:
             fix="use the simulated fleet: novacron demo --simulated",
         )
     cache.mkdir(parents=True, exist_ok=True)
-    kernel = _cached_kernel(cache) or _fetch_kernel(cache, progress)
-    initrd = kernel / f"initrd-{_recipe_hash()}.gz"
-    if not initrd.is_file():
-        progress("building the guests' initramfs")
-        _write_atomically(initrd, _initramfs(kernel))
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one download for labs that start together
+        kernel = _cached_kernel(cache) or _fetch_kernel(cache, progress)
+        initrd = kernel / f"initrd-{_recipe_hash()}.gz"
+        if not initrd.is_file():
+            progress("building the guests' initramfs")
+            _write_atomically(initrd, _initramfs(kernel))
     return GuestImage(kernel / "vmlinuz", initrd)
 
 
@@ -132,7 +145,9 @@ def _fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
             "the guests' kernel comes from Debian or Ubuntu packages, and there is no apt-get",
             fix="use the simulated fleet: novacron demo --simulated",
         )
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+    for left in cache.glob("fetch-*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as scratch:
         work = Path(scratch)
         packages = _packages(work)
         progress(f"downloading {packages[0]} (unpacked for the guests, not installed)")

@@ -67,14 +67,28 @@ class NetworkStore:
                 raise Failed(f"the network store holds at most {STORE_PORTS} disks")
             self.folder.mkdir(mode=0o700, exist_ok=True)
             exports[name] = free[0]
-            self._write(exports)
         image = self.image(name)
         if not image.exists():
-            with image.open("wb") as stream:
+            scratch = image.with_suffix(".new")
+            with scratch.open("wb") as stream:
                 stream.truncate(size_mib << 20)
+            scratch.rename(image)
+        self._write(exports)
         if not self.answers(name):
             self._serve(name, exports[name])
         return f"{name}@{self.plan.store_address}:{exports[name]}"
+
+    def restore(self) -> frozenset[str]:
+        """Serve again what is served no more; returns the names of those disks.
+
+        An export whose image is gone is left to ``ensure``.
+        """
+        lost = {name: port for name, port in self.exports().items() if not self.answers(name)}
+        for name, port in lost.items():
+            end_all(lambda name=name: self._servers(name))  # type: ignore[misc]
+            if self.image(name).exists():
+                self._serve(name, port)
+        return frozenset(lost)
 
     def forget(self, name: str) -> None:
         """Stop exporting a disk and remove its image."""

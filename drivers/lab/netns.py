@@ -20,7 +20,7 @@ from drivers.lab.faults import Cable
 from drivers.lab.host import LabHost
 from drivers.lab.model import TIERS, TINY_POOL
 from drivers.lab.plan import LabPlan
-from drivers.lab.processes import Process
+from drivers.lab.processes import Process, program_of
 from drivers.lab.switch import Switch
 
 OPERATOR = "operator"
@@ -31,6 +31,7 @@ OPERATOR_PASSWORD = "practice fleet only"  # noqa: S105 - of a login that exists
 
 _OPERATOR_ID = 64901
 _LAB = Path("/run/novacron")
+_WHOLE = "run/whole"  # in the box's own /run: its network is complete
 _TINY_MIB = 12
 
 
@@ -43,7 +44,7 @@ class NetnsHost(LabHost):
         self.box = Box(lab, self.name)
         self.address = f"{plan.subnet}.{10 + number}"
         self.place = keys.SshPlace(self.name, self.address, 22, "root")
-        self.cable = Cable(self.name, self.address, self.box, switch)
+        self.cable: Cable = Cable(self.name, self.address, self.box, switch)
         self.home = pwd.getpwuid(0).pw_dir
         self.direct_uri = "qemu:///system"
         self.uri = f"qemu+ssh://root@{self.name}/system"
@@ -52,9 +53,10 @@ class NetnsHost(LabHost):
         self.migrate_uri = f"tcp://{self.address}"
 
     def prepare(self) -> None:
-        """Make the box with its mounts and network unless it is there."""
+        """Make the box with its mounts and network unless it is there, and mend its cable."""
         keys.make_key(self.host_key, self.name)
-        if self.box.process is not None:
+        if self.box.process is not None and (self.box.root / _WHOLE).exists():
+            self.cable.link_up()
             return
         self._write_files()
         self.box.start(self._setup_script())
@@ -63,6 +65,7 @@ class NetnsHost(LabHost):
         self.box.ip("link", "set", "eth0", "master", "br0", "up")
         self.box.ip("addr", "add", f"{self.address}/24", "dev", "br0")
         self.box.ip("link", "set", "br0", "up")
+        (self.box.root / _WHOLE).touch()
 
     def _write_files(self) -> None:
         for name in ("etc/libvirt", "lib", "log/libvirt", "cache", "run", "ssh", "home/.ssh"):
@@ -177,21 +180,22 @@ class NetnsHost(LabHost):
         return (TINY_POOL,)
 
     def daemon(self, program: str) -> Process | None:
-        """By the pidfile inside the box."""
-        return self._by_pidfile(f"run/{program}.pid")
+        """By the pidfile inside the box, when the process really is that program."""
+        return self._by_pidfile(f"run/{program}.pid", program)
 
     def qemu(self, vm: str) -> Process | None:
         """By libvirt's pidfile inside the box."""
-        return self._by_pidfile(f"run/libvirt/qemu/{vm}.pid")
+        return self._by_pidfile(f"run/libvirt/qemu/{vm}.pid", "qemu")
 
-    def _by_pidfile(self, path: str) -> Process | None:
+    def _by_pidfile(self, path: str, program: str) -> Process | None:
         if self.box.process is None:
             return None
         try:
             inner = int((self.box.root / path).read_text().strip())
         except (OSError, ValueError):
             return None
-        return self.box.outer(inner)
+        found = self.box.outer(inner)
+        return found if found and program_of(found.pid).startswith(program) else None
 
     def base_sshd_options(self) -> dict[str, str]:
         """sshd as distributions have it, with the lab's keys."""

@@ -42,7 +42,6 @@ class LabPlan:
         guests: Number of guests that ``up`` keeps defined.
         subnet: First three bytes of the hosts' subnet, ``10.97.3``; empty in user mode.
         first_port: First of the loopback ports; 0 in netns mode.
-        made_folder: The folder did not exist before.
     """
 
     mode: Mode
@@ -51,7 +50,6 @@ class LabPlan:
     guests: int
     subnet: str = ""
     first_port: int = 0
-    made_folder: bool = False
 
     @property
     def host_names(self) -> tuple[str, ...]:
@@ -88,13 +86,15 @@ def read_plan(folder: Path) -> LabPlan | None:
     path = folder / "lab.json"
     try:
         values = json.loads(path.read_text())
-        values["mode"] = Mode(values["mode"])
-        return LabPlan(**values)
+        known = {name: values[name] for name in LabPlan.__slots__ if name in values}
+        return LabPlan(**{**known, "mode": Mode(known["mode"])})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise Failed(
-            f"the lab's plan {path} cannot be read", str(error), "run: novacron lab down"
+            f"the lab's plan {path} cannot be read",
+            str(error),
+            "run: novacron lab up, to make the lab anew, or: novacron lab down",
         ) from error
 
 

@@ -100,9 +100,9 @@ def _check_namespaces() -> None:
 
 def _check_direct_io(folder: Path) -> None:
     """Guests write around the page cache, as a migration needs; some file systems cannot."""
-    with tempfile.NamedTemporaryFile(dir=folder) as probe:
+    with tempfile.TemporaryFile(dir=folder) as probe:  # without a name: nothing stays behind
         try:
-            os.close(os.open(probe.name, os.O_RDWR | os.O_DIRECT))
+            os.close(os.open(f"/proc/self/fd/{probe.fileno()}", os.O_RDWR | os.O_DIRECT))
         except OSError as error:
             raise Unsupported(
                 f"the file system of {folder} cannot do direct I/O, which the guests' disks need",

@@ -94,10 +94,11 @@ def children(pid: int) -> tuple[int, ...]:
 
 
 def belonging_to(folder: Path) -> tuple[Process, ...]:
-    """Processes of the lab in ``folder``: marked in their environment, or QEMU run out of it.
+    """Processes of the lab in ``folder``: marked in their environment, or QEMU or sshd out of it.
 
-    QEMU gets a clean environment from libvirt, whose XDG variables point into the lab; sshd
-    overwrites its environment with its title, which names the lab's configuration file.
+    QEMU gets a clean environment from libvirt, whose XDG variables point into the lab. sshd
+    overwrites its environment with its title: the listener's names its configuration file, and
+    a session's process, which may run nothing at all, has the lab's log open.
     """
     mark = f"{MARK}={folder}".encode()
     inside = f"{folder}/".encode()
@@ -117,12 +118,23 @@ def belonging_to(folder: Path) -> tuple[Process, ...]:
                 word.startswith(b"XDG_") and word.partition(b"=")[2].startswith(inside)
                 for word in environ
             )
-        elif program == "sshd":
+        elif program.startswith("sshd"):
             ours = ours or b" " + inside in command or b"\0" + inside in command
+            ours = ours or _holds_open(pid, f"{folder}/")
         process = read_process(pid)
         if ours and process is not None:
             found.append(process)
     return tuple(found)
+
+
+def _holds_open(pid: int, prefix: str) -> bool:
+    """Whether a process has a file open whose path begins so (/proc/PID/fd)."""
+    try:
+        return any(
+            str(link.readlink()).startswith(prefix) for link in Path(f"/proc/{pid}/fd").iterdir()
+        )
+    except OSError:
+        return False
 
 
 def end_all(find: Callable[[], tuple[Process, ...]], deadline_s: float = 20.0) -> bool:

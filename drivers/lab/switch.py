@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from drivers.errors import Failed
-from drivers.lab.box import Box, run_tool
+from drivers.lab.box import Box, remove_link, run_tool
 from drivers.lab.plan import LabPlan
 
 
@@ -23,7 +22,7 @@ class Switch:
 
     def ensure(self) -> bool:
         """Make the switch unless it is there; True when it was made anew."""
-        if self.box.process is not None:
+        if self.box.process is not None and self._is_whole():
             return False
         self.remove_uplink()
         self.box.start("mount -n -t sysfs sysfs /sys\nip link set lo up")
@@ -38,21 +37,20 @@ class Switch:
         self.box.ip("link", "set", "uplink", "master", "br0", "up")
         return True
 
+    def _is_whole(self) -> bool:
+        """Whether the last step of ``ensure`` was taken before it was interrupted, if it was."""
+        argv = ["nsenter", "-t", str(self.box.pid), "-n", "--", "ip", "-j", "link"]
+        links = {link["ifname"]: link for link in json.loads(run_tool(*argv))}
+        uplink = links.get("uplink", {})
+        return uplink.get("master") == "br0" and "UP" in uplink.get("flags", ())
+
     def remove_uplink(self) -> None:
         """Remove this machine's interface, when a crash left it."""
-        if self._has_uplink():
-            try:
-                run_tool("ip", "link", "del", self.plan.uplink)
-            except Failed:  # the kernel may have been quicker: it goes with the switch
-                if self._has_uplink():
-                    raise
-
-    def _has_uplink(self) -> bool:
-        names = [link["ifname"] for link in json.loads(run_tool("ip", "-j", "link"))]
-        return self.plan.uplink in names
+        remove_link(self.plan.uplink)
 
     def plug(self, host: str, box: Box) -> None:
         """Give a host's box an ``eth0`` whose other end is a port of the bridge."""
         pair = ["type", "veth", "peer", "name", "eth0", "netns", str(box.pid)]
+        self.box.remove_link(host)  # of a box that ended a moment ago
         self.box.ip("link", "add", host, *pair)
         self.box.ip("link", "set", host, "master", "br0", "up")

@@ -9,20 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from drivers.errors import Unsupported
+from drivers.errors import Refused
 from drivers.lab import keys, xml
 from drivers.lab.host import LabHost
 from drivers.lab.model import TIERS
 from drivers.lab.plan import PORTS_PER_HOST, LabPlan
 from drivers.lab.processes import MARK, Process, from_pidfile
-
-_SOCKET_ROOM = 107
-"""Longest path of a Unix socket (sun_path less its final zero)."""
-
-_LONGEST_SOCKET = "/kvm10/c/libvirt/qemu/lib/domain-1000-12345678901234567890/monitor.sock"
-"""The longest socket under a host's folder: QEMU's monitor, by libvirt's own naming."""
-
-LONGEST_FOLDER = _SOCKET_ROOM - len(_LONGEST_SOCKET)
 
 
 class UserHost(LabHost):
@@ -30,13 +22,7 @@ class UserHost(LabHost):
 
     def __init__(self, lab: Path, plan: LabPlan, number: int) -> None:
         super().__init__(lab, plan, number)
-        if len(os.fsencode(lab)) > LONGEST_FOLDER:
-            raise Unsupported(
-                f"the lab's folder {lab} has too long a path for the sockets inside it",
-                f"{len(os.fsencode(lab))} bytes, at most {LONGEST_FOLDER} fit",
-                "choose another with --folder, such as /var/tmp/lab",
-            )
-        user = pwd.getpwuid(os.getuid()).pw_name
+        user = _login()
         port = plan.first_port + (number - 1) * PORTS_PER_HOST
         self.place = keys.SshPlace(self.name, "127.0.0.1", port, user)
         socket = quote(str(self.folder / "r" / "libvirt" / "libvirt-sock"), safe="/")
@@ -134,3 +120,19 @@ class UserHost(LabHost):
     def nic(self, mac: str) -> str:
         """QEMU's own user-mode network: taps need privileges."""
         return xml.nic_xml("user", mac)
+
+
+def _login() -> str:
+    """The name under which sshd finds who runs this.
+
+    Raises:
+        Refused: There is none, as in a container run under a bare user id.
+    """
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError as error:
+        raise Refused(
+            f"user id {os.getuid()} has no name on this machine, and sshd needs one",
+            "there is no entry in /etc/passwd",
+            "run it as a user of this machine, or use novacron demo --simulated",
+        ) from error

@@ -6,11 +6,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from drivers.lab.fleet import LabFleet
+from drivers.lab.model import GuestSpec
 from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
 from drivers.model.host import HostSpec, Protect
 from drivers.model.vm import VmState
@@ -64,40 +65,33 @@ async def _restarted(driver: HostDriver) -> str:
 
 
 @pytest.fixture(scope="session")
-def contract_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
-    """One host of a small practice fleet with one guest of its own."""
+def contract_lab(lab: LabFleet) -> Iterator[Case]:
+    """One host of the practice fleet with a guest of its own."""
     pytest.importorskip("libvirt")
     from drivers.kvm.driver import KvmDriver
-    from drivers.lab.fleet import LabFleet
-    from drivers.lab.model import GuestSpec
 
-    folder = Path(tmp_path_factory.mktemp("lab"))
-    lab = LabFleet(folder, hosts=1, guests=0)
-    try:
-        lab.up()
-        spec = lab.specs()[0]
-        lab.define_guest(GuestSpec("contract"), on=spec.name)
+    host = lab.hosts[0]
+    lab.define_guest(GuestSpec("contract"), on=host.name)
 
-        async def find(driver: HostDriver) -> str:
-            vms = (await driver.read_slow()).vms
-            vm = next(vm for vm in vms if vm.name == "contract")
-            if vm.state is VmState.PAUSED:
-                await driver.resume(vm.uuid)
-            elif not vm.state.active:
-                await driver.start(vm.uuid)
-            return vm.uuid
+    async def find(driver: HostDriver) -> str:
+        vms = (await driver.read_slow()).vms
+        vm = next(vm for vm in vms if vm.name == "contract")
+        if vm.state is VmState.PAUSED:
+            await driver.resume(vm.uuid)
+        elif not vm.state.active:
+            await driver.start(vm.uuid)
+        return vm.uuid
 
-        @contextmanager
-        def lose() -> Iterator[None]:
-            lab.host(spec.name).libvirtd_kill()
-            try:
-                yield
-            finally:
-                lab.host(spec.name).libvirtd_start()
+    @contextmanager
+    def lose() -> Iterator[None]:
+        host.libvirtd_kill()
+        try:
+            yield
+        finally:
+            host.libvirtd_start()
 
-        yield Case("lab", spec, lambda s: KvmDriver(s, Nobody()), find, lose)
-    finally:
-        lab.down()
+    yield Case("lab", host.spec(), lambda s: KvmDriver(s, Nobody()), find, lose)
+    lab.remove_guest("contract")
 
 
 @pytest.fixture(params=["sim", "test", pytest.param("lab", marks=pytest.mark.lab)])

@@ -1,47 +1,14 @@
-"""One practice fleet for the whole test run, and fresh guests on it."""
+"""Fresh guests on the practice fleet that all tests share, and the fleet whole again."""
 
 from __future__ import annotations
 
 import itertools
-import os
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from drivers.lab.fleet import LabFleet
 from drivers.lab.model import GuestSpec
-
-_PLACE = Path("/var/tmp")  # on a disk, and short enough for the sockets inside
-
-
-@pytest.fixture(scope="session")
-def lab_folder() -> Iterator[Callable[[], Path]]:
-    """Makes short folders on a disk; each is empty again, or the run fails."""
-    made: list[Path] = []
-
-    def make() -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix="nvt", dir=_PLACE)))
-        return made[-1]
-
-    yield make
-    for folder in made:
-        LabFleet(folder).down()
-        folder.rmdir()
-
-
-@pytest.fixture(scope="session")
-def lab(lab_folder: Callable[[], Path]) -> Iterator[LabFleet]:
-    """Three real hosts with a few guests: in namespaces for root, without privileges otherwise."""
-    if os.environ.get("NOVACRON_SKIP_LAB") == "1":
-        pytest.skip("NOVACRON_SKIP_LAB=1")
-    fleet = LabFleet(lab_folder(), hosts=3, guests=3)
-    try:
-        fleet.up()
-        yield fleet
-    finally:
-        fleet.down()
 
 
 @pytest.fixture

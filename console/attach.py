@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from console.backend import AttachedStream
+from screens.format import clean
 
 ESCAPE = b"\x1d"
 """Ctrl-], as telnet and virsh use it: hardly any program inside wants it."""
@@ -36,9 +37,10 @@ def attach(attached: AttachedStream, stdin: int | None = None, stdout: int | Non
     """
     source = sys.__stdin__.fileno() if stdin is None and sys.__stdin__ else stdin or 0
     target = sys.__stdout__.fileno() if stdout is None and sys.__stdout__ else stdout or 1
-    _write_all(target, f"\r\n{attached.title}: Ctrl-] leaves\r\n".encode())
     try:
         with _raw(source), _Pump(attached, source, target) as pump:
+            title = clean(attached.title)
+            _write_all(target, f"\r\n{title}: Ctrl-] leaves\r\n".encode())
             return pump.run()
     finally:
         _write_all(target, RESTORE + b"\r\n")
@@ -102,7 +104,7 @@ class _Pump:
             if self._awake in ready:
                 os.read(self._awake, _CHUNK)
             if self._incoming is not None and self._incoming.done() and not self._show():
-                return f"{self._attached.title} ended"
+                return f"{clean(self._attached.title)} ended"
             if self._source in ready and not self._send():
                 return ""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from console.attach import attach
 from console.backend import AttachedStream
+from console.bulk import combined
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery
 from drivers.model.job import Action, Plan, Request
@@ -16,7 +17,7 @@ from drivers.model.problem import Problem
 from drivers.model.vm import Vm
 from screens.base import FleetScreen
 from screens.dialogs.delete import DeleteDialog
-from screens.dialogs.disk import DiskDialog
+from screens.dialogs.disk import DiskDialog, why_fixed
 from screens.dialogs.preview import PreviewDialog
 from screens.dialogs.target import TargetDialog
 from screens.messages import ActionRequested
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from console.app import NovaCronApp
 
 T = TypeVar("T")
-
-Options = tuple[tuple[str, str], ...]
 
 
 class Flows:
@@ -104,31 +103,40 @@ class Flows:
             return ()
         if asked.action is Action.DELETE:
             return await self._deletions(vms)
-        target, options = asked.target, asked.options
-        if not target and asked.action in (Action.MIGRATE, Action.TIER):
-            chosen = await self._choose(asked.action, vms[0], options)
-            if chosen is None:
-                return ()
-            target, options = chosen
-        return tuple(Request(asked.action, vm.uuid, target, dict(options)) for vm in vms)
+        if asked.target or asked.action not in (Action.MIGRATE, Action.TIER):
+            given = dict(asked.options)
+            return tuple(Request(asked.action, vm.uuid, asked.target, given) for vm in vms)
+        return await self._moves(asked, vms, snapshot)
 
-    async def _choose(self, action: Action, vm: Vm, given: Options) -> tuple[str, Options] | None:
-        disk = dict(given).get("disk", "")
-        if action is Action.TIER and not disk:
-            found = await self._disk(vm)
-            if found is None:
-                return None
-            disk = found
-        fits = await answer(self._app.backend.targets(action, vm.uuid, disk))
-        chosen = await self._app.push_screen_wait(TargetDialog(vm, action, fits))
+    async def _moves(
+        self, asked: ActionRequested, vms: list[Vm], snapshot: FleetSnapshot
+    ) -> tuple[Request, ...]:
+        """One target for all; which disk is asked for each VM that has several."""
+        disks = {vm.uuid: dict(asked.options).get("disk", "") for vm in vms}
+        if asked.action is Action.TIER:
+            for vm in vms:
+                found = disks[vm.uuid] or await self._disk(vm)
+                if found is None:
+                    return ()
+                disks[vm.uuid] = found
+        ask = self._app.backend.targets
+        offers = [(vm, await answer(ask(asked.action, vm.uuid, disks[vm.uuid]))) for vm in vms]
+        fits = combined(offers, snapshot)
+        chosen = await self._app.push_screen_wait(
+            TargetDialog(vms[0], asked.action, fits, count=len(vms))
+        )
         if chosen is None:
-            return None
+            return ()
         target, options = chosen
-        extra = (("disk", disk),) if disk and "disk" not in dict(options) else ()
-        return target, (*given, *extra, *options)
+        given = dict((*asked.options, *options))
+        return tuple(
+            Request(asked.action, vm.uuid, target, given | _disk_option(disks[vm.uuid]))
+            for vm in vms
+            if asked.action is not Action.MIGRATE or vm.host != target
+        )
 
     async def _disk(self, vm: Vm) -> str | None:
-        movable = [disk.target for disk in vm.disks if disk.device == "disk" and disk.source]
+        movable = [disk.target for disk in vm.disks if not why_fixed(disk)]
         if len(movable) == 1:
             return movable[0]
         return await self._app.push_screen_wait(DiskDialog(vm))
@@ -142,6 +150,10 @@ class Flows:
                 return ()
             requests.append(Request(Action.DELETE, vm.uuid, options={"volumes": ",".join(paths)}))
         return tuple(requests)
+
+
+def _disk_option(disk: str) -> dict[str, str]:
+    return {"disk": disk} if disk else {}
 
 
 async def answer(future: Future[T]) -> T:

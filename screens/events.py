@@ -18,8 +18,16 @@ from screens.columns import Pen
 from screens.filtering import Filter
 from screens.format import clean, plural
 from screens.messages import HostOpened, VmOpened
-from screens.prose import Prose, put
-from screens.render_event import EventItem, event_columns, event_rows, event_text, picked
+from screens.prose import BLANK, Prose, put
+from screens.render_event import (
+    EventItem,
+    event_columns,
+    event_rows,
+    event_text,
+    moment,
+    oldest_text,
+    picked,
+)
 from screens.table import LineTable
 
 _NEXT = {Severity.INFO: Severity.WARN, Severity.WARN: Severity.ERROR, Severity.ERROR: Severity.INFO}
@@ -114,12 +122,18 @@ class EventsScreen(FleetScreen):
         line += Content(f", {levels[self.least]}")
         if self.filter.text:
             line += Content.styled(f"  /{clean(self.filter.text)}", "$care")
+        if self.view.events:
+            line += Content.styled(f"  kept since {moment(self.view.events[0].at, self.view.now)}",
+                                   "$faint")  # fmt: skip
         word = "following" if self.following else "not following (f)"
         return line + Content.styled(f"  {word}", "$calm" if self.following else "$faint")
 
     def _show_text(self) -> None:
-        item = self.query_one("#events", LineTable).cursor_item
+        table = self.query_one("#events", LineTable)
+        item = table.cursor_item
         told = event_text(item.event, self.view.now) if isinstance(item, EventItem) else []
+        if isinstance(item, EventItem) and item is table.rows[-1].item:
+            told += [BLANK, *oldest_text()]
         self.query_one("#detail", Prose).paras = tuple(told)
 
     def action_level(self) -> None:

@@ -11,7 +11,7 @@ from drivers.model.fleet import FleetSnapshot
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.filtering import Filter
 from screens.format import UNKNOWN, age
-from screens.prose import DIM, HEAD, Para, block, para
+from screens.prose import CODE, DIM, HEAD, Para, block, para
 
 _WORDS = {Severity.INFO: ("info", "faint"), Severity.WARN: ("WARN", "care"),
           Severity.ERROR: ("ERROR", "bad")}  # fmt: skip
@@ -30,7 +30,7 @@ def event_columns(*, vm: bool = True) -> tuple[Column, ...]:
     named = Column("vm", "VM", 16, lambda i, _p: Cell(i.vm_name), lambda i: natural(i.vm_name),
                    min_width=8, priority=2, letter="V")  # fmt: skip
     return (
-        Column("time", "TIME", 8, _clock, lambda i: i.event.at, letter="T", descending=True),
+        Column("time", "TIME", 10, _clock, lambda i: i.event.at, letter="T", descending=True),
         Column("age", "AGO", 5, lambda i, p: Cell(age(i.event.at, p.now), "faint"),
                lambda i: -i.event.at, right=True, priority=4),
         Column("severity", "LEVEL", 5, _severity, lambda i: _RANKS.index(i.event.severity),
@@ -47,9 +47,24 @@ def event_columns(*, vm: bool = True) -> tuple[Column, ...]:
 
 
 def _clock(item: EventItem, pen: Pen) -> Cell:
-    at = time.localtime(item.event.at)
-    today = time.localtime(pen.now)[:3] == at[:3]
-    return Cell(time.strftime("%H:%M:%S" if today else "%d %b %H", at))
+    return Cell(moment(item.event.at, pen.now))
+
+
+def moment(at: float, now: float) -> str:
+    """The time of day of what happened today, else its day and hour, in eight or nine cells."""
+    then = time.localtime(at)
+    today = time.localtime(now)[:3] == then[:3]
+    return time.strftime("%H:%M:%S" if today else "%d %b %Hh", then)
+
+
+def oldest_text() -> list[Para]:
+    """What is said under the last event of the list."""
+    return [
+        para("This is the oldest event held here. Older ones are in the recorded history:", DIM),
+        para(
+            'novacron sql "SELECT * FROM events ORDER BY time DESC LIMIT 1000"', CODE, label="  $ "
+        ),
+    ]
 
 
 def _severity(item: EventItem, _pen: Pen) -> Cell:

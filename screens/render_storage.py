@@ -38,15 +38,20 @@ class VolumeItem(NamedTuple):
 
 
 class Usage:
-    """Who uses which path: from the pools themselves and from the disks of every VM."""
+    """Who uses which path: from the pools themselves and from the disks of every VM.
+
+    Made once a snapshot: an index of 10,000 VMs is too much for every tick of the clock.
+    """
 
     def __init__(self, snapshot: FleetSnapshot) -> None:
+        self.snapshot = snapshot
         self.names: Mapping[str, str] = {vm.uuid: vm.name for vm in snapshot.vms()}
         self._by_path: dict[str, dict[str, str]] = {}
         for vm in snapshot.vms():
             for disk in vm.disks:
                 if disk.source:
                     self._by_path.setdefault(disk.source, {})[vm.uuid] = vm.host
+        self._orphans: dict[tuple[str, str], int] = {}
         self.complete = all(host.link.state is LinkState.UP for host in snapshot.hosts)
 
     def of(self, volume: Volume) -> tuple[str, ...]:
@@ -57,14 +62,20 @@ class Usage:
         own = tuple(dict.fromkeys((*volume.used_by, *here)))
         return own or tuple(named)
 
+    def orphans(self, pool: Pool) -> int:
+        """How many volumes of one of the snapshot's pools no VM is known to use."""
+        key = (pool.host, pool.name)
+        if key not in self._orphans:
+            self._orphans[key] = sum(not self.of(volume) for volume in pool.volumes)
+        return self._orphans[key]
+
 
 def pool_rows(snapshot: FleetSnapshot, usage: Usage, now: float) -> list[Row]:
     """One row a pool: by host, then by tier, hot first."""
     rows = []
     for host in snapshot.hosts:
         for pool in sorted(host.pools, key=lambda p: (_TIERS.index(p.tier), natural(p.name))):
-            orphans = sum(not usage.of(volume) for volume in pool.volumes)
-            item = PoolItem(pool, _fresh(pool, host, now), orphans)
+            item = PoolItem(pool, _fresh(pool, host, now), usage.orphans(pool))
             rows.append(Row(f"{pool.host}/{pool.name}", item))
     return rows
 

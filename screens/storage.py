@@ -9,6 +9,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
+from drivers.model.fleet import FleetSnapshot
 from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.columns import Pen
@@ -43,6 +44,10 @@ class StorageScreen(FleetScreen):
     heading = "Storage"
     filterable = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._usage = Usage(FleetSnapshot())
+
     def compose(self) -> ComposeResult:
         """Totals a tier, pools, one pool in words, its volumes."""
         yield Static(id="tiers", markup=False)
@@ -61,14 +66,15 @@ class StorageScreen(FleetScreen):
             self._show(self.view)
 
     def _show(self, view: View) -> None:
-        usage = Usage(view.snapshot)
-        rows = pool_rows(view.snapshot, usage, view.now)
+        if self._usage.snapshot is not view.snapshot:
+            self._usage = Usage(view.snapshot)
+        rows = pool_rows(view.snapshot, self._usage, view.now)
         put(self.query_one("#tiers", Static), self._tiers(totals(rows)))
         kept = wanted_pools(rows, self.filter, problems_only=view.problems_only)
         table = self.query_one("#pools", LineTable)
         table.placeholder = "no pool passes" if rows else "no pools known yet"
         table.set_rows(kept, Pen(view.now, view.ascii))
-        self._show_pool(usage)
+        self._show_pool()
 
     def _tiers(self, sums: list[tuple[str, float, float]]) -> Content:
         parts = []
@@ -79,18 +85,18 @@ class StorageScreen(FleetScreen):
             parts.append(Content.styled(tier, f"bold {tone}") + Content(told))
         return Content("   ").join(parts)
 
-    def _show_pool(self, usage: Usage) -> None:
+    def _show_pool(self) -> None:
         item = self.query_one("#pools", LineTable).cursor_item
         pool = item if isinstance(item, PoolItem) else None
         self.query_one("#pool", Prose).paras = tuple(pool_text(pool, self.view.now))
-        rows = volume_rows(pool.pool, usage) if pool is not None else []
+        rows = volume_rows(pool.pool, self._usage) if pool is not None else []
         pen = Pen(self.view.now, self.view.ascii)
         self.query_one("#volumes", LineTable).set_rows(rows, pen)
 
     def on_line_table_row_highlighted(self, event: LineTable.RowHighlighted) -> None:
         """Another pool: its volumes."""
         if event.table.id == "pools":
-            self._show_pool(Usage(self.view.snapshot))
+            self._show_pool()
 
     def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
         """From the pool to its volumes, from the volume to its VM."""

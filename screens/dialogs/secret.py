@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
@@ -17,6 +18,16 @@ def secret_text(question: SecretQuestion) -> list[Para]:
     """Who asks, in the server's own words."""
     lines = [para(question.host, label="Host  ", label_style=DIM)]
     return lines + (block(question.text, label="Says  ") if question.text.strip() else [])
+
+
+class SecretInput(Input):
+    """A field that hides what is typed, by stars where dots are not ASCII."""
+
+    @property
+    def _value(self) -> Text:
+        shown = super()._value
+        plain = self.password and self.app.has_class("-ascii")
+        return Text("*" * len(self.value), no_wrap=True, end="") if plain else shown
 
 
 class SecretDialog(Dialog[tuple[str, ...]]):
@@ -37,7 +48,7 @@ class SecretDialog(Dialog[tuple[str, ...]]):
         for number, (prompt, echo) in enumerate(self._question.fields):
             with Horizontal(classes="field"):
                 yield Label(Content(clean(prompt).strip() or "Answer:"))
-                yield Input(id=f"field-{number}", password=not echo)
+                yield SecretInput(id=f"field-{number}", password=not echo)
 
     def compose_buttons(self) -> ComposeResult:
         """Cancel, then send."""

@@ -11,10 +11,22 @@ from textual.widgets.option_list import Option
 
 from drivers.model.job import Action, TargetFit, Verdict
 from drivers.model.vm import Vm
+from screens.dialogs.cycle import Cycle
 from screens.dialogs.dialog import Dialog
 from screens.format import clean, fit
 from screens.prose import BAD, DIM, GOOD, WARN, Prose
 from screens.render_plan import fit_text
+
+_WAYS = {
+    True: (
+        ("mode", "Driven by", (("", "auto"), ("p2p", "the hosts (p2p)"),
+                               ("managed", "this console"))),
+        ("remove_source", "Copied disks", (("", "keep the old"),
+                                           ("yes", "delete the old"))),
+    ),
+    False: (("keep_old", "Old volume", (("", "delete at the end"), ("yes", "keep"))),),
+}  # fmt: skip
+"""Ways to migrate (True) or to move a disk: option, its words, its values; empty is the default."""
 
 Answer = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -22,14 +34,23 @@ Answer = tuple[str, tuple[tuple[str, str], ...]]
 class TargetDialog(Dialog[Answer]):
     """Dismisses (target, options) or None; a target that does not fit cannot be chosen.
 
-    The options are ``bandwidth_mib`` when a limit was typed (MiB a second).
+    The options, each only where it differs from the default, are ``bandwidth_mib`` (MiB a second);
+    for a migration ``mode`` (``p2p`` or ``managed``) and ``remove_source`` (``yes``); for a tier
+    move ``keep_old`` (``yes``).
+
+    Args:
+        vm: The VM, or the first of several.
+        count: How many VMs go there together.
     """
 
     AUTO_FOCUS = "#targets"
 
-    def __init__(self, vm: Vm, action: Action, fits: tuple[TargetFit, ...]) -> None:
+    def __init__(
+        self, vm: Vm, action: Action, fits: tuple[TargetFit, ...], *, count: int = 1
+    ) -> None:
         verb = "Migrate" if action is Action.MIGRATE else "Move a disk of"
-        super().__init__(f"{verb} {clean(vm.name)}: where to?")
+        what = clean(vm.name) if count == 1 else f"{'each of ' * (verb != 'Migrate')}{count} VMs"
+        super().__init__(f"{verb} {what}: where to?")
         self._action = action
         self._fits = tuple(sorted(fits, key=lambda item: not item.fits))
 
@@ -53,10 +74,13 @@ class TargetDialog(Dialog[Answer]):
         return Option(line + Content.styled(clean(item.mode), DIM))
 
     def compose_form(self) -> ComposeResult:
-        """The bandwidth limit."""
+        """The bandwidth limit, and how it is done."""
         with Horizontal(classes="field"):
             yield Label("Limit, MiB/s (empty for none):")
             yield Input(id="bandwidth", type="integer", max_length=7, placeholder="none")
+        with Horizontal(id="ways"):
+            for ident, name, values in _WAYS[self._action is Action.MIGRATE]:
+                yield Cycle(name, values, id=ident)
 
     def compose_buttons(self) -> ComposeResult:
         """Cancel, then on to the preview."""
@@ -99,7 +123,8 @@ class TargetDialog(Dialog[Answer]):
             self.notify(f"{clean(current.target)}: {clean(why)}", severity="error", markup=False)
             return
         limit = self.query_one("#bandwidth", Input).value.strip()
-        self.dismiss((current.target, (("bandwidth_mib", limit),) if limit else ()))
+        chosen = [("bandwidth_mib", limit), *((way.id, way.value) for way in self.query(Cycle))]
+        self.dismiss((current.target, tuple((str(name), value) for name, value in chosen if value)))
 
     def action_scroll(self, direction: int) -> None:
         """Scroll the reasons; the list keeps its own keys."""

@@ -125,6 +125,9 @@ def _of_job(job: Job) -> Iterator[Trouble]:
     elif job.state is JobState.FAILED and job.followup:
         what = job.problem.what if job.problem else job.outcome
         yield Trouble(1, job.plan.vm_name, f"{job.plan.title}: {what}", job.created_at, view="jobs")
+    elif job.followup:
+        text = f"{job.plan.title}: {job.outcome or 'done'}; more is offered"
+        yield Trouble(2, job.plan.vm_name, text, job.created_at, view="jobs")
 
 
 def trouble_columns() -> tuple[Column, ...]:

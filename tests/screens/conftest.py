@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -48,10 +49,14 @@ def running(backend: FakeBackend, tmp_path: Path) -> Running:
     return run
 
 
-async def until(pilot: Pilot[Any], truth: Callable[[], bool], tries: int = 200) -> None:
+DEADLINE_S = 30.0
+"""Far beyond what anything takes; only a machine with much else to do comes near."""
+
+
+async def until(pilot: Pilot[Any], truth: Callable[[], bool]) -> None:
     """Let the App work until something holds."""
-    for _ in range(tries):
-        if truth():
-            return
+    ends = time.monotonic() + DEADLINE_S
+    while not truth():
+        if time.monotonic() > ends:
+            raise AssertionError("what was waited for did not happen")
         await pilot.pause(0.01)
-    raise AssertionError("what was waited for did not happen")

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -317,6 +318,8 @@ class SshLink:
             if base is not None and not os.access(base, os.W_OK):
                 base = None
             self._folder = tempfile.mkdtemp(prefix="novacron-", dir=base)
+            # A link that could not be closed in time leaves no folder behind either.
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return str(Path(self._folder) / f"{len(self._listeners)}.sock")
 
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
@@ -29,6 +28,7 @@ from console.places import Places
 from console.questions import Questions
 from console.run_command import CommandLine, run_command
 from console.trends import Trends
+from console.typeahead import TypeAheadApp
 from console.views import Place
 from drivers.model.problem import Problem
 from screens import messages as ask
@@ -47,7 +47,7 @@ class NewsCame(Message, bubble=False):
     """Something waits in the inbox."""
 
 
-class NovaCronApp(App[None]):
+class NovaCronApp(TypeAheadApp):
     """Thin on purpose: what decides is in the helpers and behind the backend."""
 
     TITLE = "NovaCron"

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import eq
 
 from drivers.kvm.domxml import DiskDef, DomainDef, NicDef
-from drivers.kvm.layout import Layout, Raw, head_of, layout_of
+from drivers.kvm.layout import MOST_DEVICES, Layout, Raw, Where, figures, layout_of
 from drivers.kvm.places import Places
 from drivers.kvm.remake import Remaker
 from drivers.kvm.text import clean
@@ -56,17 +55,14 @@ class Facts:
 
 @dataclass(slots=True)
 class Mark:
-    """One reading, kept to make rates from the next and to build it on. Never changed once made.
+    """One reading, kept to make rates from the next and to build it on.
 
     Attributes:
         at: Monotonic seconds.
         facts: A new domain id is a new QEMU process: its counters began anew.
-        head: Values of the whole domain, as ``layout.HEAD_KEYS`` names them.
-        cpu: ``cpu.time`` (nanoseconds) and ``balloon.rss`` (KiB), where they are wanted.
-        disks: Raw figures of each disk of the definition; None where the record had none.
-        nics: Likewise.
-        calm: For each disk, each NIC, and last the domain itself: its figures were those of the
-            reading before, so what was made of them holds for as long as they stay.
+        raw: Every figure, as ``layout`` picks them.
+        cpu: ``cpu.time``, nanoseconds, where it is wanted.
+        calm: The figures were those of the reading before: nothing happened in between.
         vm: What was made of it.
     """
 
@@ -75,22 +71,10 @@ class Mark:
     definition: DomainDef
     places: Places
     layout: Layout
-    head: Raw
-    cpu: Raw
-    disks: Sequence[Raw | None]
-    nics: Sequence[Raw | None]
-    calm: Sequence[bool]
+    raw: Raw
+    cpu: object
+    calm: bool
     vm: Vm = field(repr=False)
-
-    @property
-    def disk_rows(self) -> Sequence[VmDisk]:
-        """The disks as shown."""
-        return self.vm.disks
-
-    @property
-    def nic_rows(self) -> Sequence[VmNic]:
-        """The NICs as shown."""
-        return self.vm.nics
 
 
 def number(stats: Mapping[str, object], key: str) -> int | None:
@@ -134,109 +118,56 @@ def build_vm(
     """
     if last is not None and last.facts.domain_id != facts.domain_id:
         last = None
-    cpu = (stats.get("cpu.time"), stats.get("balloon.rss")) if with_cpu else ()
-    head = head_of(stats)
-    layout, disks, nics = _figures(definition, stats, last)
-    before = _before(last, definition, places)
-    still = [*map(eq, disks, before.disks), *map(eq, nics, before.nics)]
-    still.append(last is not None and cpu == last.cpu and head == last.head)
-    vm = None if last is None else last.vm
-    if vm is not None and all(still) and all(before.calm) and facts is before.facts:
-        vm = _again(vm, slow_at=at)
-    else:
-        seconds = now - last.at if last is not None else 0.0
-        rows = _rows(definition, places, before, disks, nics, still, seconds)
-        base = vm if vm is not None and before.facts is facts else _fixed(facts, definition)
-        changes = _whole_domain(definition, stats, last, disks, seconds, cpu)
-        vm = _again(base, disks=rows[0], nics=rows[1], job=facts.job, slow_at=at, **changes)
-    mark = Mark(now, facts, definition, places, layout, head, cpu, disks, nics, still, vm)
-    return vm, mark
-
-
-@dataclass(slots=True)
-class _Before:
-    """The reading before, device by device as the definition names them now."""
-
-    disks: Sequence[Raw | None]
-    nics: Sequence[Raw | None]
-    calm: Sequence[bool]
-    facts: Facts | None = None
-    disk_rows: Sequence[VmDisk] = ()
-    nic_rows: Sequence[VmNic] = ()
-
-
-def _before(last: Mark | None, definition: DomainDef, places: Places) -> Mark | _Before:
-    if last is not None and last.definition is definition and last.places is places:
-        return last
-    old_disks = {} if last is None else _named(last.disks)
-    old_nics = {} if last is None else _named(last.nics)
-    return _Before(
-        [old_disks.get(disk.target) for disk in definition.disks],
-        [old_nics.get(nic.target) for nic in definition.nics],
-        (False,) * (len(definition.disks) + len(definition.nics) + 1),
+    layout, raw = _taken(definition, stats, last, with_cpu=with_cpu)
+    same = last is not None and last.layout is layout and last.raw == raw
+    settled = last is not None and last.facts is facts and last.places is places
+    if last is not None and same and settled and last.calm:
+        # Nothing happened, twice in a row: what was made of it holds, at a new age. Moving the
+        # mark on is true whichever sweep does it.
+        last.vm, last.at = _again(last.vm, slow_at=at), now
+        return last.vm, last
+    seconds = now - last.at if last is not None else 0.0
+    stays = last is not None and last.facts is facts and last.definition is definition
+    vm = _again(
+        last.vm if last is not None and stays else _fixed(facts, definition),
+        disks=_disks(definition, places, layout, raw, last, seconds),
+        nics=_nics(definition, layout, raw, last, seconds),
+        job=facts.job,
+        slow_at=at,
+        **_whole_domain(definition, stats, last, seconds, with_cpu=with_cpu),
     )
+    cpu = stats.get("cpu.time") if with_cpu else None
+    calm = same and seconds > 0.0
+    return vm, Mark(now, facts, definition, places, layout, raw, cpu, calm, vm)
 
 
-def _named(figures: Sequence[Raw | None]) -> dict[object, Raw]:
-    """Raw figures by device name, which each begins with."""
-    return {raw[0]: raw for raw in figures if raw is not None}
+def _taken(
+    definition: DomainDef, stats: Mapping[str, object], last: Mark | None, *, with_cpu: bool
+) -> tuple[Layout, Raw]:
+    """Every figure, by the last layout where it still fits."""
+    if last is not None and last.definition is definition:
+        layout = last.layout
+        if layout.size == len(stats) and layout.with_cpu is with_cpu:
+            try:
+                raw = layout.pick(stats)
+            except KeyError:  # a figure is gone, another has come
+                pass
+            else:
+                if raw == last.raw or _same_devices(layout, raw, last.raw):
+                    return layout, raw
+    layout = layout_of(definition, stats, with_cpu=with_cpu)
+    return layout, layout.pick(stats)
 
 
-def _figures(
-    definition: DomainDef, stats: Mapping[str, object], last: Mark | None
-) -> tuple[Layout, list[Raw | None], list[Raw | None]]:
-    """The devices' figures, by the last layout where it still fits."""
-    if last is not None and last.definition is definition and last.layout.size == len(stats):
-        try:
-            disks, nics = _picked(last.layout, stats)
-        except KeyError:  # a device lost a figure
-            pass
-        else:
-            if all(map(_same_device, (*disks, *nics), (*last.disks, *last.nics))):
-                return last.layout, disks, nics
-    layout = layout_of(definition, stats)
-    return layout, *_picked(layout, stats)
+def _same_devices(layout: Layout, new: Raw, old: Raw) -> bool:
+    """True when no device has taken another's place in the record."""
+    firsts = [_first(where) for where in (*layout.disks, *layout.nics) if where is not None]
+    return all(new[first] == old[first] for first in firsts)
 
 
-def _picked(
-    layout: Layout, stats: Mapping[str, object]
-) -> tuple[list[Raw | None], list[Raw | None]]:
-    return (
-        [None if pick is None else pick(stats) for pick in layout.disks],
-        [None if pick is None else pick(stats) for pick in layout.nics],
-    )
-
-
-def _same_device(new: Raw | None, old: Raw | None) -> bool:
-    return new is old or (new is not None and old is not None and new[0] == old[0])
-
-
-def _rows(
-    definition: DomainDef,
-    places: Places,
-    before: Mark | _Before,
-    disks: Sequence[Raw | None],
-    nics: Sequence[Raw | None],
-    still: Sequence[bool],
-    seconds: float,
-) -> tuple[tuple[VmDisk, ...], tuple[VmNic, ...]]:
-    """Rows of all devices; one that did nothing, twice in a row, is the one it was."""
-    idle = [now and then for now, then in zip(still, before.calm, strict=True)]
-    count = len(disks)
-    return (
-        tuple(
-            before.disk_rows[i] if idle[i] else _disk_row(disk, new, old, seconds, places)
-            for i, (disk, new, old) in enumerate(
-                zip(definition.disks, disks, before.disks, strict=True)
-            )
-        ),
-        tuple(
-            before.nic_rows[i] if idle[count + i] else _nic_row(nic, new, old, seconds)
-            for i, (nic, new, old) in enumerate(
-                zip(definition.nics, nics, before.nics, strict=True)
-            )
-        ),
-    )
+def _first(where: slice | tuple[int, ...]) -> int:
+    """Where a device's name is, which its figures begin with."""
+    return int(where.start) if isinstance(where, slice) else where[0]
 
 
 def _fixed(facts: Facts, definition: DomainDef) -> Vm:
@@ -260,20 +191,21 @@ def _whole_domain(
     definition: DomainDef,
     stats: Mapping[str, object],
     last: Mark | None,
-    disks: Sequence[Raw | None],
     seconds: float,
-    cpu: Raw,
+    *,
+    with_cpu: bool,
 ) -> dict[str, object]:
     """Fields of the domain itself: state, memory, CPU, and what is missing."""
     state, reason = state_words(stats.get("state.state"), stats.get("state.reason"))
     active = state.active
     used, missing = _memory_used(definition, stats, active=active)
-    if active and disks and not any(raw is not None and raw[1] is not None for raw in disks):
+    if active and definition.disks and not _disks_told(stats):
         missing = (*missing, _NO_MONITOR if "block.count" in stats else _NO_BLOCK)
     current = number(stats, "balloon.current")
     limit = number(stats, "balloon.maximum")
     vcpus = definition.vcpus or number(stats, "vcpu.current") or 0
-    rss = _whole(cpu[1]) if cpu else None
+    rss = number(stats, "balloon.rss") if with_cpu else None
+    busy = rate(stats.get("cpu.time"), last.cpu, seconds) if with_cpu and last and active else None
     return {
         "state": state,
         "reason": reason,
@@ -282,16 +214,14 @@ def _whole_domain(
         "memory_limit": (definition.memory_limit or None) if limit is None else limit * _KIB,
         "memory_used": used,
         "rss": None if rss is None else rss * _KIB,
-        "cpu_pct": _cpu(cpu, last, seconds, vcpus) if active else None,
+        "cpu_pct": None if busy is None or vcpus < 1 else min(100.0, busy / 1e7 / vcpus),
         "missing": missing,
     }
 
 
-def _cpu(cpu: Raw, last: Mark | None, seconds: float, vcpus: int) -> float | None:
-    if not cpu or last is None or not last.cpu or vcpus < 1:
-        return None
-    used = rate(cpu[0], last.cpu[0], seconds)
-    return None if used is None else min(100.0, used / 1e7 / vcpus)
+def _disks_told(stats: Mapping[str, object]) -> bool:
+    count = min(number(stats, "block.count") or 0, MOST_DEVICES)
+    return any(number(stats, f"block.{index}.rd.bytes") is not None for index in range(count))
 
 
 def _memory_used(
@@ -310,6 +240,49 @@ def _memory_used(
     if available is None or free is None or free > available:
         return None, (_SILENT_BALLOON,)
     return (available - free) * _KIB, ()
+
+
+def _named(raw: Raw, places: Sequence[Where]) -> dict[object, Raw]:
+    """Figures of a reading's devices by name."""
+    found = (figures(raw, where) for where in places)
+    return {told[0]: told for told in found if told is not None}
+
+
+def _disks(
+    definition: DomainDef,
+    places: Places,
+    layout: Layout,
+    raw: Raw,
+    last: Mark | None,
+    seconds: float,
+) -> tuple[VmDisk, ...]:
+    """A row for each disk; that of one which did nothing, twice in a row, is used again."""
+    old = _named(last.raw, last.layout.disks) if last is not None else {}
+    kept = last is not None and last.definition is definition and last.places is places
+    rows: list[VmDisk] = []
+    for index, (disk, where) in enumerate(zip(definition.disks, layout.disks, strict=True)):
+        new, before = figures(raw, where), old.get(disk.target)
+        if kept and last is not None and new == before and _idle(row := last.vm.disks[index]):
+            rows.append(row)
+        else:
+            rows.append(_disk_row(disk, new, before, seconds, places))
+    return tuple(rows)
+
+
+def _idle(row: VmDisk) -> bool:
+    return row.read_iops == row.write_iops == row.read_bps == row.write_bps == 0.0
+
+
+def _nics(
+    definition: DomainDef, layout: Layout, raw: Raw, last: Mark | None, seconds: float
+) -> tuple[VmNic, ...]:
+    old = _named(last.raw, last.layout.nics) if last is not None else {}
+    return tuple(
+        [
+            _nic_row(nic, figures(raw, where), old.get(nic.target), seconds)
+            for nic, where in zip(definition.nics, layout.nics, strict=True)
+        ]
+    )
 
 
 def _disk_row(

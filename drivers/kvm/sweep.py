@@ -27,7 +27,7 @@ _ROUND_S = 30.0  # between two looks at what nobody announced
 _XML_A_ROUND = 8  # so many unasked re-reads a round
 _JOBS_A_SWEEP = 8  # so many domains seen for the first time are asked for a job
 
-Record = tuple[bytes, Any, dict[str, object]]  # raw UUID, virDomain, statistics
+Record = tuple[bytes, int, Any, dict[str, object]]  # raw UUID, id, virDomain, statistics
 
 
 @dataclass(slots=True)
@@ -118,10 +118,11 @@ class Sweep:
         records, left_out = self._records()
         side_by_side(self._lookups(records), self._lv.libvirtError)
         flags_kept = known.flags_at == self._old.flags_at
-        for key, domain, stats in records:
+        for key, number, domain, stats in records:
             mark = marks.get(key)
             if mark is None or not flags_kept or key in self._texts or key in self._jobs:
-                definition, facts = self._definition(key, mark), self._facts(key, domain, mark)
+                definition = self._definition(key, mark)
+                facts = self._facts(key, number, domain, mark)
             else:
                 definition, facts = mark.definition, mark.facts
             vm, known.marks[key] = build_vm(
@@ -160,7 +161,7 @@ class Sweep:
             left_out = [d for d in domains if d.UUID() in skip]
             answering = [d for d in domains if d.UUID() not in skip]
             found = self._conn.domainListGetStats(answering, groups, nowait) if answering else []
-        return [(domain.UUID(), domain, stats) for domain, stats in found], left_out
+        return [(domain.UUID(), domain.ID(), domain, stats) for domain, stats in found], left_out
 
     def _lookups(self, records: Sequence[Record]) -> list[Callable[[], None]]:
         """The calls this sweep makes besides the bulk one; none where nothing changed."""
@@ -170,16 +171,16 @@ class Sweep:
         if due or known.round_at != old.round_at:
             known.flags_at = self._now
             calls += [self._read_autostart, self._read_transient]
-        calls += [self._reader(key, domain) for key, domain, _ in records if key in due]
+        calls += [self._reader(key, domain) for key, _, domain, _ in records if key in due]
         first = frozenset(list(known.unasked)[:_JOBS_A_SWEEP])
         known.unasked -= first
-        for key, domain, stats in records:
+        for key, number, domain, stats in records:
             mark = old.marks.get(key)
             if (
                 key in self._order.jobs
                 or key in first
                 or (mark is not None and _maybe_busy(mark, stats))
-            ) and domain.ID() >= 0:
+            ) and number >= 0:
                 calls.append(self._asker(key, domain))
         return calls
 
@@ -188,8 +189,8 @@ class Sweep:
         known, old = self._known, self._old
         due = set(self._order.changed)
         fresh: set[bytes] = set()
-        for key, domain, _ in records:
-            mark, number = old.marks.get(key), domain.ID()
+        for key, number, _, _ in records:
+            mark = old.marks.get(key)
             if mark is None or mark.facts.domain_id != number:
                 due.add(key)
                 if number >= 0:
@@ -233,12 +234,12 @@ class Sweep:
         # The very same object for the same content: the next reading can then build on the last.
         return mark.definition if mark is not None and mark.definition == definition else definition
 
-    def _facts(self, key: bytes, domain: Any, mark: Mark | None) -> Facts:
+    def _facts(self, key: bytes, number: int, domain: Any, mark: Mark | None) -> Facts:
         facts = Facts(
             domain.UUIDString(),
             domain.name(),
             self._order.host,
-            domain.ID(),
+            number,
             key not in self._known.transient,
             key in self._known.autostart,
             self._jobs.get(key),

@@ -27,6 +27,10 @@ from drivers.uri import LibvirtUri
 _HOPS = 8
 _KEYS_AT_ALL = 15
 _ALIVE_S = 5.0
+_OPENSSH_CIPHERS = frozenset(
+    {"aes128-ctr", "aes192-ctr", "aes256-ctr"}
+    | {f"{name}@openssh.com" for name in ("chacha20-poly1305", "aes128-gcm", "aes256-gcm")}
+)
 # sshd's LoginGraceTime: beyond it the server hangs up anyway.
 _LOGIN_S = 120.0
 
@@ -360,6 +364,9 @@ def _algorithms(target: Target) -> dict[str, list[str]]:
     ):
         known = {a.decode() for a in ours}
         wanted = [a for a in (target.algorithms or {}).get(name, ()) if a in known]
+        if set(wanted) == _OPENSSH_CIPHERS:
+            # Nobody chose an order: AES-GCM takes half the CPU of the others in this client.
+            wanted.sort(key=lambda a: "gcm" not in a)
         if wanted:
             chosen[option] = wanted
     return chosen

@@ -60,33 +60,44 @@ as_root() {
     fi
 }
 
+apt() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >/dev/null
+}
+
 # Installing openssh-server or libvirt-daemon-system would start them. The practice fleet runs
 # its own, so a policy for the length of this installation keeps new services from starting,
 # and sshd, which would be reachable from the network, is not enabled for the next start either.
+POLICY=/usr/sbin/policy-rc.d
+hold_services() {
+    [ ! -e "$POLICY" ] || return 0
+    trap release_services EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null && as_root chmod 755 "$POLICY" ||
+        stop "nothing can be installed: ${1} was refused"
+}
+
+release_services() {
+    as_root rm -f "$POLICY"
+    trap - EXIT
+}
+
 install_packages() {
-    local missing=("$@") policy=/usr/sbin/policy-rc.d new_sshd=no status=0
-    [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+    local missing=("$@") new_sshd=no status=0 power=sudo
+    [ "$(id -u)" != 0 ] || power=root
+    [ "$power" = root ] || command -v sudo >/dev/null ||
         stop "these packages are missing and neither root nor sudo is at hand: ${missing[*]}"
     say "installing ${missing[*]}"
     case " ${missing[*]} " in *" openssh-server "*) new_sshd=yes ;; esac
-    local ours=no
-    if [ ! -e "$policy" ]; then
-        ours=yes
-        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-        as_root chmod 755 "$policy"
-    fi
-    export DEBIAN_FRONTEND=noninteractive
+    hold_services "$power"
     {
-        [ -n "$(ls /var/lib/apt/lists/*Packages* 2>/dev/null)" ] || as_root apt-get -qq update
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" ||
-            { as_root apt-get -qq update &&
-                as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}"; }
-    } >/dev/null || status=$?
-    if [ "$new_sshd" = yes ] && command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
-        as_root systemctl disable --now ssh.service ssh.socket >/dev/null 2>&1 || true
+        [ -n "$(ls /var/lib/apt/lists/*Packages* 2>/dev/null)" ] || apt update
+        apt install -y --no-install-recommends "${missing[@]}" ||
+            { apt update && apt install -y --no-install-recommends "${missing[@]}"; }
+    } || status=$?
+    if [ "$new_sshd" = yes ] && [ "$status" = 0 ] && command -v systemctl >/dev/null; then
+        as_root systemctl disable ssh.service ssh.socket >/dev/null 2>&1 || true
         say "openssh-server was installed for its programs alone: the system's own sshd stays off"
     fi
-    [ "$ours" = no ] || as_root rm -f "$policy"
+    [ -z "$(trap -p EXIT)" ] || release_services
     [ "$status" = 0 ] || stop "apt-get could not install ${missing[*]}: see above (is there a network, and does 'apt-get update' work?)"
 }
 
@@ -112,8 +123,12 @@ main() {
         [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"
         return
     fi
-    command -v apt-get >/dev/null ||
-        stop "this sets up Debian 12 and Ubuntu 24.04; elsewhere install libvirt-dev, QEMU, libvirtd and sshd yourself, then: python3 -m venv .venv && .venv/bin/pip install -e '.[kvm]'"
+    if ! command -v apt-get >/dev/null; then
+        if .venv/bin/python -c 'import console.cli, libvirt' 2>/dev/null; then
+            return # made by hand, as the next lines say
+        fi
+        stop "this sets up Debian 12 and Ubuntu 24.04; elsewhere install libvirt-dev, QEMU, libvirtd and sshd yourself, then: python3 -m venv .venv && .venv/bin/pip install -e '.[kvm]' --group dev"
+    fi
     mapfile -t missing < <(packages_to_install)
     [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"
     python=$(find_python) || stop "no Python from 3.11 to 3.13 with venv was found"

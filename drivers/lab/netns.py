@@ -55,13 +55,18 @@ class NetnsHost(LabHost):
     def prepare(self) -> None:
         """Make the box with its mounts and network unless it is there, and mend its cable."""
         keys.make_key(self.host_key, self.name)
-        if self.box.process is not None and (self.box.root / _WHOLE).exists():
-            self.cable.link_up()
-            return
+        if self.box.process is None or not (self.box.root / _WHOLE).exists():
+            self._make_box()
+        self.cable.link_up()
+
+    def _make_box(self) -> None:
+        """The hardware address is always the same: nobody has to forget an old one."""
         self._write_files()
         self.box.start(self._setup_script())
         self.switch.plug(self.name, self.box)
-        self.box.ip("link", "add", "br0", "type", "bridge")
+        token = bytes.fromhex(self.plan.token)
+        nic = bytes([2, *token, 0, self.number]).hex(":")
+        self.box.ip("link", "add", "br0", "address", nic, "type", "bridge")
         self.box.ip("link", "set", "eth0", "master", "br0", "up")
         self.box.ip("addr", "add", f"{self.address}/24", "dev", "br0")
         self.box.ip("link", "set", "br0", "up")

@@ -71,8 +71,11 @@ POLICY=/usr/sbin/policy-rc.d
 hold_services() {
     [ ! -e "$POLICY" ] || return 0
     trap release_services EXIT
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null && as_root chmod 755 "$POLICY" ||
+    if ! printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY" >/dev/null; then
+        trap - EXIT
         stop "nothing can be installed: ${1} was refused"
+    fi
+    as_root chmod 755 "$POLICY"
 }
 
 release_services() {

@@ -73,8 +73,11 @@ def test_paths_have_limits() -> None:
         check_path(Path("/caf\u00e9/50%/a b"), Mode.NETNS)
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_other_things_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``up`` refuses it and names them; ``down`` removes nothing, even what has a lab's names."""
+    monkeypatch.setattr("drivers.lab.fleet.check_path", lambda *_: None)
     for name in ("ssh", "image", "kvm1"):
         (tmp_path / name).mkdir()
     (tmp_path / "image" / "holiday.jpg").touch()
@@ -144,6 +147,7 @@ def test_a_machine_without_the_tools_names_the_packages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line, the packages, and the way on without them; nothing is left in the folder."""
+    monkeypatch.setattr("drivers.lab.fleet.check_path", lambda *_: None)
     monkeypatch.setattr("drivers.lab.preflight._SEARCH", "/nonexistent")
     with pytest.raises(Unsupported, match="qemu-system-x86") as raised:
         LabFleet(tmp_path / "lab").up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -61,7 +62,8 @@ class PoolReader:
         what = f"the pools of {self._session.spec.name} could not be listed"
         found = await self._session.call(self._list, what)
         users = _users(vms)
-        pools = tuple([await self._one(uuid, name, users) for uuid, name in found])
+        # Side by side: one that hangs must not make the others wait for their turn.
+        pools = tuple(await asyncio.gather(*(self._one(*pool, users) for pool in found)))
         self.places = index_places(pools)
         return pools
 

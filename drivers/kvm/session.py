@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.errors import DriverError, Refused, TimedOut, Unreachable
@@ -20,6 +21,7 @@ from drivers.kvm.sockets import (
     choose,
     daemon_argv,
     local_uri,
+    ssh_wrapper,
     stock_uri,
     system_sockets,
 )
@@ -62,6 +64,7 @@ class Session:
         self._prompter = prompter
         self._on_lost = on_lost
         self._address = ""
+        self._wrapper = ""
         self._watch: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -113,6 +116,9 @@ class Session:
         await self._leave_ssh()
 
     async def _leave_ssh(self) -> None:
+        wrapper, self._wrapper = self._wrapper, ""
+        if wrapper:
+            shutil.rmtree(Path(wrapper).parent, ignore_errors=True)
         ssh, self.ssh = self.ssh, None
         if ssh is not None:
             with contextlib.suppress(DriverError, OSError):
@@ -221,7 +227,8 @@ class Session:
                 self.spec.uri,
                 "remove it, or allow it for this host in the configuration",
             )
-        self._address = stock_uri(self.uri)
+        self._wrapper = ssh_wrapper(self.uri, self.spec.ssh_config)
+        self._address = stock_uri(self.uri, self._wrapper)
         self.conn = await self._dial(self._address)
         self.route = f"{self.uri.host} > libvirt's own SSH client"
         try:  # metrics and shells still want the built-in link; libvirt does without it

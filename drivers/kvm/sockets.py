@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from drivers.uri import LibvirtUri
@@ -49,12 +52,41 @@ def local_uri(uri: LibvirtUri, socket: str) -> str:
     return f"{uri.driver}+unix://{quote(uri.path)}?socket={quote(socket)}"
 
 
-def stock_uri(uri: LibvirtUri) -> str:
-    """The URI for libvirt's own SSH client: it must never prompt on the console's terminal."""
+def stock_uri(uri: LibvirtUri, wrapper: str = "") -> str:
+    """The URI for libvirt's own SSH client: it must never prompt on the console's terminal.
+
+    Args:
+        uri: The host's URI.
+        wrapper: What libvirt runs instead of ``ssh``, from ``ssh_wrapper``; empty for ``ssh``.
+    """
     text = str(uri)
-    if uri.no_tty or not uri.over_ssh:
+    if not uri.over_ssh:
         return text
-    return f"{text}{'&' if '?' in text else '?'}no_tty=1"
+    more = [] if uri.no_tty else ["no_tty=1"]
+    if wrapper:
+        more.append(f"command={quote(wrapper)}")
+    return f"{text}{'&' if '?' in text else '?'}{'&'.join(more)}" if more else text
+
+
+def ssh_wrapper(uri: LibvirtUri, ssh_config: str) -> str:
+    """A script that runs ``ssh`` with this host's configuration and known hosts.
+
+    libvirt's client passes neither on: it ignores ``known_hosts=``, knows no other ssh_config, and
+    its ``command=`` takes one path without arguments.
+
+    Returns:
+        The script's path, alone in a private folder that the caller removes; empty where ``ssh``
+        by itself does, or where the URI names a command of its own.
+    """
+    options = ["-F", str(Path(ssh_config).expanduser())] if ssh_config else []
+    if uri.known_hosts:
+        options += ["-o", f"UserKnownHostsFile={uri.known_hosts}"]
+    if not options or uri.command:
+        return ""
+    script = Path(tempfile.mkdtemp(prefix="novacron-")) / "ssh"
+    script.write_text(f'#!/bin/sh\nexec ssh {shlex.join(options)} "$@"\n')
+    script.chmod(0o700)
+    return str(script)
 
 
 def daemon_argv(which: Mapping[str, str | None]) -> Sequence[str]:

@@ -223,12 +223,11 @@ class SshLink:
             )
         path = self._socket_path()
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._bridged.add(task)
-                task.add_done_callback(self._bridged.discard)
-            await self._join(command, reader, writer)
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # A task of our own: asyncio would report the cancelled one of a coroutine as an error.
+            task = asyncio.create_task(self._join(command, reader, writer))
+            self._bridged.add(task)
+            task.add_done_callback(self._bridged.discard)
 
         self._listeners.append(await asyncio.start_unix_server(serve, path))
         self._carrier = command[0]
@@ -324,12 +323,15 @@ class SshLink:
 
 
 def helper_argv(uri: LibvirtUri) -> list[str]:
-    """What joins an SSH session to libvirtd there: netcat where the URI names it, else the helper.
+    """What joins an SSH session to libvirtd there: the helper, or netcat where the URI asks for it.
+
+    The helper finds the socket by itself; a socket that the URI names only netcat can reach.
 
     Raises:
         Unsupported: Netcat is asked for without the socket's path.
     """
-    if uri.proxy == "netcat" or (uri.netcat and uri.proxy != "native"):
+    asked = bool(uri.netcat or uri.socket)
+    if uri.proxy == "netcat" or (asked and uri.proxy != "native"):
         if not uri.socket and uri.path != "/system":
             raise Unsupported(
                 "netcat needs to know libvirt's socket",
@@ -337,7 +339,8 @@ def helper_argv(uri: LibvirtUri) -> list[str]:
                 fix="add socket=/run/user/UID/libvirt/libvirt-sock to the URI",
             )
         return [uri.netcat or "nc", "-U", uri.socket or "/run/libvirt/libvirt-sock"]
-    return [HELPER, uri.local] if uri.mode != "direct" else [HELPER, f"{uri.local}?mode=direct"]
+    chosen = uri.mode in ("direct", "legacy")
+    return [HELPER, f"{uri.local}?mode={uri.mode}" if chosen else uri.local]
 
 
 def _plain(error: BaseException) -> BaseException:

@@ -126,7 +126,11 @@ class HostDriver(Protocol):
         ...
 
     def events(self) -> AsyncIterator[Event]:
-        """Events as they come, ending when the connection does (last one has change ``lost``)."""
+        """Events as they come; the stream ends with the connection.
+
+        A connection that was lost says so in a last event with change ``lost``; one that this
+        console closed just ends.
+        """
         ...
 
     async def ping(self) -> float:

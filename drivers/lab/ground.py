@@ -92,10 +92,17 @@ class Ground:
         Raises:
             Refused: The folder is another user's.
         """
-        if not self.folder.is_dir():
-            return False
-        self._check_owner(self.folder)
-        return self._marker.exists() or (self.folder / "lab.json").exists()
+        try:
+            if not self.folder.is_dir():
+                return False
+            self._check_owner(self.folder)
+            return self._marker.exists() or (self.folder / "lab.json").exists()
+        except PermissionError as error:
+            raise Refused(
+                f"the folder {self.folder} is closed to this user",
+                str(error),
+                "choose another folder with --folder",
+            ) from error
 
     def claim(self) -> None:
         """Make the folder, or take an empty one, and mark it as a lab's.

@@ -149,6 +149,7 @@ def test_labs_of_two_users_stand_side_by_side(
     assert lab.status().healthy
     assert user.do("status", fleet)["exists"]
     what, _, fix = user.do("refusal", str(lab.folder), "user")
-    assert "belongs to another user" in what or "no lab can be made" in what
+    assert "closed to this user" in what
     assert "--folder" in fix
+    assert "closed to this user" in user.do("no_down", str(lab.folder))
     assert lab.status().healthy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -50,12 +51,13 @@ def links_elsewhere() -> set[str]:
 
 def files_elsewhere() -> dict[str, int]:
     """Every file in the watched places with the time of its last change."""
-    return {
-        str(path): path.lstat().st_mtime_ns
-        for place in WATCHED
-        for path in Path(place).rglob("*")
-        if not path.is_socket()
-    }
+    found = {}
+    for place in WATCHED:
+        for folder, _, names in os.walk(place):  # what may not be read is left out
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(OSError):
+                    found[str(path)] = path.lstat().st_mtime_ns
+    return found
 
 
 def _names(process: Path, needle: bytes) -> bool:

@@ -52,6 +52,15 @@ def refusal(folder: str, mode: str) -> Any:
     return None
 
 
+def no_down(folder: str) -> Any:
+    """What the error says that ``down`` meets."""
+    try:
+        fleet_in(folder).down()
+    except DriverError as error:
+        return error.problem.what
+    return ""
+
+
 def pids(folder: str) -> Any:
     found: list[int | None] = []
     for host in fleet_in(folder).hosts:
@@ -145,6 +154,7 @@ VERBS = (
     down,
     default,
     refusal,
+    no_down,
     pids,
     breakdown,
     migrate_shared,

@@ -11,7 +11,7 @@ from console.attach import attach
 from console.backend import AttachedStream
 from console.bulk import combined
 from drivers.model.fleet import FleetSnapshot
-from drivers.model.history import HistoryQuery
+from drivers.model.history import HistoryQuery, Series
 from drivers.model.job import Action, Plan, Request
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm
@@ -21,6 +21,7 @@ from screens.dialogs.disk import DiskDialog, why_fixed
 from screens.dialogs.preview import PreviewDialog
 from screens.dialogs.target import TargetDialog
 from screens.messages import ActionRequested
+from store.api import StoreError
 
 if TYPE_CHECKING:
     from console.app import NovaCronApp
@@ -66,12 +67,30 @@ class Flows:
         self, screen: FleetScreen | None, queries: tuple[HistoryQuery, ...]
     ) -> None:
         """Recorded series, for the screen that asked."""
-        series = await answer(self._app.backend.history(queries))
+        series = await self._recorded(queries)
         from screens.history import HistoryScreen  # after the first paint
         from screens.vm import VmScreen
 
         if isinstance(screen, HistoryScreen | VmScreen) and screen.is_attached:
             screen.series = series
+
+    async def _recorded(self, queries: tuple[HistoryQuery, ...]) -> tuple[Series, ...]:
+        """All at once; where something was never recorded, one by one, and that one is empty."""
+        try:
+            return await answer(self._app.backend.history(queries))
+        except StoreError as error:
+            if error.problem.code != "unknown":
+                raise
+        return tuple([await self._one_recorded(query) for query in queries])
+
+    async def _one_recorded(self, query: HistoryQuery) -> Series:
+        try:
+            (series,) = await answer(self._app.backend.history((query,)))
+        except StoreError as error:
+            if error.problem.code != "unknown":
+                raise
+            return Series(query, query.ident)
+        return series
 
     async def fetch_names(self, screen: FleetScreen | None) -> None:
         """Names of everything ever recorded, for the screen that asked."""

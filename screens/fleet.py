@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from screens.base import FleetScreen, View
@@ -11,11 +12,23 @@ from screens.messages import HostOpened, ViewRequested, VmOpened
 from screens.render.hosts import host_columns, host_narrowed, host_rows
 from screens.render.problems import trouble_columns, trouble_rows, troubles
 from screens.render.totals import totals
-from screens.table import LineTable, Pen
+from screens.render.vms import busiest_rows, vm_columns
+from screens.render_event import event_columns, event_rows
+from screens.render_job import job_columns, job_rows
+from screens.table import LineTable, Pen, Row
+
+FIXED = 7
+"""Lines that header, totals and keys take."""
+
+WORTH = 8
+"""Lines from which there is room for more than hosts."""
 
 
 class FleetView(FleetScreen):
-    """Totals with sparklines, then what wants attention, then the hosts."""
+    """Totals with sparklines, then what wants attention, then the hosts.
+
+    Where lines are left under the hosts: the busiest VMs, running jobs and the newest events.
+    """
 
     CSS_PATH = "fleet.tcss"
     heading = "Fleet"
@@ -24,8 +37,15 @@ class FleetView(FleetScreen):
     def compose(self) -> ComposeResult:
         """Totals, problems, hosts."""
         yield Static(id="totals", markup=False)
-        yield LineTable(trouble_columns(), id="problems")
-        yield LineTable(host_columns(), id="hosts")
+        yield _titled(LineTable(trouble_columns(), id="problems"), "Problems")
+        yield _titled(LineTable(host_columns(), id="hosts"), "Hosts")
+        with Horizontal(id="more"):
+            busy = LineTable(vm_columns(), id="busy", placeholder="no VM runs")
+            yield _titled(busy, "Busiest VMs")
+            with Vertical():
+                yield _titled(LineTable(job_columns(), id="running"), "Running jobs")
+                recent = LineTable(event_columns(), id="recent", placeholder="no events yet")
+                yield _titled(recent, "Newest events")
 
     def watch_view(self, _view: View) -> None:
         """Show the newest picture."""
@@ -53,20 +73,61 @@ class FleetView(FleetScreen):
         hosts.placeholder = "No host passes" if rows else "Waiting for the first answer of a host"
         shown = host_narrowed(rows, self.filter, problems_only=view.problems_only, now=view.now)
         hosts.set_rows(shown, pen)
+        self._show_more(view, pen, len(shown))
+
+    def _show_more(self, view: View, pen: Pen, hosts: int) -> None:
+        """Use the lines that the hosts leave; with too few of them the hosts take all."""
+        problems = self._height_of_problems(len(self.query_one("#problems", LineTable).rows))
+        left = self.size.height - FIXED - problems - (max(1, hosts) + 2)
+        self.set_class(left >= WORTH, "-roomy")
+        self.query_one("#hosts").styles.height = max(1, hosts) + 2 if left >= WORTH else "1fr"
+        if left < WORTH:
+            return
+        busiest = busiest_rows(view.snapshot, left - 2)
+        _set_newest(self.query_one("#busy", LineTable), busiest, pen)
+        jobs = job_rows([job for job in view.jobs if not job.state.ended][: left // 2])
+        running = self.query_one("#running", LineTable)
+        running.set_class(not jobs, "-none")
+        running.styles.height = len(jobs) + 2
+        running.set_rows(jobs, pen)
+        newest = event_rows(reversed(view.events[-left:]), view.snapshot)
+        _set_newest(self.query_one("#recent", LineTable), newest, pen)
 
     def _show_problems(self, view: View, pen: Pen) -> None:
         table = self.query_one("#problems", LineTable)
         rows = trouble_rows(troubles(view))
         table.set_rows(rows, pen)
         table.set_class(not rows, "-none")
-        height = min(len(rows), max(3, self.size.height // 3)) + 2
+        height = self._height_of_problems(len(rows))
         if rows and table.styles.height is not None and table.styles.height.value != height:
             table.styles.height = height
+
+    def _height_of_problems(self, count: int) -> int:
+        return min(count, max(3, self.size.height // 3)) + 2 if count else 0
 
     @on(LineTable.RowSelected, "#hosts")
     def _open_host(self, event: LineTable.RowSelected) -> None:
         event.stop()
         self.post_message(HostOpened(event.key))
+
+    @on(LineTable.RowSelected, "#busy")
+    def _open_vm(self, event: LineTable.RowSelected) -> None:
+        event.stop()
+        self.post_message(VmOpened(event.table.cursor_item.vm.uuid))
+
+    @on(LineTable.RowSelected, "#running")
+    def _open_jobs(self, event: LineTable.RowSelected) -> None:
+        event.stop()
+        self.post_message(ViewRequested("jobs"))
+
+    @on(LineTable.RowSelected, "#recent")
+    def _open_event(self, event: LineTable.RowSelected) -> None:
+        event.stop()
+        happened = event.table.cursor_item.event
+        if happened.vm:
+            self.post_message(VmOpened(happened.vm))
+        elif happened.host:
+            self.post_message(HostOpened(happened.host))
 
     @on(LineTable.RowSelected, "#problems")
     def _open_problem(self, event: LineTable.RowSelected) -> None:
@@ -78,3 +139,15 @@ class FleetView(FleetScreen):
             self.post_message(HostOpened(trouble.host))
         elif trouble.view:
             self.post_message(ViewRequested(trouble.view))
+
+
+def _titled(table: LineTable, title: str) -> LineTable:
+    table.border_title = title
+    return table
+
+
+def _set_newest(table: LineTable, rows: list[Row], pen: Pen) -> None:
+    """The cursor stays on top until somebody works in the table."""
+    table.set_rows(rows, pen)
+    if rows and not table.has_focus:
+        table.move_to(rows[0].key)

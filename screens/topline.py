@@ -50,7 +50,7 @@ def standing(view: View, heading: str, width: int) -> Content:
     """The header's text: the most important parts that fit into ``width`` cells."""
     pieces = [piece for piece in _pieces(view, heading) if piece[0].plain]
     gap = Content("  ")
-    while len(pieces) > 1 and gap.join(p for p, _ in pieces).cell_length > width - 1:
+    while len(pieces) > 1 and gap.join(p for p, _ in pieces).cell_length > width - 2:
         pieces.remove(max(pieces, key=lambda piece: piece[1]))
     line = Content(" ") + gap.join(p for p, _ in pieces)
     return Content(ascii_only(line.plain)) if view.ascii and not line.plain.isascii() else line

@@ -13,13 +13,16 @@ from screens.format import percent, plural, rate, share, size, sparkline
 
 LABEL = 8
 
+ROOMY = 100
+"""Columns from which states stand two spaces apart."""
+
 
 def totals(view: View, width: int) -> Content:
     """Hosts and VMs by state, then CPU, memory, network and disks with their last minutes."""
     hosts = view.snapshot.hosts
     spark = max(8, min(60, width - 44))
     lines = [
-        _states(hosts),
+        _states(hosts, "  " if width >= ROOMY else " "),
         *(_trend(view, metric, label, spark) for metric, label in _METRICS),
     ]
     return Content("\n").join(lines)
@@ -28,20 +31,20 @@ def totals(view: View, width: int) -> Content:
 _METRICS = (("cpu", "CPU"), ("memory", "MEMORY"), ("net", "NETWORK"), ("io", "DISKS"))
 
 
-def _states(hosts: Iterable[Host]) -> Content:
+def _states(hosts: Iterable[Host], gap: str) -> Content:
     links: dict[LinkState, int] = {}
     states: dict[VmState, int] = {}
     for host in hosts:
         links[host.link.state] = links.get(host.link.state, 0) + 1
         for vm in host.vms:
             states[vm.state] = states.get(vm.state, 0) + 1
-    parts = [_label("HOSTS")]
-    parts += [Content.styled(f"{n} {s.value}  ", f"$host-{s.value}") for s, n in links.items()]
-    parts += [Content.styled(" VMS ", "bold $faint")]
-    parts += [
-        Content.styled(f" {states[s]} {s.value} ", f"$vm-{s.value}") for s in VmState if s in states
+    of_hosts = [Content.styled(f"{n} {s.value}", f"$host-{s.value}") for s, n in links.items()]
+    of_vms = [
+        Content.styled(f"{states[s]} {s.value}", f"$vm-{s.value}") for s in VmState if s in states
     ]
-    return Content("").join(parts)
+    between = Content(gap)
+    vms = Content.styled(f"{gap} VMS {gap}", "bold $faint")
+    return _label("HOSTS") + between.join(of_hosts) + vms + between.join(of_vms)
 
 
 def _label(text: str) -> Content:

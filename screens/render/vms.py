@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from heapq import nlargest
 from typing import NamedTuple
 
 from drivers.model.fleet import FleetSnapshot
@@ -147,6 +148,19 @@ def _figure(
         ident, title, width, _number(value, words, hot), lambda item: value(item.vm),
         priority=priority, right=True, letter=letter, descending=True,
     )  # fmt: skip
+
+
+def busiest_rows(snapshot: FleetSnapshot, count: int) -> list[Row]:
+    """The VMs that use most CPU in percent of all they are given, busiest first."""
+    known = ((vm.cpu_pct, n, vm, host) for n, (vm, host) in enumerate(_pairs(snapshot))
+             if vm.cpu_pct is not None and vm.state.active)  # fmt: skip
+    return [
+        Row(f"{host.name}/{vm.uuid}", VmItem(vm, host)) for _, _, vm, host in nlargest(count, known)
+    ]
+
+
+def _pairs(snapshot: FleetSnapshot) -> Iterator[tuple[Vm, Host]]:
+    return ((vm, host) for host in snapshot.hosts for vm in host.vms)
 
 
 class VmRows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -13,12 +14,13 @@ from console.views import all_screens
 from drivers.errors import Refused
 from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
 from drivers.model.event import Event, EventKind
-from drivers.model.history import StoreStatus
+from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.host import Host, Link, LinkState
 from drivers.model.job import Action, JobState
 from drivers.model.vm import VmState
 from screens.fleet import FleetView
 from screens.format import clean
+from screens.history import HistoryScreen
 from screens.host import HostScreen
 from screens.hosts import HostsScreen
 from screens.prompt import PromptLine
@@ -26,6 +28,7 @@ from screens.table import LineTable
 from screens.topline import standing
 from screens.vm import VmScreen
 from screens.vms import VmsScreen
+from store.api import StoreError
 from tests.screens.backend import FakeBackend
 from tests.screens.conftest import Running, until
 from tests.screens.fleets import NOW, make_vm
@@ -238,6 +241,51 @@ async def test_missing_values_are_explained_on_demand(running: Running) -> None:
     async with running() as (app, pilot):
         await pilot.press("3", "G", "i")
         await until(pilot, lambda: "vm.cpu: /proc is hidden. use root" in shown(app))
+
+
+async def test_a_host_never_recorded_leaves_the_other_curves(
+    running: Running, backend: FakeBackend
+) -> None:
+    """History of four hosts, one of them down from the start: an empty curve and no complaint."""
+    answered = backend.history
+
+    def history(queries: tuple[HistoryQuery, ...]) -> Future[tuple[Series, ...]]:
+        if any(query.ident == "kvm4" for query in queries):
+            failed: Future[tuple[Series, ...]] = Future()
+            failed.set_exception(StoreError("nothing was recorded of kvm4", code="unknown"))
+            return failed
+        return answered(queries)
+
+    backend.history = history  # type: ignore[method-assign]
+    async with running(size=(100, 30)) as (app, pilot):
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen))
+        screen = app.screen
+        assert isinstance(screen, HistoryScreen)
+        await until(pilot, lambda: len(screen.series) == 4)
+        assert "Not done" not in shown(app)
+
+
+async def test_history_learns_the_names_of_all_that_was_recorded(
+    running: Running, backend: FakeBackend
+) -> None:
+    """VMs and hosts can be picked by name, those that are gone included."""
+    async with running(size=(100, 30)) as (app, pilot):
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, HistoryScreen))
+        screen = app.screen
+        assert isinstance(screen, HistoryScreen)
+        await until(pilot, lambda: ("host", "kvm1", "kvm1") in screen.names)
+        assert {kind for kind, _, _ in screen.names} == {"vm", "host"}
+
+
+async def test_a_tall_terminal_shows_busiest_vms_and_newest_events(running: Running) -> None:
+    """At 160x50 the lines under the hosts are used; at 80x24 the hosts have them."""
+    async with running(size=(160, 50)) as (app, pilot):
+        await until(pilot, lambda: "Busiest VMs" in shown(app) and "Newest events" in shown(app))
+    async with running(size=(80, 24)) as (app, pilot):
+        await until(pilot, lambda: "!down" in shown(app))
+        assert "Busiest VMs" not in shown(app)
 
 
 async def test_quitting_with_jobs_asks(running: Running, backend: FakeBackend) -> None:

@@ -38,7 +38,7 @@ def run_action(args: argparse.Namespace, context: Context) -> int:
         if not all(_confirmed(plan, args.yes) for plan in plans):
             print("Nothing was done.", file=sys.stderr)
             return Exit.REFUSED
-        jobs = session.follow(plans, _Watch(args.json))
+        jobs = session.follow(plans, _Watch(args.json or not sys.stdout.isatty()))
     return Exit.OK if all(job.state is JobState.DONE for job in jobs) else Exit.FAILED
 
 
@@ -118,7 +118,7 @@ def _confirmed(plan: Plan, yes: bool) -> bool:
 
 
 class _Watch:
-    """Prints a job's course: JSON lines, or words on a terminal."""
+    """Prints a job's course: words on a terminal, JSON lines anywhere else."""
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json

@@ -146,8 +146,11 @@ def _add_recorded(verbs: Verbs) -> None:
     history.add_argument("--points", type=int, default=200, help="at most so many rows")
     form = history.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true")
-    form.add_argument("--csv", metavar="FILE", help="write every sample to FILE")
-    form.add_argument("--parquet", metavar="FILE", help="write every sample to FILE")
+    for kind in ("csv", "parquet"):
+        form.add_argument(
+            f"--{kind}", nargs="?", const="-", metavar="FILE",
+            help="every sample, to FILE or to standard output",
+        )  # fmt: skip
     sql = verbs.add_parser("sql", help="read-only SQL over the recorded views")
     sql.add_argument("statement")
     sql.add_argument("--limit", type=int, default=10_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -82,10 +83,7 @@ def _with_store(context: Context, ask: Callable[[Store], int]) -> int:
 
 def _show(store: Store, query: HistoryQuery, args: argparse.Namespace) -> int:
     if args.parquet or args.csv:
-        path = Path(args.parquet or args.csv)
-        written = store.export(query, path)
-        print(f"{written} rows written to {path}.", file=sys.stderr)
-        return Exit.OK
+        return _export(store, query, args.parquet or args.csv, "parquet" if args.parquet else "csv")
     series = store.history(query)
     rows = [
         (_iso(t), mean, peak)
@@ -95,6 +93,23 @@ def _show(store: Store, query: HistoryQuery, args: argparse.Namespace) -> int:
     if not rows:
         print(f"Nothing is recorded of {query.ident} {query.metric} in that range.",
               file=sys.stderr)  # fmt: skip
+    return Exit.OK
+
+
+def _export(store: Store, query: HistoryQuery, target: str, kind: str) -> int:
+    """Write every sample to a file, or through a passing one to standard output."""
+    if target != "-":
+        written = store.export(query, Path(target))
+        print(f"{written} rows written to {target}.", file=sys.stderr)
+        return Exit.OK
+    if kind == "parquet" and sys.stdout.isatty():
+        print("Parquet is not for a terminal: name a file, or redirect.", file=sys.stderr)
+        return Exit.USAGE
+    with tempfile.TemporaryDirectory(prefix="novacron-") as folder:
+        path = Path(folder) / f"samples.{kind}"
+        store.export(query, path)
+        sys.stdout.buffer.write(path.read_bytes())
+        sys.stdout.flush()
     return Exit.OK
 
 

@@ -55,7 +55,9 @@ def test_an_action_runs_as_a_job_and_is_on_record(run: Run) -> None:
     status, out, err = run("pause", "test", "--yes", *URI)
     assert status == Exit.OK, err
     assert "virsh -c test:///default suspend" in err
-    assert "paused" in out
+    last = json.loads(out.splitlines()[-1])
+    assert last["state"] == "done"
+    assert "paused" in last["outcome"]
     _, journal, _ = run("jobs", "--json")
     (job,) = json.loads(journal)
     assert (job["action"], job["vm"], job["state"]) == ("pause", "test", "done")

@@ -132,9 +132,10 @@ class Terminal:
                 raise AssertionError(f"key {key!r} got no answer in {deadline_s:g} s")
             return self._last_at - asked
 
-    def pick(self, view: str, name: str) -> str:
-        """Go to a view and narrow its list to one name; returns that line."""
+    def pick(self, view: str, heading: str, name: str) -> str:
+        """Go to a view by its key and narrow its list to one name; returns that line."""
         self.press(view)
+        self.sees(f"  {heading}  ")
         self.press(f"/^{name}{ENTER}")
         self.sees(f"filter ^{name}")
         return self.sees(f" {name} ")

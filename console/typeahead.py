@@ -20,6 +20,7 @@ class TypeAheadApp(App[None]):
         if isinstance(event, events.Key) and event.is_forwarded:
             prompt = self.focused
             if isinstance(prompt, PromptLine) and not prompt.has_met(event):
-                prompt.post_message(event)
+                # A copy, for one that has bubbled up here would not bubble again.
+                prompt._forward_event(events.Key(event.key, event.character))
                 return
         await super().on_event(event)

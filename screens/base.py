@@ -99,6 +99,8 @@ class FleetScreen(Screen[None]):
 
         Returns once the prompt has the focus: what is typed next belongs to it.
         """
+        before = self.focused
+        prompt.back = before.back if isinstance(before, PromptLine) else before
         await self.query(PromptBar).remove()
         await self.mount(PromptBar(prompt))
         self.set_focus(prompt)

@@ -31,6 +31,7 @@ class FleetView(FleetScreen):
     """
 
     CSS_PATH = "fleet.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
     heading = "Fleet"
     filterable = True
 

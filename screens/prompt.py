@@ -9,6 +9,7 @@ from textual import events
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.suggester import Suggester
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from screens.binding import bind
@@ -73,6 +74,8 @@ class PromptLine(Input):
         self._past = [*past, value]
         self._place = len(past)
         self._met: events.Key | None = None
+        self.back: Widget | None = None
+        """What had the keys before, and gets them back when the line is closed by a key."""
 
     def on_key(self, event: events.Key) -> None:
         """Remember the key, so that one which bubbles up from here is not taken for another's."""
@@ -114,6 +117,8 @@ class PromptLine(Input):
 
     def _close(self, value: str | None) -> None:
         done, self._done = self._done, _nothing
+        if self.has_focus and self.back is not None and self.back.is_attached:
+            self.screen.set_focus(self.back)
         if isinstance(self.parent, PromptBar):
             self.parent.remove()
         done(value)

@@ -27,7 +27,6 @@ class TopLine(Horizontal):
     TopLine { dock: top; height: 1; background: $panel; color: $foreground; }
     TopLine #standing { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     TopLine #clock { width: 9; height: 1; color: $faint; }
-    TopLine:nocolor { text-style: reverse; }
     """
 
     def compose(self) -> ComposeResult:

@@ -205,6 +205,18 @@ async def test_commands_complete_and_are_remembered(running: Running) -> None:
         assert prompt.value == "hosts"
 
 
+async def test_the_keys_return_to_the_table_they_were_in(running: Running) -> None:
+    """After a filter or a command the cursor keys move where they moved before."""
+    async with running(size=(160, 50)) as (app, pilot):
+        await until(pilot, lambda: "Busiest VMs" in shown(app))
+        hosts = app.screen.query_one("#hosts", LineTable)
+        hosts.focus()
+        await pilot.press("slash", *"kvm", "enter")
+        await until(pilot, lambda: app.focused is hosts)
+        await pilot.press("colon", "escape")
+        await until(pilot, lambda: app.focused is hosts)
+
+
 async def test_theme_and_ascii_are_kept(running: Running) -> None:
     """A choice in the settings is used at once and handed on to be remembered."""
     kept: list[tuple[str, str]] = []

@@ -124,11 +124,8 @@ class LineTable(ScrollView, can_focus=True):
     @property
     def marked(self) -> tuple[str, ...]:
         """Keys of marked rows, in the order shown."""
-        return (
-            tuple(row.key for row in self._ranking.rows if row.key in self._marks)
-            if self._marks
-            else ()
-        )
+        rows, marks = self._ranking.rows, self._marks
+        return tuple(row.key for row in rows if row.key in marks) if marks else ()
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -242,10 +239,8 @@ class LineTable(ScrollView, can_focus=True):
             new = self._line(y)
             if y not in self._painted:
                 regions.append(Region(0, y, self._width, 1))
-                continue
-            old = self._painted[y]
-            if new != old:
-                regions.extend(self._differences(y, old, new))
+            elif new != self._painted[y]:
+                regions.extend(self._differences(y, self._painted[y], new))
                 self._painted[y] = new
         if regions:
             self.refresh(*regions)

@@ -23,12 +23,21 @@ class Inheritance:
         self._tools = tools
         self._owner = owner
         self._watch: asyncio.Task[None] | None = None
+        self._taken = False
 
     async def take(self) -> tuple[Job, ...]:
-        """Show every unfinished job, judge the dead ones', and watch the rest."""
-        taken = [await self._look(job) for job in await self._tools.journal.recorded()]
+        """Show every unfinished job, judge the dead ones', and watch the rest.
+
+        A journal that cannot be read or written now (a busy machine, a writer that changes) is
+        asked again by the watch: what a dead console left must not stay unseen.
+        """
         if self._watch is None:
             self._watch = asyncio.create_task(self._keep_watching())
+        return await self._take()
+
+    async def _take(self) -> tuple[Job, ...]:
+        taken = [await self._look(job) for job in await self._tools.journal.recorded()]
+        self._taken = True
         return tuple(job for job in taken if job is not None)
 
     async def settle(self, job_id: str, words: str = "") -> None:
@@ -82,6 +91,8 @@ class Inheritance:
                 continue  # the journal does not answer now; the next look may find it well
 
     async def _again(self) -> None:
+        if not self._taken:
+            await self._take()
         shown = [j for j in self._tools.journal.jobs if j.owner != self._owner]
         if any(not job.state.ended for job in shown):
             ids = {job.id for job in shown if not job.state.ended}

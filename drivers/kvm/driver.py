@@ -242,7 +242,7 @@ class KvmDriver:
 
     def _up(self) -> Live:
         live = self._live
-        if live is None or live.session.closed:
+        if live is None or live.session.closed or live.session.conn is None:
             raise Unreachable(f"{self.spec.name} is not connected", fix="the console reconnects")
         return live
 

@@ -76,8 +76,7 @@ class LineTable(ScrollView, can_focus=True):
         self._placeholder = placeholder
         self._given: Sequence[Row] = ()
         self._ranking = Ranking()
-        self._cursor = 0
-        self._marks: set[str] = set()
+        self._cursor, self._marks = 0, set[str]()
         self._anchor: str | None = None
         self._pen = Pen()
         self._slots: tuple[Slot, ...] = ()
@@ -247,9 +246,8 @@ class LineTable(ScrollView, can_focus=True):
 
     def _differences(self, y: int, old: Line | None, new: Line | None) -> list[Region]:
         slots = changed_slots(old, new, self._slots)
-        if slots is None:
-            return [Region(0, y, self._width, 1)]
-        return [Region(slot.start, y, slot.width, 1) for slot in slots]
+        whole = [Region(0, y, self._width, 1)]
+        return whole if slots is None else [Region(s.start, y, s.width, 1) for s in slots]
 
     @property
     def _width(self) -> int:

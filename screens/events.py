@@ -18,7 +18,7 @@ from screens.columns import Pen
 from screens.filtering import Filter
 from screens.format import clean, plural
 from screens.messages import HostOpened, VmOpened
-from screens.prose import BLANK, Prose, put
+from screens.prose import Prose, put
 from screens.render_event import (
     EventItem,
     event_columns,
@@ -133,7 +133,7 @@ class EventsScreen(FleetScreen):
         item = table.cursor_item
         told = event_text(item.event, self.view.now) if isinstance(item, EventItem) else []
         if isinstance(item, EventItem) and item is table.rows[-1].item:
-            told += [BLANK, *oldest_text()]
+            told = [*oldest_text(), *told]
         self.query_one("#detail", Prose).paras = tuple(told)
 
     def action_level(self) -> None:

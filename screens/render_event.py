@@ -58,13 +58,9 @@ def moment(at: float, now: float) -> str:
 
 
 def oldest_text() -> list[Para]:
-    """What is said under the last event of the list."""
-    return [
-        para("This is the oldest event held here. Older ones are in the recorded history:", DIM),
-        para(
-            'novacron sql "SELECT * FROM events ORDER BY time DESC LIMIT 1000"', CODE, label="  $ "
-        ),
-    ]
+    """What is said under the last event of the list: where older ones are."""
+    command = 'novacron sql "SELECT * FROM events ORDER BY time DESC"'
+    return [para(command, CODE, label="Oldest held; more: ", label_style=DIM)]
 
 
 def _severity(item: EventItem, _pen: Pen) -> Cell:

@@ -204,12 +204,17 @@ def victim(lab: LabFleet, fresh_guest: Guest) -> str:
     return name
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped a process; on a busy machine that takes a moment."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def test_one_guest_hangs_and_crashes(lab: LabFleet, victim: str) -> None:
     """A stopped QEMU counts no more and hangs its monitor alone; killed, libvirt calls it off."""
     host = lab.host("kvm1")
     pid = host.qemu_pid(victim)
     host.qemu_stop(victim)
-    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    assert wait_until(lambda: is_stopped(pid), PATIENCE_S)
     assert victim in host.domains(running=True).values(), "the list does not ask QEMU"
     host.qemu_continue(victim)
     wait_for_count(host.disk_file(victim), lab.counter(victim).newest + 2, PATIENCE_S)
@@ -225,7 +230,8 @@ def test_daemons_hang_die_and_come_back(mended: LabFleet, victim: str) -> None:
     qemu = host.qemu_pid(victim)
     host.libvirtd_stop()
     pid = host.libvirtd_pid
-    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    assert pid is not None
+    assert wait_until(lambda: is_stopped(pid), PATIENCE_S)
     host.libvirtd_continue()
     assert host.virsh("uri") == host.direct_uri
     host.libvirtd_kill()

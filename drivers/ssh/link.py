@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import shutil
@@ -37,6 +38,9 @@ class Completed:
     status: int
     stdout: bytes
     stderr: bytes
+
+
+_BASE_BYTES = 80
 
 
 class SshLink:
@@ -137,7 +141,12 @@ class SshLink:
         connection = self._open_connection()
         try:
             async with asyncio.timeout(timeout):
-                done = await connection.run(shlex.join(argv), input=stdin, encoding=None)
+                command = shlex.join(argv)
+                process = await connection.create_process(command, input=stdin, encoding=None)
+                try:
+                    done = await process.wait()
+                finally:
+                    _end(process)
         except (asyncssh.Error, OSError) as error:
             raise channel_error(error, self.spec.name, f"running {argv[0]}", timeout) from None
         return Completed(
@@ -313,13 +322,18 @@ class SshLink:
     def _socket_path(self) -> str:
         """A fresh path in a folder that only this user may enter (mkdtemp makes it 0700)."""
         if not self._folder:
-            base = os.environ.get("XDG_RUNTIME_DIR") or None
-            if base is not None and not os.access(base, os.W_OK):
-                base = None
-            self._folder = tempfile.mkdtemp(prefix="novacron-", dir=base)
+            self._folder = tempfile.mkdtemp(prefix="novacron-", dir=_socket_base())
             # A link that could not be closed in time leaves no folder behind either.
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return str(Path(self._folder) / f"{len(self._listeners)}.sock")
+
+
+def _socket_base() -> str:
+    """Where the socket's folder goes: a socket's whole path may have 107 bytes."""
+    for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
+        if base and len(os.fsencode(base)) <= _BASE_BYTES and os.access(base, os.W_OK):
+            return base
+    return "/tmp"  # noqa: S108 - mkdtemp makes a folder of our own in it
 
 
 def helper_argv(uri: LibvirtUri) -> list[str]:
@@ -341,6 +355,13 @@ def helper_argv(uri: LibvirtUri) -> list[str]:
         return [uri.netcat or "nc", "-U", uri.socket or "/run/libvirt/libvirt-sock"]
     chosen = uri.mode in ("direct", "legacy")
     return [HELPER, f"{uri.local}?mode={uri.mode}" if chosen else uri.local]
+
+
+def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    """Give a command's session back: sshd allows ten, and holds one until its program ends."""
+    with contextlib.suppress(OSError):  # it ended by itself
+        process.kill()
+    process.close()
 
 
 def _plain(error: BaseException) -> BaseException:

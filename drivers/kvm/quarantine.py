@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.errors import DriverError, TimedOut
+from drivers.errors import DriverError
 from drivers.kvm.session import Session
 
 # virDomainControlState
@@ -95,10 +95,7 @@ class Quarantine:
                     told[domain.UUIDString()] = answer
             return told
 
-        try:
-            return await self._session.call(ask, "the control state could not be read")
-        except TimedOut:
-            return {}
+        return await self._session.call(ask, "the control state could not be read")
 
 
 def _ask(lv: Any, domain: Any) -> tuple[int, float] | None:

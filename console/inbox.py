@@ -65,7 +65,7 @@ class Inbox:
             case JobsReady(jobs):
                 batch.jobs = jobs
             case EventsReady(events):
-                batch.events += events
+                batch.events = (batch.events + events)[-EVENTS_KEPT:]
             case StoreReady(status):
                 batch.store = status
             case QuestionAsked() | QuestionSettled():

@@ -61,6 +61,8 @@ class PoolReader:
         """All pools; ``vms`` tell who uses which path."""
         what = f"the pools of {self._session.spec.name} could not be listed"
         found = await self._session.call(self._list, what)
+        for gone in self._lanes.keys() - {name for _, name in found}:
+            self._lanes.pop(gone).close()
         users = _users(vms)
         # Side by side: one that hangs must not make the others wait for their turn.
         pools = tuple(await asyncio.gather(*(self._one(*pool, users) for pool in found)))

@@ -88,3 +88,21 @@ async def test_a_hung_pool_holds_up_no_other() -> None:
     finally:
         gate.set()
         reader.close()
+
+
+async def test_a_pool_that_is_gone_leaves_no_thread() -> None:
+    """Pools come and go over days; the console holds a thread for those that are there."""
+    pools = [FakePool("keep"), FakePool("passing")]
+    reader = PoolReader(session_of(*pools))
+    try:
+        await reader.read([])
+        threads = {t.name: t for t in threading.enumerate() if t.name.startswith("pool ")}
+        passing = threads["pool passing of kvm1"]
+        conn = cast(Any, reader._session.conn)
+        conn.listAllStoragePools = lambda: pools[:1]
+        assert [pool.name for pool in await reader.read([])] == ["keep"]
+        passing.join(5)
+        assert not passing.is_alive()
+        assert threads["pool keep of kvm1"].is_alive()
+    finally:
+        reader.close()

@@ -48,8 +48,8 @@ def troubles(view: View) -> list[Trouble]:
     found = [*_of_console(view)]
     for host in view.snapshot.hosts:
         found.extend(_of_host(host, view.now))
-        for vm in host.vms:
-            found.extend(_of_vm(vm))
+        if host.link.state not in (LinkState.DOWN, LinkState.DECISION):  # else long ago
+            found.extend(trouble for vm in host.vms for trouble in _of_vm(vm))
     found.extend(t for job in view.jobs for t in _of_job(job))
     return sorted(found, key=lambda t: (t.rank, natural(t.subject)))
 

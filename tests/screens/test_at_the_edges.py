@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 from textual.app import App
 
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import LinkState
 from drivers.model.job import JobState
 from screens.dialogs.secret import SecretDialog
 from screens.events import EventsScreen
 from screens.render.problems import troubles
 from screens.storage import StorageScreen
 from screens.table import LineTable
+from tests.screens.fleets import NOW, make_fleet
 from tests.screens.stage import Stage, jobs, shown_text, view
 from tests.screens.test_dialogs import CODES
 
@@ -48,6 +51,18 @@ def test_a_job_that_ended_well_but_left_something_is_noted() -> None:
     (found,) = [t for t in troubles(replace(view(), jobs=(ended,))) if t.view == "jobs"]
     assert found.rank == 2
     assert "still on; more is offered" in found.text
+
+
+@pytest.mark.parametrize(("state", "told"), [(LinkState.UP, True), (LinkState.DOWN, False)])
+def test_vms_of_a_host_that_is_down_raise_no_alarm_of_their_own(
+    state: LinkState, told: bool
+) -> None:
+    """What they were long ago is no news: the host that cannot be reached is the problem."""
+    odd = make_fleet().hosts[1]
+    host = replace(odd, link=replace(odd.link, state=state))
+    shown = replace(view(), snapshot=FleetSnapshot(NOW, 1, (host,)))
+    subjects = {trouble.subject for trouble in troubles(shown)}
+    assert ("db-replica" in subjects) is told
 
 
 async def test_storage_is_indexed_once_for_a_snapshot() -> None:

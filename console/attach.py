@@ -23,8 +23,13 @@ ESCAPE = b"\x1d"
 WRITE_S = 10.0
 """Seconds the far side may take to accept what was typed before it counts as gone."""
 
-RESTORE = b"\x1b[0m\x1b[?1l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b>"
-"""Undo what a program on the far side may have left on: colours, mouse, paste and key modes."""
+RESTORE = (
+    b"\x1b\\\x18\x0f\x1b(B\x1b)B"  # a string cut short, line-drawing letters
+    b"\x1b[?47l\x1b7\x1b[r\x1b[?6l\x1b8\x1b[4l\x1b[?7h"  # second screen, scroll region, modes
+    b"\x1b[0m\x1b[?5l\x1b[?1l\x1b>\x1b[?25h"
+    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?1015l\x1b[?2004l"
+)
+"""Undo what the far side may have left on: letters, scrolling, colours, mouse, paste and keys."""
 
 _CHUNK = 16_384
 
@@ -90,9 +95,9 @@ class _Pump:
             self._incoming.cancel()
         self._attached.run(self._attached.stream.close())
         # The reading end stays open a moment longer than any callback that may still write.
-        os.close(self._wake)
+        wake, self._wake = self._wake, -1
+        os.close(wake)
         os.close(self._awake)
-        self._wake = -1
 
     def run(self) -> str:
         """Pump until one side ends; returns why, empty when the person left."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host
@@ -72,9 +72,14 @@ def _fleet(hosts: tuple[Host, ...], now: float) -> dict[str, float | None]:
     return {
         "cpu": _weighed(cpus),
         "memory": _weighed(memory),
-        "net": sum(net_rate(h.load) or 0.0 for h in fresh),
-        "io": sum(disk_rate(h.load) or 0.0 for h in fresh),
+        "net": _summed(net_rate(h.load) for h in fresh),
+        "io": _summed(disk_rate(h.load) for h in fresh),
     }
+
+
+def _summed(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _weighed(pairs: list[tuple[int, float | None]]) -> float | None:

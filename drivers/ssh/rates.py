@@ -108,10 +108,10 @@ def _disks(
         read_ios = rate(now.reads, was.reads, seconds)
         write_ios = rate(now.writes, was.writes, seconds)
         busy = rate(now.busy_ms, was.busy_ms, seconds)
-        if None in (reads, writes, read_ios, write_ios):
-            continue
-        figures = (reads or 0.0, writes or 0.0, read_ios or 0.0, write_ios or 0.0)
-        found.append(HostDisk(name, *figures, busy_pct=min((busy or 0.0) / 10.0, 100.0)))
+        known = [f for f in (reads, writes, read_ios, write_ios, busy) if f is not None]
+        if len(known) == 5:
+            figures = (known[0], known[1], known[2], known[3])
+            found.append(HostDisk(name, *figures, busy_pct=min(known[4] / 10.0, 100.0)))
     return tuple(found)
 
 

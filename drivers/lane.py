@@ -33,6 +33,7 @@ class Lane:
         self.deadline_s = deadline_s
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._busy_since: float | None = None
         self._overran = False
 
@@ -65,8 +66,8 @@ class Lane:
             async with asyncio.timeout(limit):
                 return await future
         except TimeoutError:
-            if self._busy_since is not None:
-                self._overran = True
+            with self._lock:  # it may return this very moment: then the lane is free again
+                self._overran = self._busy_since is not None
             raise TimedOut(
                 f"{self.name} did not answer within {limit:g} s",
                 proof="the call is still running",
@@ -90,8 +91,9 @@ class Lane:
                 value = call()
             except BaseException as caught:  # noqa: BLE001 - handed to the caller
                 error = caught
-            self._busy_since = None
-            self._overran = False
+            with self._lock:
+                self._busy_since = None
+                self._overran = False
             _deliver(loop, future, value, error)
 
 

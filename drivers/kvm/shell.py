@@ -14,6 +14,7 @@ import termios
 from drivers.protocol import ByteStream
 
 _CHUNK = 65536
+_BACKLOG = 64  # chunks that may wait for a slow terminal before the shell has to
 
 
 class LocalShell:
@@ -25,13 +26,18 @@ class LocalShell:
         self._loop = asyncio.get_running_loop()
         self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
         self._open = True
+        self._held = False
         self._loop.add_reader(master, self._readable)
 
     async def read(self) -> bytes:
         """Next bytes; ``b""`` at the end."""
         if not self._open and self._incoming.empty():
             return b""
-        return await self._incoming.get()
+        data = await self._incoming.get()
+        if self._held and self._open and self._incoming.empty():
+            self._held = False
+            self._loop.add_reader(self._master, self._readable)
+        return data
 
     async def write(self, data: bytes) -> None:
         """Send bytes; what is typed after the end is dropped."""
@@ -76,10 +82,13 @@ class LocalShell:
             return
         except OSError:  # the shell ended: Linux says EIO
             data = b""
-        if data:
-            self._incoming.put_nowait(data)
-        else:
+        if not data:
             self._end()
+            return
+        self._incoming.put_nowait(data)
+        if self._incoming.qsize() >= _BACKLOG:
+            self._held = True
+            self._loop.remove_reader(self._master)
 
     def _end(self) -> None:
         if self._open:

@@ -60,11 +60,11 @@ async def find(session: Session, path: str) -> Volume | None:
 
 
 async def delete(session: Session, path: str) -> None:
-    """Delete a volume, unless any domain of the host still names it (virStorageVolDelete).
+    """Delete a volume, unless a domain or an overlay of the host needs it (virStorageVolDelete).
 
     Raises:
         Gone: No pool has it.
-        Refused: A domain's live or stored definition points at it.
+        Refused: A domain's live or stored definition points at it, or it backs another volume.
     """
 
     def remove() -> None:
@@ -75,6 +75,13 @@ async def delete(session: Session, path: str) -> None:
                 f"{clean(path)} was not deleted: {user} uses it",
                 f"the definition of {user} names this path",
                 "move or remove that disk first",
+            )
+        overlay = _overlay_of(session, path)
+        if overlay:
+            raise Refused(
+                f"{clean(path)} was not deleted: {clean(overlay)} is built on it",
+                f"the backing file of {clean(overlay)} is this path",
+                "merge or remove what is built on it first",
             )
         handle.delete(0)
 
@@ -160,4 +167,18 @@ def _user_of(session: Session, path: str) -> str:
                 continue
             if any(path in (disk.source, disk.mirror) for disk in definition.disks):
                 return clean(domain.name())
+    return ""
+
+
+def _overlay_of(session: Session, path: str) -> str:
+    """The path of a volume in any active pool that has ``path`` as its backing file."""
+    lv = session.lv
+    for pool in session.conn.listAllStoragePools(lv.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+        for volume in pool.listAllVolumes():
+            try:
+                root = parse_xml(volume.XMLDesc(0))
+            except lv.libvirtError:  # it went between the two calls
+                continue
+            if root is not None and root.findtext("backingStore/path") == path:
+                return str(volume.path())
     return ""

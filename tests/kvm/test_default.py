@@ -107,6 +107,25 @@ async def test_volumes_are_created_found_and_deleted(connect: Connect) -> None:
         await driver.delete_volume(made.path)
 
 
+async def test_a_volume_that_others_are_built_on_is_not_deleted(connect: Connect) -> None:
+    """The image behind a clone stays, though no definition names it, and the clone is named."""
+    driver = await connect(URI)
+    base = await driver.create_volume("default-pool", "golden.qcow2", 1 << 20, "qcow2")
+    xml = (
+        "<volume><name>clone.qcow2</name><capacity>1048576</capacity>"
+        "<target><format type='qcow2'/></target><backingStore>"
+        f"<path>{base.path}</path><format type='qcow2'/></backingStore></volume>"
+    )
+    session = driver._up().session
+    clone = await session.call(
+        lambda: session.conn.storagePoolLookupByName("default-pool").createXML(xml, 0).path(), ""
+    )
+    with pytest.raises(Refused, match=r"clone\.qcow2 is built on it"):
+        await driver.delete_volume(base.path)
+    await driver.delete_volume(clone)
+    await driver.delete_volume(base.path)
+
+
 async def test_a_read_only_host_refuses_every_change(connect: Connect) -> None:
     """protect = "ro": each mutating call is refused in the driver itself, with the fix."""
     driver = await connect(URI)

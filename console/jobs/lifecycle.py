@@ -30,6 +30,8 @@ _CALLS: Mapping[str, Callable[[HostDriver, str], Awaitable[None]]] = {
 async def call(work: Work, step: Step) -> str:
     """One lifecycle call; no answer in time is no failure yet, since the state is read next."""
     work.check_cancel()
+    if step.verb == Verb.START:
+        await _refuse_twin(work)
     try:
         await _CALLS[step.verb](work.driver(), work.uuid)
     except TimedOut as error:
@@ -37,6 +39,22 @@ async def call(work: Work, step: Step) -> str:
     finally:
         work.tools.nudge(work.host)
     return f"{work.host} accepted it"
+
+
+async def _refuse_twin(work: Work) -> None:
+    """Refuse a start while another host runs, or may run, the same UUID on the same disks."""
+    held = {vm.host: vm for vm in work.tools.snapshot().vms() if vm.uuid == work.uuid}
+    for host, last in held.items():
+        if host == work.host:
+            continue
+        seen = await work.see(host)
+        if seen.active or (not seen.known and last.state.active):
+            told = f"last read {last.state.value} there; {seen.why}" if not seen.known else ""
+            raise Refused(
+                f"{work.name} runs on {host}: a second copy would destroy its disks",
+                proof=told or f"read from {host} just now",
+                fix=f"operate it on {host}, or make sure that it is off there",
+            )
 
 
 async def set_autostart(work: Work, step: Step) -> str:

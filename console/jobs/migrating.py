@@ -191,7 +191,7 @@ async def remove_source(work: Work, step: Step) -> str:
         return f"{path} is kept: {work.name} was not seen running on its copy"
     if (await work.see()).vm is not None:
         return f"{path} is kept: {work.host} still lists {work.name}"
-    return (await delete_unused(work, work.host, path)).text
+    return (await delete_unused(work, work.host, path, copied=True)).text
 
 
 def _on(seen: Sighting, disk: str, path: str) -> bool:

@@ -55,15 +55,19 @@ class Deletion:
     text: str
 
 
-async def delete_unused(work: Work, host: str, path: str) -> Deletion:
+async def delete_unused(work: Work, host: str, path: str, *, copied: bool = False) -> Deletion:
     """Delete a volume unless any domain names it, or that cannot be told.
+
+    Args:
+        copied: The job's own VM may name the same path on another host, where it is another
+            file: one end of a migration that copied its disks.
 
     Never raises a driver's error: a volume that stays is told with the reason.
     """
     limit = work.now() + _DELETE_WAIT_S
     while True:
         try:
-            why = await _in_use(work, host, path)
+            why = await _in_use(work, host, path, copied)
             if why:
                 return Deletion(False, f"{path} on {host} is kept: {why}")
             await work.driver(host).delete_volume(path)
@@ -78,7 +82,7 @@ async def delete_unused(work: Work, host: str, path: str) -> Deletion:
         await work.pause()
 
 
-async def _in_use(work: Work, host: str, path: str) -> str:
+async def _in_use(work: Work, host: str, path: str, copied: bool) -> str:
     """Why a volume must stay; empty when every domain of the fleet is known not to name it."""
     reading = await work.tools.reader.read(host)
     named = [vm.name for vm in reading.vms if names_path(vm, path)]
@@ -87,7 +91,11 @@ async def _in_use(work: Work, host: str, path: str) -> str:
     unseen = set(reading.stuck) - {vm.uuid for vm in reading.vms}
     if unseen:
         return f"{len(unseen)} VM(s) of {host} do not answer and may use it"
-    others = [vm for vm in work.tools.snapshot().vms() if vm.host != host and vm.uuid != work.uuid]
+    others = [
+        vm
+        for vm in work.tools.snapshot().vms()
+        if vm.host != host and not (copied and vm.uuid == work.uuid)
+    ]
     shared = users(others, path)
     return f"used by {users_words(shared)}" if shared else ""
 
@@ -97,7 +105,7 @@ async def drop_made(work: Work) -> tuple[str, ...]:
     left: list[Made] = []
     told: list[str] = []
     for own in work.made:
-        outcome = await delete_unused(work, own.host, own.path)
+        outcome = await delete_unused(work, own.host, own.path, copied=True)
         told.append(outcome.text)
         if not outcome.gone:
             left.append(own)
@@ -116,7 +124,7 @@ async def delete_chosen(work: Work, step: Step) -> str:
 
 async def drop_volume(work: Work, step: Step) -> str:
     """Delete a partial copy left behind."""
-    outcome = await delete_unused(work, step.args["host"], step.args["path"])
+    outcome = await delete_unused(work, step.args["host"], step.args["path"], copied=True)
     if not outcome.gone:
         raise Refused("the copy could not be deleted", proof=outcome.text)
     await work.remember_made(tuple(m for m in work.made if m.path != step.args["path"]))

@@ -15,7 +15,7 @@ from console.jobs.owner import owner_alive
 from drivers.errors import Busy, Refused
 from drivers.model.job import Action, JobState, Request
 from drivers.model.vm import JobProgress, VmState
-from tests.console.jobworld import UUID, Console, World, web1
+from tests.console.jobworld import UUID, Console, Domain, World, web1
 from tests.console.test_jobs_survive import ended, plan_of, runner
 
 ME = "me@:0:1"
@@ -162,6 +162,37 @@ async def test_a_vm_started_since_the_preview_is_not_deleted():
     job = await ended(jobs, await jobs.submit(plan))
     assert job.state is JobState.FAILED
     assert ("kvm1", UUID) in world.domains
+    await jobs.stop()
+
+
+async def test_a_disk_is_kept_when_its_own_vm_runs_on_it_elsewhere():
+    """Since the preview another tool moved the VM and left its definition here: its disk stays."""
+    world = web1(VmState.OFF)
+    request = Request(Action.DELETE, UUID, "", {"volumes": "/warm/web1.raw"})
+    plan = replace_request(world, request)
+    assert plan.refusal is None
+    world.domains[("kvm2", UUID)] = Domain("web1", VmState.RUNNING, "/warm/web1.raw")
+    jobs = runner(Console(world), ME)
+    job = await ended(jobs, await jobs.submit(plan))
+    assert job.state is JobState.FAILED
+    assert ("kvm1", "/warm/web1.raw") in world.volumes
+    assert job.problem is not None
+    assert "web1 on kvm2" in job.problem.proof
+    await jobs.stop()
+
+
+async def test_a_vm_that_runs_elsewhere_since_the_preview_is_not_started_twice():
+    """The preview was open while another tool moved the VM: the start is refused."""
+    world = web1(VmState.OFF)
+    plan = plan_of(world, Action.START, "")
+    assert plan.refusal is None
+    world.domains[("kvm2", UUID)] = Domain("web1", VmState.RUNNING, "/warm/web1.raw")
+    jobs = runner(Console(world), ME)
+    job = await ended(jobs, await jobs.submit(plan))
+    assert job.state is JobState.FAILED
+    assert job.problem is not None
+    assert "runs on kvm2" in job.problem.what
+    assert world.domains[("kvm1", UUID)].state is VmState.OFF
     await jobs.stop()
 
 

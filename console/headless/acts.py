@@ -39,7 +39,11 @@ def run_action(args: argparse.Namespace, context: Context) -> int:
             print("Nothing was done.", file=sys.stderr)
             return Exit.REFUSED
         jobs = session.follow(plans, _Watch(args.json or not sys.stdout.isatty()))
-    return Exit.OK if all(job.state is JobState.DONE for job in jobs) else Exit.FAILED
+    left_out = len(plans) - len(jobs)
+    if left_out:
+        print(f"{left_out} of {len(plans)} were not started: see the events.", file=sys.stderr)
+    done = not left_out and all(job.state is JobState.DONE for job in jobs)
+    return Exit.OK if done else Exit.FAILED
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
@@ -111,10 +115,18 @@ def _confirmed(plan: Plan, yes: bool) -> bool:
     if plan.confirm is Confirm.TYPED:
         print(f"Type the VM's name ({clean(plan.vm_name)}) to go on: ", end="", file=sys.stderr)
         sys.stderr.flush()
-        return input() == plan.vm_name
+        return _answer() == plan.vm_name
     print("Go on? [y/N] ", end="", file=sys.stderr)
     sys.stderr.flush()
-    return input().strip().lower() in ("y", "yes")
+    return _answer().strip().lower() in ("y", "yes")
+
+
+def _answer() -> str:
+    """A line from the terminal; Ctrl-D is no answer."""
+    try:
+        return input()
+    except EOFError:
+        return ""
 
 
 class _Watch:

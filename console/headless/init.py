@@ -169,5 +169,8 @@ def _choose(known: list[str], args: argparse.Namespace) -> list[str]:
         print(f"  {number:3}  {name}", file=sys.stderr)
     print("Which are KVM hosts? Numbers separated by blanks, or Enter for none: ",
           end="", file=sys.stderr, flush=True)  # fmt: skip
-    picked = [int(w) for w in input().split() if w.isdigit()]
+    try:
+        picked = [int(w) for w in input().split() if w.isdigit()]
+    except EOFError:  # Ctrl-D: none
+        picked = []
     return [known[n - 1] for n in picked if 0 < n <= len(known)]

@@ -140,3 +140,23 @@ def test_the_unit_runs_this_configuration(run: Run) -> None:
     status, out, _ = run("--config", "/etc/novacron/fleet.toml", "record", "--unit")
     assert status == Exit.OK
     assert "--config /etc/novacron/fleet.toml record\n" in out
+
+
+def test_a_vm_named_twice_is_told_and_counts(run: Run) -> None:
+    """Only one of the two jobs is started: the exit status must not say that all went well."""
+    status, _, err = run("pause", "test", "test", "--yes", *URI)
+    assert status == Exit.FAILED
+    assert "1 of 2 were not started" in err
+
+
+def test_ctrl_d_at_the_question_does_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is a no, and no traceback."""
+
+    def ended() -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ended)
+    status, _, err = run("pause", "test", *URI)
+    assert status == Exit.REFUSED
+    assert "Nothing was done." in err

@@ -89,5 +89,6 @@ class QuestionDesk:
         except TimeoutError:
             return otherwise
         finally:
-            del waiting[question.id]
+            if waiting.get(question.id) is future:
+                del waiting[question.id]
             self._publish(QuestionSettled(question.id))

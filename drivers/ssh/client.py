@@ -79,8 +79,9 @@ class Questions:
         if self._prompter is None or self._login.unanswered:
             self._login.unanswered = True
             return None
-        address = self._login.target.address
-        question = SecretQuestion(f"secret:{address}:{title}", self._name, title, text, fields)
+        # By host as well: many behind one bastion ask the same, each for an answer of its own.
+        ident = f"secret:{self._name}:{self._login.target.address}:{title}"
+        question = SecretQuestion(ident, self._name, title, text, fields)
         async with self._patience.person():
             answers = await self._prompter.secret(question)
         if answers is None or len(answers) != len(fields):

@@ -7,6 +7,7 @@ the loop and return its future.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import os
 import socket
@@ -137,9 +138,10 @@ class Engine:
             clock=self._clock,
             owner=owner(),
         )
-        recent = await self._lane.run(lambda: store.events(limit=500))
-        self._tell(EventsReady(tuple(reversed(recent))))
         self._ready.set()
+        with contextlib.suppress(StoreError, DriverError):  # the header says how history stands
+            recent = await self._lane.run(lambda: store.events(limit=500))
+            self._tell(EventsReady(tuple(reversed(recent))))
         self._spawn(
             Recorder(
                 store,

@@ -26,7 +26,7 @@ from screens.format import (
 )
 from screens.points import Point, spread, total
 from screens.prose import BAD, BLANK, DIM, Para, block, para, say
-from screens.render.states import is_stale, vm_is_stale, vm_state
+from screens.render.states import is_stale, vm_is_stale, vm_read_at, vm_state
 
 CELL_S = 5.0
 """Seconds in one cell of a chart: what history records, so both halves look alike."""
@@ -72,7 +72,7 @@ def head_text(vm: Vm, host: Host | None, now: float) -> Content:
     if vm.started_at is not None and vm.state.active:
         line += say(f"  up {duration(now - vm.started_at)}")
     if host is not None and vm_is_stale(vm, host, now):
-        read = max(vm.fast_at, vm.slow_at)
+        read, _ = vm_read_at(vm, host)
         line += say(f"  STALE: last read {age(read, now)} ago", "bold $stale")
     return line
 

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from drivers.kvm.abreast import side_by_side
 from drivers.kvm.text import clean
 from drivers.kvm.words import lifecycle_words
 from drivers.model.event import Event, EventKind, Severity
@@ -140,17 +139,13 @@ class EventHub:
     def arm(self, libvirt: Any, conn: Any) -> tuple[int, ...]:
         """Register every event this daemon knows; returns the handles. Blocks: run in a lane."""
         handles: list[int] = []
-
-        def registration(name: str, number: int) -> Callable[[], None]:
-            def register() -> None:
-                receive = self._receiver(name)
-                handles.append(conn.domainEventRegisterAny(None, number, receive, None))
-
-            return register
-
         known = ((name, getattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{name}", None)) for name in _TELLERS)
-        calls = [registration(name, number) for name, number in known if number is not None]
-        side_by_side(calls, libvirt.libvirtError, at_once=len(calls))
+        # One after another: registering from several threads at once has crashed the client.
+        for name, number in known:
+            if number is not None:
+                with contextlib.suppress(libvirt.libvirtError):
+                    receive = self._receiver(name)
+                    handles.append(conn.domainEventRegisterAny(None, number, receive, None))
         return tuple(handles)
 
     def listen(self) -> AsyncIterator[Event]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Any
 
 from drivers.errors import DriverError
-from drivers.kvm.abreast import side_by_side
 from drivers.kvm.session import Session, together
 from drivers.kvm.text import clean, parse_xml
 from drivers.model.host import HostFacts
@@ -60,13 +60,7 @@ def _ask(session: Session) -> dict[str, Any]:
     conn = session.conn
     told: dict[str, Any] = {}
 
-    def asking(name: str, call: Callable[[], object]) -> Callable[[], None]:
-        def ask() -> None:
-            told[name] = call()
-
-        return ask
-
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "info": conn.getInfo,
         "capabilities": conn.getCapabilities,
         "kind": conn.getType,
@@ -76,7 +70,9 @@ def _ask(session: Session) -> dict[str, Any]:
         "networks": lambda: tuple(_networks(session)),
     }
     lv = session.lv
-    side_by_side([asking(*item) for item in calls.items()], lv.libvirtError, at_once=len(calls))
+    for name, call in calls.items():
+        with contextlib.suppress(lv.libvirtError):
+            told[name] = call()
     arch, mebibytes, cpus, *_ = told.get("info") or conn.getInfo()  # its error is the answer
     capabilities = parse_xml(told.get("capabilities", ""))
     model = None if capabilities is None else capabilities.findtext("host/cpu/model")

@@ -56,18 +56,22 @@ class Live:
     async def open(self) -> HostFacts:
         """Connect, register for events and read what the host is.
 
-        What follows the first connection is asked side by side: a far host then costs a few round
-        trips, not the sum of all.
+        What goes over connections of their own is asked side by side; on the first one callbacks
+        are registered and facts read in turn, for several threads at it have crashed the client.
         """
         await self.session.open()
         session = self.session
-        facts, *_ = await together(
-            read_facts(session, self._clock), self._arm(), session.arm(), self.slow.prepare()
-        )
+        facts, _ = await together(self._describe(), self.slow.prepare())
         text = f"connected: {session.route}"
         name = session.spec.name
         self.hub.publish(Event(self._clock(), EventKind.CONNECTION, name, text, change="connected"))
         return cast(HostFacts, facts)
+
+    async def _describe(self) -> HostFacts:
+        session = self.session
+        await session.arm()
+        await self._arm()
+        return await read_facts(session, self._clock)
 
     async def _arm(self) -> None:
         session = self.session

@@ -32,6 +32,8 @@ def duration(value: object) -> object:
 
 
 Duration = Annotated[float, BeforeValidator(duration)]
+Retention = Annotated[Duration, Field(ge=3600, allow_inf_nan=False)]
+"""At least the hour after which samples are summed up: less would delete what was just recorded."""
 
 
 class _Part(BaseModel):
@@ -114,9 +116,9 @@ class HistorySettings(_Part):
     """The database file; empty for the user's data folder."""
     interval: Annotated[Duration, Field(ge=1, le=3600)] | None = None
     """Seconds between samples; unset: 5 up to 1,000 VMs, 15 beyond."""
-    raw: Duration = 48 * 3600.0
-    minute: Duration = 30 * 86400.0
-    hour: Duration = 2 * 31536000.0
+    raw: Retention = 48 * 3600.0
+    minute: Retention = 30 * 86400.0
+    hour: Retention = 2 * 31536000.0
     memory_mb: Annotated[int, Field(ge=64, le=65536)] = 256
     """Memory DuckDB may take, MB."""
     group: str = ""

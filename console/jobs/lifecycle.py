@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from console.jobs.work import Work
+from console.policy.lifecycle import PAUSED
 from console.policy.truth import Sighting
 from console.policy.verbs import Verb
 from drivers.errors import Failed, Refused, TimedOut
@@ -30,8 +31,8 @@ _CALLS: Mapping[str, Callable[[HostDriver, str], Awaitable[None]]] = {
 async def call(work: Work, step: Step) -> str:
     """One lifecycle call; no answer in time is no failure yet, since the state is read next."""
     work.check_cancel()
-    if step.verb == Verb.START:
-        await _refuse_twin(work)
+    if step.verb in (Verb.START, Verb.RESUME):
+        await _refuse_twin(work, resuming=step.verb == Verb.RESUME)
     try:
         await _CALLS[step.verb](work.driver(), work.uuid)
     except TimedOut as error:
@@ -41,14 +42,19 @@ async def call(work: Work, step: Step) -> str:
     return f"{work.host} accepted it"
 
 
-async def _refuse_twin(work: Work) -> None:
-    """Refuse a start while another host runs, or may run, the same UUID on the same disks."""
+async def _refuse_twin(work: Work, *, resuming: bool) -> None:
+    """Refuse to run a VM while another host runs, or may run, the same UUID on the same disks.
+
+    A copy that is paused elsewhere, as a broken migration leaves it, does not stop a resume.
+    """
+    quiet = PAUSED if resuming else frozenset()
     held = {vm.host: vm for vm in work.tools.snapshot().vms() if vm.uuid == work.uuid}
     for host, last in held.items():
         if host == work.host:
             continue
         seen = await work.see(host)
-        if seen.active or (not seen.known and last.state.active):
+        copy = seen.vm if seen.known else last
+        if copy is not None and copy.state.active and copy.state not in quiet:
             told = f"last read {last.state.value} there; {seen.why}" if not seen.known else ""
             raise Refused(
                 f"{work.name} runs on {host}: a second copy would destroy its disks",

@@ -70,6 +70,7 @@ def test_nearer_settings_win(tmp_path: Path) -> None:
         (4, "[[hosts]]\nname='a'\nuri='test:///default'\nprotekt='ro'", "not known here"),
         (2, "[defaults]\nprotect='maybe'", "'ro', 'confirm' or 'rw'"),
         (2, "[history]\nraw='soon'", '"48h"'),
+        (2, "[history]\nraw='10m'", "greater than or equal to 3600"),
         (5, "[[hosts]]\nname='a'\nuri='test:///default'\n[[hosts]]\nname='b c'\nuri='test:///x'",
          "letters"),
         (4, "[[hosts]]\nname='a'\nuri='test:///default'\ntiers={ x = 'tepid' }", "'hot'"),

@@ -181,10 +181,13 @@ async def test_a_disk_is_kept_when_its_own_vm_runs_on_it_elsewhere():
     await jobs.stop()
 
 
-async def test_a_vm_that_runs_elsewhere_since_the_preview_is_not_started_twice():
-    """The preview was open while another tool moved the VM: the start is refused."""
-    world = web1(VmState.OFF)
-    plan = plan_of(world, Action.START, "")
+@pytest.mark.parametrize(
+    ("action", "state"), [(Action.START, VmState.OFF), (Action.RESUME, VmState.PAUSED)]
+)
+async def test_a_vm_that_runs_elsewhere_since_the_preview_never_runs_twice(action, state):
+    """The preview was open while another tool moved the VM: it is not run here as well."""
+    world = web1(state)
+    plan = plan_of(world, action, "")
     assert plan.refusal is None
     world.domains[("kvm2", UUID)] = Domain("web1", VmState.RUNNING, "/warm/web1.raw")
     jobs = runner(Console(world), ME)
@@ -192,7 +195,7 @@ async def test_a_vm_that_runs_elsewhere_since_the_preview_is_not_started_twice()
     assert job.state is JobState.FAILED
     assert job.problem is not None
     assert "runs on kvm2" in job.problem.what
-    assert world.domains[("kvm1", UUID)].state is VmState.OFF
+    assert world.domains[("kvm1", UUID)].state is state
     await jobs.stop()
 
 

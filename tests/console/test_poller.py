@@ -435,3 +435,22 @@ def test_a_defect_in_one_driver_stays_there() -> None:
             assert fleet.host("b").link.state is LinkState.UP
 
     simulate(story())
+
+
+def test_a_host_that_cannot_be_let_go_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect while hanging up after a failure: that host is tried again, the other stays up."""
+
+    async def story() -> None:
+        broken, fine = FakeDriver("a"), FakeDriver("b")
+        broken.on_connect = failing(Unreachable("no route"))
+
+        async def close() -> None:
+            raise KeyError("boom")
+
+        monkeypatch.setattr(broken, "close", close)
+        async with watching(broken, fine) as fleet:
+            await asyncio.sleep(30)
+            assert len(broken.connects) > 2
+            assert fleet.host("b").link.state is LinkState.UP
+
+    simulate(story())

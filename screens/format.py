@@ -13,8 +13,6 @@ from functools import lru_cache
 from rich.cells import cell_len, set_cell_size
 
 UNKNOWN = "-"
-STALE = "~"
-"""Mark put before a value that is older than its lane's limit; text, so it shows without colour."""
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = "_.:-=+*#"
@@ -140,11 +138,6 @@ def age(at: float | None, now: float) -> str:
         if seconds >= limit:
             return f"{seconds // limit}{unit}"
     return f"{seconds}s"
-
-
-def stale_mark(stale: bool) -> str:
-    """``~`` in front of a stale value, nothing in front of a fresh one."""
-    return STALE if stale else ""
 
 
 def bar(fraction: float | None, width: int, *, plain: bool = False) -> str:

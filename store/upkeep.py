@@ -38,7 +38,9 @@ def pack(cursor: duckdb.DuckDBPyConnection, settings: StoreSettings) -> bool:
     now = settings.clock()
     end, done = boundary(now), mark(cursor)
     if done > now + _AHEAD_S:
-        done = 0  # the clock was set back: an earlier mark from the future must not stop packing
+        # The clock was set back: an earlier mark from the future must not stop packing, and what
+        # was packed before must stay, for only the samples that came since are summed up anew.
+        done = _oldest_live(cursor, end)
     if end <= done:
         return False
     cursor.begin()
@@ -61,6 +63,14 @@ def pack(cursor: duckdb.DuckDBPyConnection, settings: StoreSettings) -> bool:
     except duckdb.TransactionException:
         return True  # somebody writes or reads at length: the next commit checkpoints by itself
     return True
+
+
+def _oldest_live(cursor: duckdb.DuckDBPyConnection, end: int) -> int:
+    """Start of the first hour that holds unpacked samples; ``end`` when none are older."""
+    lives = " UNION ALL ".join(f"SELECT min(ts) AS ts FROM rec.{s.kind}_live" for s in SUBJECTS)
+    row = cursor.execute(f"SELECT min(ts) FROM ({lives})").fetchone()
+    oldest = end if row is None or row[0] is None else int(row[0]) // HOUR * HOUR
+    return int(min(oldest, end))
 
 
 def _roll_minutes(

@@ -106,6 +106,30 @@ def test_a_clock_set_back_does_not_stop_packing(path: Path, clock: Clock) -> Non
         recorder.close()
 
 
+def test_a_clock_set_back_loses_no_packed_history(path: Path, clock: Clock) -> None:
+    """The hours packed before the spell in a wrong future are still there after it."""
+    recorder = make_recorder(path, clock)
+    try:
+        for hour in (0, 1, 2, 20):
+            sweep(recorder, clock, T0 + hour * HOUR + 600, 10.0)
+            recorder.step()
+        clock.now = T0 + 23 * HOUR
+        recorder.step()
+        for hour in (4, 5, 6):
+            sweep(recorder, clock, T0 + hour * HOUR + 600, 10.0)
+            recorder.step()
+        with recorder.database.cursor() as cursor:
+            for question in (
+                "SELECT ts FROM rec.vm_1m WHERE ts < ? ORDER BY ts",
+                "SELECT ts FROM rec.vm_1h WHERE ts < ? ORDER BY ts",
+            ):
+                rows = cursor.execute(question, [T0 + 10 * HOUR]).fetchall()
+                hours = [int((ts - T0) // HOUR) for (ts,) in rows]
+                assert hours == [0, 1, 2, 4, 5]
+    finally:
+        recorder.close()
+
+
 def test_the_file_stops_growing(path: Path, clock: Clock) -> None:
     """Once the retention is full, a day more of recording takes no more disk."""
     recorder = make_recorder(path, clock, raw_s=6 * HOUR, minute_s=12 * HOUR, hour_s=24 * HOUR)

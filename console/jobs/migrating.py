@@ -15,7 +15,7 @@ from console.policy.lifecycle import PAUSED, RUNNING
 from console.policy.recovery import steps_of
 from console.policy.truth import Sighting, Whereabouts, where_sentence, whereabouts
 from console.policy.verbs import Verb
-from drivers.errors import Cancelled, DriverError, Failed, Refused
+from drivers.errors import Cancelled, DriverError, Failed, Gone, Refused, Unsupported
 from drivers.model.job import Step
 from drivers.model.vm import JobProgress
 from drivers.protocol import MigrationSpec
@@ -128,7 +128,8 @@ async def follow_existing(work: Work, step: Step) -> str:
         work_left = await _show(work, meter)
         source, there = await see_both(work, step.args["target"])
         where = whereabouts(source, there)
-        if work_left is None and where not in (Whereabouts.BOTH, Whereabouts.UNKNOWN):
+        ended = work_left is None and where not in (Whereabouts.BOTH, Whereabouts.UNKNOWN)
+        if ended and not (where is Whereabouts.SOURCE and await _job_runs(work)):
             return where_sentence(work.name, (source, there))
         if work.cancelled.is_set():
             await _abort(work)
@@ -150,10 +151,13 @@ async def settle(work: Work, target: str) -> tuple[Whereabouts, Sighting, Sighti
 
 
 async def _job_runs(work: Work) -> bool:
+    """Whether the source may still run the migration: a question left open counts as yes."""
     try:
         return await work.driver().job_progress(work.uuid) is not None
-    except DriverError:
+    except (Unsupported, Gone):
         return False
+    except DriverError:
+        return True
 
 
 async def verify(work: Work, step: Step) -> str:

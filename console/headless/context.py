@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def context_of(args: argparse.Namespace) -> Context:
     """
     paths = user_paths(args.config)
     uris = tuple(getattr(args, "uri", None) or ())
-    if not paths.config.exists() and (uris or not args.config):
+    named = args.config or os.environ.get("NOVACRON_CONFIG", "")
+    if not paths.config.exists() and (uris or not named):
         return Context(paths, FleetFile(), uris)
     return Context(paths, load_fleet(paths.config), uris)
 

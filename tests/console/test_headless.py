@@ -101,6 +101,18 @@ def test_no_hosts_at_all_says_how_to_begin(run: Run) -> None:
     assert "novacron init" in err
 
 
+def test_a_missing_fleet_file_named_by_the_environment_is_told(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A typing error in NOVACRON_CONFIG is an error like one in --config, not an empty fleet."""
+    missing = tmp_path / "typo.toml"
+    monkeypatch.setenv("NOVACRON_CONFIG", str(missing))
+    status, _, err = run("history", "--vm", "test", "--metric", "cpu")
+    assert status == Exit.USAGE
+    assert str(missing) in err
+    assert run("vms", *URI)[0] == Exit.OK
+
+
 def test_history_before_anything_was_recorded(run: Run) -> None:
     """No file is made by asking."""
     status, _, err = run("sql", "select 1")

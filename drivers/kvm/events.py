@@ -136,17 +136,18 @@ class EventHub:
         self._backlog: deque[Event | None] = deque(maxlen=_BACKLOG)
         self._ended = False
 
-    def arm(self, libvirt: Any, conn: Any) -> tuple[int, ...]:
-        """Register every event this daemon knows; returns the handles. Blocks: run in a lane."""
-        handles: list[int] = []
+    def arm(self, libvirt: Any, conn: Any, handles: list[int]) -> None:
+        """Register every event this daemon knows, each handle appended to ``handles`` at once.
+
+        Blocks: run in a lane. Stops at the end of this hub, for then nobody is left to listen.
+        """
         known = ((name, getattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{name}", None)) for name in _TELLERS)
         # One after another: registering from several threads at once has crashed the client.
         for name, number in known:
-            if number is not None:
+            if number is not None and not self._ended:
                 with contextlib.suppress(libvirt.libvirtError):
                     receive = self._receiver(name)
                     handles.append(conn.domainEventRegisterAny(None, number, receive, None))
-        return tuple(handles)
 
     def listen(self) -> AsyncIterator[Event]:
         """Events from now on (and those that nobody has heard yet), until the connection ends."""

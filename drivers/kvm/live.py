@@ -46,12 +46,12 @@ class Live:
     def __init__(self, spec: HostSpec, prompter: Prompter, clock: Callable[[], float]) -> None:
         self.hub = EventHub(spec.name, clock, self._observe)
         self.session = Session(spec, prompter, self.hub.end)
-        self.pools = PoolReader(self.session)
+        self.pools = PoolReader(self.session, clock)
         self.slow = SlowReader(self.session, clock, lambda: self.pools.places)
         self.blocks = BlockJobs(self.session)
         self.swift = Swift(self.session, clock)
         self._clock = clock
-        self._handles: tuple[int, ...] = ()
+        self._handles: list[int] = []
 
     async def open(self) -> HostFacts:
         """Connect, register for events and read what the host is.
@@ -75,8 +75,10 @@ class Live:
 
     async def _arm(self) -> None:
         session = self.session
-        self._handles = await session.call(
-            lambda: self.hub.arm(session.lv, session.conn), "events could not be registered"
+        # Into a list of ours: what is registered when this is cancelled is let go by close as well.
+        await session.call(
+            lambda: self.hub.arm(session.lv, session.conn, self._handles),
+            "events could not be registered",
         )
 
     async def close(self) -> None:
@@ -85,7 +87,7 @@ class Live:
         await self.swift.close()
         await self.slow.close()
         self.pools.close()
-        await self.session.close(self._handles)
+        await self.session.close(tuple(self._handles))
 
     def _observe(self, event: Event) -> None:
         if not event.vm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from drivers.errors import DriverError
@@ -45,10 +45,16 @@ def tier_of(name: str, tiers: Mapping[str, str]) -> Tier:
 
 
 class PoolReader:
-    """Reads the pools of one connection; a pool that hung stays out until its call returns."""
+    """Reads the pools of one connection; a pool that hung stays out until its call returns.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        session: The connection.
+        clock: The console's clock.
+    """
+
+    def __init__(self, session: Session, clock: Callable[[], float] = time.time) -> None:
         self._session = session
+        self._clock = clock
         self._lanes: dict[str, Lane] = {}
         self.places = Places()
 
@@ -82,7 +88,7 @@ class PoolReader:
             return await lane.run(guarded(lambda: self._ask(uuid, users), what, self._session.lv))
         except DriverError as failure:
             tier = tier_of(name, spec.tiers)
-            return Pool(name, spec.name, uuid, tier=tier, at=time.time(), problem=failure.problem)
+            return Pool(name, spec.name, uuid, tier=tier, at=self._clock(), problem=failure.problem)
 
     def _ask(self, uuid: str, users: Mapping[str, tuple[str, ...]]) -> Pool:
         spec = self._session.spec
@@ -110,7 +116,7 @@ class PoolReader:
             allocation=allocation,
             available=available,
             volumes=tuple(volumes),
-            at=time.time(),
+            at=self._clock(),
         )
 
     def _volume(

@@ -106,3 +106,14 @@ async def test_a_pool_that_is_gone_leaves_no_thread() -> None:
         assert threads["pool keep of kvm1"].is_alive()
     finally:
         reader.close()
+
+
+async def test_ages_of_pools_follow_the_clock_of_the_console() -> None:
+    """A pool's age is told by the same clock as everything else, whether it answered or not."""
+    gate = threading.Event()
+    reader = PoolReader(session_of(FakePool("alpha"), FakePool("dead", gate)), lambda: 1234.5)
+    try:
+        assert [pool.at for pool in await reader.read([])] == [1234.5, 1234.5]
+    finally:
+        gate.set()
+        reader.close()

@@ -283,9 +283,10 @@ def _without(picture: Picture, vm: Vm | None) -> Picture:
 
 def _removed(picture: Picture, vm: Vm) -> Picture:
     base = {uuid: other for uuid, other in picture.base.items() if uuid != vm.uuid}
+    fast = {uuid: load for uuid, load in picture.fast.items() if uuid != vm.uuid}
     host = picture.host
     vms = tuple(other for other in host.vms if other.uuid != vm.uuid)
-    return replace(picture, base=base, host=replace(host, vms=vms))
+    return replace(picture, base=base, fast=fast, host=replace(host, vms=vms))
 
 
 def _judge(host: Host, vm: Vm, others: list[tuple[Host, Vm]]) -> Vm | None:

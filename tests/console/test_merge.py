@@ -122,6 +122,15 @@ def test_new_and_removed_vms_appear_by_event() -> None:
     assert with_event(transient, event("u0", "stopped")).host.vms == ()
 
 
+def test_a_removed_vm_leaves_no_figures_behind() -> None:
+    """A VM removed and defined anew starts without the load of the one before it."""
+    transient = with_event(picture(vm("u0"), vm("u1")), event("u0", "undefined"))
+    gone = with_event(transient, event("u0", "stopped"))
+    assert set(gone.fast) == {"u1"}
+    (anew,) = (v for v in with_event(gone, event("u0", "started")).host.vms if v.uuid == "u0")
+    assert anew.cpu_pct is None
+
+
 def test_events_about_nothing_known_change_nothing() -> None:
     """A job event, or an undefined VM nobody knew, leaves the very same picture."""
     before = picture(vm("u0"))

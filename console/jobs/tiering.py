@@ -9,13 +9,23 @@ from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused, refuse_existing
 from console.jobs.work import Made, Work
 from console.policy.truth import Sighting
-from drivers.errors import Cancelled, DriverError, Failed, Refused, TimedOut, Unsupported
+from drivers.errors import (
+    Cancelled,
+    DriverError,
+    Failed,
+    Gone,
+    Refused,
+    TimedOut,
+    Unsupported,
+)
 from drivers.model.job import Step
+from drivers.model.storage import Volume
 from drivers.model.vm import JobProgress
 from drivers.protocol import BlockJob
 
 _ABORT_WAIT_S = 20.0
 _VERIFY_S = 10.0
+_EXISTS = ("file exists", "already exists", "already in use")
 
 
 def new_path(work: Work, step: Step) -> str:
@@ -128,8 +138,29 @@ async def clone(work: Work, step: Step) -> str:
     seen = await work.see()
     if disk_source(seen, args["disk"]) != args["old_path"]:
         raise Refused(f"{args['disk']} is not what it was when this was planned", proof=seen.why)
-    await work.remember_made((*work.made, Made(work.host, args["path"], args["disk"])))
+    before = work.made
+    await work.remember_made((*before, Made(work.host, args["path"], args["disk"])))
     await work.remember(phase="copying")
+    try:
+        volume, seconds = await _clone(work, step)
+    except (Refused, Gone, Failed) as error:
+        if _made_nothing(error):
+            await work.remember_made(before)
+        raise
+    if volume.path != args["path"]:
+        await work.remember_made((*before, Made(work.host, volume.path, args["disk"])))
+    return f"{volume.path}, copied in {seconds:.1f} s"
+
+
+def _made_nothing(error: DriverError) -> bool:
+    """Whether a failed copy wrote nothing: a file of that name is then somebody else's."""
+    told = f"{error.problem.what} {error.problem.proof}".lower()
+    return not isinstance(error, Failed) or any(words in told for words in _EXISTS)
+
+
+async def _clone(work: Work, step: Step) -> tuple[Volume, float]:
+    """Copy and show figures; returns the copy and the seconds it took."""
+    args = step.args
     latest = [(0, 0)]
 
     def told(done: int, total: int) -> None:
@@ -146,14 +177,20 @@ async def clone(work: Work, step: Step) -> str:
             progress = JobProgress("copying", work.now(), started, done, total or None)
             work.show(meter.update(progress))
             await work.pause()
-        volume = task.result()
-    except (asyncio.CancelledError, Cancelled):
-        task.cancel()
-        await asyncio.wait({task}, timeout=1.0)
+        return task.result(), work.now() - started
+    except Cancelled:
+        if task.done() and not task.cancelled() and isinstance(task.exception(), DriverError):
+            task.result()  # it had failed by itself: that tells whether a file was made
+        await _let_go(task)
         raise
-    if volume.path != args["path"]:
-        await work.remember_made((Made(work.host, volume.path, args["disk"]),))
-    return f"{volume.path}, copied in {work.now() - started:.1f} s"
+    except asyncio.CancelledError:
+        await _let_go(task)
+        raise
+
+
+async def _let_go(task: asyncio.Task[Volume]) -> None:
+    task.cancel()
+    await asyncio.wait({task}, timeout=1.0)
 
 
 async def compare(work: Work, step: Step) -> str:

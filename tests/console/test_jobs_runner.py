@@ -181,6 +181,25 @@ async def test_a_disk_is_kept_when_its_own_vm_runs_on_it_elsewhere():
     await jobs.stop()
 
 
+async def test_a_file_made_by_somebody_else_meanwhile_is_not_deleted():
+    """The name was free when looked at and taken when copied: the other's file stays."""
+    world = web1(VmState.OFF)
+    console = Console(world)
+    theirs = ("kvm1", "/hot/web1.raw")
+
+    def on_call(_n: int, name: str) -> None:
+        if name == "clone_volume":
+            world.volumes[theirs] = "theirs"
+
+    console.on_call = on_call
+    jobs = runner(console, ME)
+    job = await ended(jobs, await jobs.submit(plan_of(world, Action.TIER, "hot")))
+    assert job.state is JobState.FAILED
+    assert world.volumes.get(theirs) == "theirs"
+    assert job.facts.get("made") == "[]"
+    await jobs.stop()
+
+
 @pytest.mark.parametrize(
     ("action", "state"), [(Action.START, VmState.OFF), (Action.RESUME, VmState.PAUSED)]
 )

@@ -8,8 +8,11 @@ from console.policy.usage import disk_size, holds, other_users, users_words, vol
 from drivers.model.fleet import FleetSnapshot, stale_after
 from drivers.model.job import Action, Check, Request, TargetFit, Verdict
 from drivers.model.problem import Problem
-from drivers.model.storage import Pool, Volume
+from drivers.model.storage import Pool, Tier, Volume
 from drivers.model.vm import VmDisk
+
+_DISTANCE = {Tier.HOT: 0, Tier.WARM: 1, Tier.COLD: 2, Tier.NONE: 3}
+"""Order of targets that fit equally well: fastest first; pools without a tier last."""
 
 LIVE = "live"
 COLD = "cold"
@@ -18,7 +21,11 @@ COLD = "cold"
 def tier_targets(
     snapshot: FleetSnapshot, uuid: str, disk: str, *, now: float
 ) -> tuple[TargetFit, ...]:
-    """Every other pool of the VM's host, fits first, other tiers before the same one."""
+    """Every other pool of the VM's host: fits first, those without warnings before others.
+
+    Among equals hot, warm, cold and then by name: free space changes from reading to reading,
+    and a list that a person picks from must not.
+    """
     subject = find(snapshot, uuid)
     found = None if isinstance(subject, Problem) else disk_of(subject, disk)
     if isinstance(subject, Problem) or found is None:
@@ -28,7 +35,7 @@ def tier_targets(
         if pool.name != home_pool(subject, found):
             fit = pool_fit(subject, found, pool, now=now)
             warned = sum(c.verdict is Verdict.WARN for c in fit.reasons)
-            ranked.append((not fit.fits, warned, -pool.available, pool.name, fit))
+            ranked.append((not fit.fits, warned, _DISTANCE[pool.tier], pool.name, fit))
     return tuple(row[-1] for row in sorted(ranked, key=lambda row: row[:-1]))
 
 

@@ -135,6 +135,18 @@ def test_a_full_pool_is_listed_last_with_numbers():
     assert f"{GIB} free" in reason(fits[1], "space").proof
 
 
+def test_tier_targets_keep_their_order_while_space_changes():
+    """Hot before cold whichever has more space: the list does not jump under the cursor."""
+    snapshot = fleet()
+    for free in (100 * GIB, 900 * GIB):
+        pools = tuple(
+            replace(p, available=free if p.name == "hot" else 500 * GIB)
+            for p in reversed(snapshot.hosts[0].pools)
+        )
+        fits = tier_targets(change(snapshot, "kvm1", pools=pools), UUID, "vda", now=NOW)
+        assert [f.target for f in fits] == ["hot", "cold"]
+
+
 @pytest.mark.parametrize(
     "moved",
     [

@@ -72,6 +72,12 @@ class Breaker:
             wait = min(policy.cap_s, policy.base_s * 2.0 ** (failures - 1))
         return replace(self, failures=failures, wait_s=wait * (1.0 - policy.jitter * chance))
 
+    def rarely(self, chance: float) -> Breaker:
+        """After a failure that may mend itself, but where attempts in a row would do harm."""
+        failures = max(self.failures + 1, self.policy.open_after)
+        wait = self.policy.open_s * (1.0 - self.policy.jitter * chance)
+        return replace(self, failures=failures, wait_s=wait)
+
     def held(self) -> Breaker:
         """After a failure that trying again cannot mend."""
         return replace(self, failures=self.failures + 1, wait_s=None)

@@ -75,7 +75,8 @@ class QuestionDesk:
         """Pass on answers; they are kept nowhere."""
         future = self._secrets.get(question_id)
         if future is not None and not future.done():
-            future.set_result(answers)
+            # Declined by a person, which is not the same as nobody being there.
+            future.set_result(() if answers is None else answers)
 
     async def _ask(
         self, question: Question, waiting: dict[str, asyncio.Future[T]], otherwise: T

@@ -45,9 +45,15 @@ class Unreachable(DriverError):
 
 
 class AuthFailed(DriverError):
-    """The server refused every key, password or answer that was offered."""
+    """The server refused every key, password or answer that was offered.
+
+    Attributes:
+        answered: Whether a person had a say: typed what was refused, or declined to. False when
+            only keys were refused, which an outage of the host's directory looks like as well.
+    """
 
     code = "auth-failed"
+    answered: bool = False
 
 
 class HostKeyUnknown(DriverError):

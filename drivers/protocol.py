@@ -30,7 +30,10 @@ class Prompter(Protocol):
         ...
 
     async def secret(self, question: SecretQuestion) -> tuple[str, ...] | None:
-        """One answer a field, or None when nobody answers. Never logged or stored."""
+        """One answer a field; None when nobody answers, none at all when a person declines.
+
+        Never logged or stored.
+        """
         ...
 
 

@@ -205,7 +205,10 @@ class HostWatch:
         if isinstance(error, HostKeyUnknown | HostKeyChanged):
             self._breaker, state = self._breaker.held(), LinkState.DECISION
         elif isinstance(error, AuthFailed):
-            self._breaker, state = self._breaker.held(), LinkState.DOWN
+            # Keys alone are refused during an outage of the directory as well: it comes back.
+            held = error.answered
+            self._breaker = self._breaker.held() if held else self._breaker.rarely(self._chance())
+            state = LinkState.DOWN
         else:
             self._breaker, state = self._breaker.failed(self._chance()), LinkState.DOWN
         wait = self._breaker.wait_s

@@ -33,6 +33,8 @@ class Login:
         shown: The host key it showed.
         verdict: ``known``, ``authority``, ``once``, ``unknown``, ``changed``, ``revoked``,
             ``unchecked``.
+        unanswered: A question got no answer.
+        answered: A person answered a question, or declined to.
     """
 
     target: Target
@@ -47,6 +49,7 @@ class Login:
     shown: asyncssh.SSHKey | None = field(default=None, repr=False)
     verdict: str = ""
     unanswered: bool = False
+    answered: bool = False
 
 
 class Questions:
@@ -84,6 +87,8 @@ class Questions:
         question = SecretQuestion(ident, self._name, title, text, fields)
         async with self._patience.person():
             answers = await self._prompter.secret(question)
+        if answers is not None:
+            self._login.answered = True
         if answers is None or len(answers) != len(fields):
             self._login.unanswered = True
             return None

@@ -85,12 +85,14 @@ def auth_error(login: Login, reason: str) -> AuthFailed:
     if login.banner:
         facts.append(f"server says: {one_line(login.banner)}")
     who = f"{login.target.user}@{login.target.alias}"
-    return AuthFailed(
+    failure = AuthFailed(
         f"sshd refused every key and answer for {who}",
         proof=one_line("; ".join([*facts, reason]), 1200),
         fix=f"add a public key to ~{login.target.user}/.ssh/authorized_keys there, load the right "
         "key into the agent, or set User and IdentityFile in ssh_config",
     )
+    failure.answered = login.answered
+    return failure
 
 
 def _hop_error(error: asyncssh.ChannelOpenError, login: Login) -> DriverError:

@@ -234,12 +234,36 @@ def test_every_host_down_points_at_the_local_network() -> None:
     simulate(story())
 
 
+def refused_answer() -> AuthFailed:
+    """A password was typed, and refused."""
+    failure = AuthFailed("Permission denied.")
+    failure.answered = True
+    return failure
+
+
+def test_refused_keys_are_tried_again_rarely() -> None:
+    """After an outage of its directory a host is back by itself, without a storm of logins."""
+
+    async def story() -> None:
+        driver = FakeDriver("a")
+        driver.on_connect = failing(AuthFailed("Permission denied."))
+        async with watching(driver) as fleet:
+            await asyncio.sleep(600)
+            assert 10 <= len(driver.connects) <= 16
+            assert fleet.host().link.retry_at is not None
+            driver.on_connect = nothing
+            await asyncio.sleep(61)
+            assert fleet.host().link.state is LinkState.UP
+
+    simulate(story())
+
+
 @pytest.mark.parametrize(
     ("error", "state"),
     [
         (HostKeyUnknown("Nobody has decided."), LinkState.DECISION),
         (HostKeyChanged("Another key is on record."), LinkState.DECISION),
-        (AuthFailed("Permission denied."), LinkState.DOWN),
+        (refused_answer(), LinkState.DOWN),
     ],
 )
 def test_a_refused_key_or_password_is_not_tried_again(error: Exception, state: LinkState) -> None:

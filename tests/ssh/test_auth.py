@@ -142,8 +142,18 @@ async def test_two_rounds_of_codes(box: Box, start: Start) -> None:
 async def test_nobody_answers(box: Box, start: Start) -> None:
     """Leaving the question unanswered ends the login and says so."""
     port = await start(Rules(password="x"))
-    with pytest.raises(AuthFailed, match="question was not answered"):
+    with pytest.raises(AuthFailed, match="question was not answered") as caught:
         await box.link(uri(port), Person()).connect()
+    assert not caught.value.answered
+
+
+async def test_a_refused_or_declined_answer_is_told_apart(box: Box, start: Start) -> None:
+    """The console knows that a person had a say, and will not ask again by itself."""
+    port = await start(Rules(password="x"))
+    for answers in ([("wrong",)], [()]):
+        with pytest.raises(AuthFailed) as caught:
+            await box.link(uri(port), Person(answers=list(answers))).connect()
+        assert caught.value.answered
 
 
 async def test_no_tty_never_asks(box: Box, start: Start) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from console.jobs.work import Made, Work
-from console.policy.usage import names_path, users, users_words
+from console.policy.usage import (
+    hosts_listing,
+    names_path,
+    on_shared_storage,
+    users,
+    users_words,
+)
 from drivers.errors import Busy, DriverError, Gone, Refused, TimedOut, Unreachable
 from drivers.model.job import Step
 
@@ -83,7 +90,7 @@ async def delete_unused(work: Work, host: str, path: str, *, copied: bool = Fals
 
 
 async def _in_use(work: Work, host: str, path: str, copied: bool) -> str:
-    """Why a volume must stay; empty when every domain of the fleet is known not to name it."""
+    """Why a volume must stay; empty when every domain that could is known not to name it."""
     reading = await work.tools.reader.read(host)
     named = [vm.name for vm in reading.vms if names_path(vm, path)]
     if named:
@@ -97,7 +104,35 @@ async def _in_use(work: Work, host: str, path: str, copied: bool) -> str:
         if vm.host != host and not (copied and vm.uuid == work.uuid)
     ]
     shared = users(others, path)
-    return f"used by {users_words(shared)}" if shared else ""
+    if shared:
+        return f"used by {users_words(shared)}"
+    told = await asyncio.gather(
+        *(_used_there(work, other, path) for other in _reaching(work, host, path, copied))
+    )
+    return "; ".join(filter(None, told))
+
+
+def _reaching(work: Work, host: str, path: str, copied: bool) -> list[str]:
+    """Other hosts that may reach the very file: all on shared storage, else those that list it."""
+    snapshot = work.tools.snapshot()
+    others = sorted(set(work.tools.drivers) - {host})
+    if on_shared_storage(snapshot, path):
+        return others
+    listing = frozenset() if copied else hosts_listing(snapshot, path)
+    return [other for other in others if other in listing]
+
+
+async def _used_there(work: Work, host: str, path: str) -> str:
+    """Why another host's VMs forbid a deletion, read now; empty when they do not."""
+    try:
+        reading = await work.tools.reader.read(host)
+    except DriverError as error:
+        return f"VMs of {host} may use it, and {host} cannot be read: {error.problem.what}"
+    named = [vm.name for vm in reading.vms if names_path(vm, path)]
+    if named:
+        return f"used by {', '.join(f'{name} on {host}' for name in named)}"
+    unseen = set(reading.stuck) - {vm.uuid for vm in reading.vms}
+    return f"{len(unseen)} VM(s) of {host} do not answer and may use it" if unseen else ""
 
 
 async def drop_made(work: Work) -> tuple[str, ...]:

@@ -37,6 +37,33 @@ def other_users(snapshot: FleetSnapshot, vm: Vm, volume: Volume) -> tuple[tuple[
     return tuple(dict.fromkeys(found + listed))
 
 
+SHARED_POOLS = frozenset(
+    {"netfs", "nfs", "rbd", "gluster", "iscsi", "iscsi-direct", "sheepdog", "vstorage"}
+)
+"""Kinds of pool whose content several hosts can reach at once (virStoragePoolType)."""
+
+
+def on_shared_storage(snapshot: FleetSnapshot, path: str) -> bool:
+    """Whether any host says that ``path`` lies where several hosts reach it."""
+    if any(d.shared and d.source == path for vm in snapshot.vms() for d in vm.disks):
+        return True
+    return any(
+        pool.kind in SHARED_POOLS and _in_pool(pool, path)
+        for host in snapshot.hosts
+        for pool in host.pools
+    )
+
+
+def hosts_listing(snapshot: FleetSnapshot, path: str) -> frozenset[str]:
+    """Hosts with a volume of that path: it may be the same file."""
+    return frozenset(host.name for host in snapshot.hosts if volume_at(host.pools, path))
+
+
+def _in_pool(pool: Pool, path: str) -> bool:
+    folder = pool.path.rstrip("/")
+    return bool(folder and path.startswith(f"{folder}/")) or bool(volume_at((pool,), path))
+
+
 def users_words(found: tuple[tuple[str, str], ...]) -> str:
     """``db1 on kvm2, web3 on kvm1``."""
     return ", ".join(f"{name} on {host}" for name, host in found)

@@ -187,7 +187,8 @@ class SshLink:
 
         Raises:
             Unsupported: sshd forbids forwarding.
-            Refused: Nobody listens there, or this login may not open it.
+            Refused: The socket is not there, or this login may not open it.
+            Unreachable: Nobody listens there.
         """
         connection = self._open_connection()
         limit = self.spec.deadline_s

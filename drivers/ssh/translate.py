@@ -151,7 +151,14 @@ def _os_error(error: OSError, login: Login) -> DriverError:
 
 
 # OpenSSH answers "open failed" alike for a forbidden, an absent and a closed socket: look there.
-SOCKET_PROBE = 'test -S "$1" || exit 3; test -r "$1" && test -w "$1" || exit 4'
+# /proc/net/unix shows who listens: flag 10000 is the kernel's __SO_ACCEPTCON.
+SOCKET_PROBE = (
+    'test -S "$1" || exit 3; test -r "$1" && test -w "$1" || exit 4; '
+    "test -r /proc/net/unix || exit 0; "
+    "while read -r _ _ _ flags _ _ _ path; do "
+    '[ "$flags" = 00010000 ] && [ "${path#/var}" = "${1#/var}" ] && exit 0; '
+    "done < /proc/net/unix; exit 5"
+)
 
 
 def socket_error(error: asyncssh.ChannelOpenError, host: str, path: str, seen: int) -> DriverError:
@@ -161,7 +168,7 @@ def socket_error(error: asyncssh.ChannelOpenError, host: str, path: str, seen: i
         error: What sshd answered.
         host: The host's name in this fleet.
         path: The socket there.
-        seen: Exit status of SOCKET_PROBE there: 3 not there, 4 no rights.
+        seen: Exit status of SOCKET_PROBE there: 3 not there, 4 no rights, 5 nobody listens.
     """
     reason = one_line(error.reason)
     if seen == 3:
@@ -176,11 +183,17 @@ def socket_error(error: asyncssh.ChannelOpenError, host: str, path: str, seen: i
             proof=reason,
             fix="add the login to the group libvirt there, or log in as root",
         )
+    if seen == 5:
+        return Unreachable(
+            f"libvirt does not run on {host}: nobody listens on its socket {path}",
+            proof=f"the socket is there, but no listener in /proc/net/unix; sshd says: {reason}",
+            fix="start it there: systemctl start libvirtd (or virtqemud)",
+        )
     return Unsupported(
-        f"{host}'s sshd forbids forwarding {path}, or nobody listens there",
+        f"{host}'s sshd forbids forwarding {path}",
         proof=f"the socket is there and open to this login; sshd says: {reason}",
         fix="set AllowStreamLocalForwarding yes in its sshd_config, or use "
-        'transport = "helper" in fleet.toml; check that libvirtd runs',
+        'transport = "helper" in fleet.toml',
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,21 @@ async def test_forward_to_nothing_says_what_is_missing(sshd_link: tuple[SshLink,
         await link.forward("/run/nothing-here.sock")
     assert "/run/nothing-here.sock" in caught.value.problem.what
     assert "libvirt" in caught.value.problem.fix
+
+
+async def test_a_socket_that_a_dead_libvirtd_left_behind(
+    sshd_link: tuple[SshLink, Sshd], box: Box
+) -> None:
+    """libvirtd was killed: the message says that it does not run, not that sshd is to blame."""
+    link, _ = sshd_link
+    path = box.folder / "left.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+        dead.listen()
+    with pytest.raises(Unreachable, match="nobody listens") as caught:
+        await link.forward(str(path))
+    assert "systemctl start libvirtd" in caught.value.problem.fix
+    assert "Forwarding" not in caught.value.problem.fix
 
 
 async def test_forwarding_forbidden_falls_to_a_bridge(

@@ -212,3 +212,123 @@ def test_an_end_on_the_far_side_is_said(
 
     assert session(loop, terminal, far, person) == "web1 serial console ended"
     assert far.closed
+
+
+class Echoing(Far):
+    """``cat`` behind a narrow channel: it takes no more until what it said was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read = asyncio.Event()
+
+    async def read(self, limit: int = 65536) -> bytes:
+        said = await super().read(limit)
+        if said == b"more":
+            self._read.set()
+        return said
+
+    async def write(self, data: bytes) -> None:
+        self._read.clear()
+        await self._out.put(b"more")
+        await self._read.wait()
+        await super().write(data)
+
+
+def test_output_is_shown_while_the_far_side_does_not_take_input_yet(
+    loop: asyncio.AbstractEventLoop, terminal: Terminal
+) -> None:
+    """A paste into a program that answers at once goes through, in order, and Ctrl-] leaves."""
+    far = Echoing()
+
+    def person() -> None:
+        terminal.read_until(b"leaves")
+        for part in (b"a" * 50, b"b" * 50, b"c" * 50):
+            terminal.type(part)
+        terminal.read_until(b"c]")
+        terminal.type(b"\x1d")
+
+    assert session(loop, terminal, far, person) == ""
+    assert far.typed == b"a" * 50 + b"b" * 50 + b"c" * 50
+
+
+class Deaf(Far):
+    """Takes no input at all."""
+
+    async def write(self, data: bytes) -> None:
+        self.typed += data
+        await asyncio.Event().wait()
+
+
+def test_a_far_side_that_takes_no_input_is_left_with_a_word(
+    loop: asyncio.AbstractEventLoop, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for ever in a session that no key can leave."""
+    monkeypatch.setattr("console.attach.WRITE_S", 0.2)
+
+    def person() -> None:
+        terminal.read_until(b"leaves")
+        terminal.type(b"x")
+
+    told = session(loop, terminal, Deaf(), person)
+    assert told == "web1 serial console takes no more input"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("far", [Far, Deaf])
+def test_a_signal_ends_the_session_and_reaches_the_program(
+    loop: asyncio.AbstractEventLoop, terminal: Terminal, far: type[Far], number: signal.Signals
+) -> None:
+    """At once, even while a write is under way; the terminal is restored, and the console ends."""
+    before = termios.tcgetattr(terminal.program)
+    heard: list[int] = []
+    there = far()
+
+    def person() -> None:
+        terminal.read_until(b"leaves")
+        terminal.type(b"x")
+        ends = time.monotonic() + DEADLINE_S
+        while not there.typed and time.monotonic() < ends:
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), number)
+
+    def on_signal(got: int, _frame: object) -> None:
+        heard.append(got)
+
+    earlier = signal.signal(number, on_signal)
+    try:
+        began = time.monotonic()
+        assert session(loop, terminal, there, person) == ""
+        assert time.monotonic() - began < 5.0
+    finally:
+        signal.signal(number, earlier)
+    assert heard == [number]
+    assert there.closed
+    assert termios.tcgetattr(terminal.program) == before
+
+
+def test_the_loop_that_handles_the_signal_gets_it_once(
+    loop: asyncio.AbstractEventLoop, terminal: Terminal
+) -> None:
+    """The interface, which stands still while attached, ends when it goes on."""
+    heard: list[int] = []
+
+    async def interface() -> None:
+        running, over = asyncio.get_running_loop(), asyncio.Event()
+
+        def lost() -> None:
+            heard.append(signal.SIGTERM)
+            over.set()
+
+        running.add_signal_handler(signal.SIGTERM, lost)
+
+        def person() -> None:
+            terminal.read_until(b"leaves")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        session(loop, terminal, Far(), person)
+        await asyncio.wait_for(over.wait(), DEADLINE_S)
+        await asyncio.sleep(0)
+        running.remove_signal_handler(signal.SIGTERM)
+
+    asyncio.run(interface())
+    assert heard == [signal.SIGTERM]

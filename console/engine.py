@@ -49,6 +49,9 @@ CLOSE_S = 10.0
 
 HISTORY_DEADLINE_S = 30.0
 
+NOT_STARTED = "not-started"
+"""What ``Event.change`` says of a plan among several that did not become a job."""
+
 
 class Engine:
     """Implements ``console.backend.Backend`` over real or simulated hosts.
@@ -151,7 +154,13 @@ class Engine:
             ).run()
         )
         self._spawn(self._watch_store(store))
-        await self._runner.recover()
+        await self._recover(self._runner)
+
+    async def _recover(self, runner: JobRunner) -> None:
+        try:
+            await runner.recover()
+        except (StoreError, DriverError) as error:
+            self._on_events((self._not_recovered(error),))
 
     async def _watch_store(self, store: Store) -> None:
         last: StoreStatus | None = None
@@ -308,6 +317,17 @@ class Engine:
             f"{plan.title} was not started: {error.problem.what}",
             vm=plan.request.uuid,
             vm_name=plan.vm_name,
+            detail=str(error.problem),
+            change=NOT_STARTED,
+            severity=Severity.ERROR,
+        )
+
+    def _not_recovered(self, error: StoreError | DriverError) -> Event:
+        return Event(
+            self._clock(),
+            EventKind.ACTION,
+            "",
+            f"unfinished jobs of earlier consoles were not taken up: {error.problem.what}",
             detail=str(error.problem),
             severity=Severity.ERROR,
         )

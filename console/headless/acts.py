@@ -29,11 +29,12 @@ def run_action(args: argparse.Namespace, context: Context) -> int:
         plans = session.plan(requests)
         for plan in plans:
             _preview(plan)
-        if any(plan.refusal for plan in plans):
+        refused = any(plan.refusal for plan in plans)
+        if args.json and (refused or args.dry_run):
+            print(json.dumps([plan_json(p) for p in plans], indent=2))
+        if refused:
             return Exit.REFUSED
         if args.dry_run:
-            if args.json:
-                print(json.dumps([plan_json(p) for p in plans], indent=2))
             return Exit.OK
         if not all(_confirmed(plan, args.yes) for plan in plans):
             print("Nothing was done.", file=sys.stderr)
@@ -41,7 +42,9 @@ def run_action(args: argparse.Namespace, context: Context) -> int:
         jobs = session.follow(plans, _Watch(args.json or not sys.stdout.isatty()))
     left_out = len(plans) - len(jobs)
     if left_out:
-        print(f"{left_out} of {len(plans)} were not started: see the events.", file=sys.stderr)
+        print(f"{left_out} of {len(plans)} were not started:", file=sys.stderr)
+        for event in session.not_started:
+            print(clean(f"  {event.text} ({event.detail})"), file=sys.stderr)
     done = not left_out and all(job.state is JobState.DONE for job in jobs)
     return Exit.OK if done else Exit.FAILED
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from console.backend import JobsReady, News, SnapshotReady
-from console.engine import Engine
+from console.backend import EventsReady, JobsReady, News, SnapshotReady
+from console.engine import NOT_STARTED, Engine
 from console.headless.prompter import TerminalPrompter
 from console.sources import FleetSource
 from drivers.errors import DriverError
+from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, LinkState
 from drivers.model.job import Job, Plan, Request
@@ -39,11 +40,18 @@ class Session:
         self._news = news
         self._snapshot = FleetSnapshot()
         self._jobs: tuple[Job, ...] = ()
+        self._since = time.time()
+        self._not_started: list[Event] = []
 
     @property
     def snapshot(self) -> FleetSnapshot:
         """The newest picture taken in by ``wait`` or ``follow``."""
         return self._snapshot
+
+    @property
+    def not_started(self) -> tuple[Event, ...]:
+        """Why plans of this run did not become jobs, as far as taken in by ``follow``."""
+        return tuple(self._not_started)
 
     def wait(self, settled: Settled, deadline_s: float) -> FleetSnapshot:
         """Take in readings until every host is settled or down, or the deadline passes."""
@@ -76,6 +84,8 @@ class Session:
                 if job.id in ids and seen.get(job.id) != job:
                     seen[job.id] = job
                     watch(job)
+        while self._take(time.monotonic()):
+            pass
         return tuple(seen[job_id] for job_id in ids)
 
     def find(self, name: str) -> Vm:
@@ -101,15 +111,21 @@ class Session:
         proof = f"not looked at: {', '.join(down)}" if down else "every host was read"
         raise Unknown(f"No VM is called {name}.", proof, "see `novacron vms`")
 
-    def _take(self, end: float) -> None:
+    def _take(self, end: float) -> bool:
+        """Take in one piece of news; False when none came until ``end``."""
         try:
             news = self._news.get(timeout=max(0.0, end - time.monotonic()))
         except queue.Empty:
-            return
+            return False
         if isinstance(news, SnapshotReady):
             self._snapshot = news.snapshot
         elif isinstance(news, JobsReady):
             self._jobs = news.jobs
+        elif isinstance(news, EventsReady):
+            self._not_started += [
+                e for e in news.events if e.change == NOT_STARTED and e.at >= self._since
+            ]
+        return True
 
 
 def _out(host: Host) -> bool:

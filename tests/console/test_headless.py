@@ -80,6 +80,13 @@ def test_what_makes_no_sense_is_refused_with_the_reason(run: Run) -> None:
     assert "already" in err
 
 
+def test_a_refusal_is_json_for_programs(run: Run) -> None:
+    """With --json the refused plan is on stdout, with the reason."""
+    status, out, _ = run("start", "test", "--json", "--yes", *URI)
+    assert status == Exit.REFUSED
+    assert json.loads(out)[0]["refusal"]["what"]
+
+
 def test_without_a_terminal_nothing_is_confirmed_by_itself(run: Run) -> None:
     """A script that forgot --yes does no harm."""
     status, _, err = run("force-off", "test", *URI)
@@ -158,7 +165,8 @@ def test_a_vm_named_twice_is_told_and_counts(run: Run) -> None:
     """Only one of the two jobs is started: the exit status must not say that all went well."""
     status, _, err = run("pause", "test", "test", "--yes", *URI)
     assert status == Exit.FAILED
-    assert "1 of 2 were not started" in err
+    assert "1 of 2 were not started:" in err
+    assert "was not started: " in err
 
 
 def test_ctrl_d_at_the_question_does_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

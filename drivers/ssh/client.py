@@ -60,6 +60,9 @@ class Questions:
         prompter: Whom to ask; None never asks.
         patience: Stops its clock while a person is asked.
         name: The host's name in this fleet.
+
+    Attributes:
+        aside: Called before each question: whoever waits for a person holds up nobody else.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Questions:
         self._prompter = prompter
         self._patience = patience
         self._name = name
+        self.aside: Callable[[], None] | None = None
 
     @property
     def nobody(self) -> bool:
@@ -85,6 +89,8 @@ class Questions:
         # By host as well: many behind one bastion ask the same, each for an answer of its own.
         ident = f"secret:{self._name}:{self._login.target.address}:{title}"
         question = SecretQuestion(ident, self._name, title, text, fields)
+        if self.aside is not None:
+            self.aside()
         async with self._patience.person():
             answers = await self._prompter.secret(question)
         if answers is not None:

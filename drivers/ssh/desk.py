@@ -19,6 +19,28 @@ import asyncssh
 LOGINS_AT_ONCE = 8
 
 
+class Slot:
+    """One of the places at an address, given back at the end of the block or by ``leave``."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._held = False
+
+    async def __aenter__(self) -> Slot:
+        await self._places.acquire()
+        self._held = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the place back before the end; a second time does nothing."""
+        if self._held:
+            self._held = False
+            self._places.release()
+
+
 class Desk:
     """Shared by all links of one event loop."""
 
@@ -28,9 +50,9 @@ class Desk:
         self._once: set[tuple[str, bytes]] = set()
         self.opened: dict[str, asyncssh.SSHKey] = {}
 
-    def login(self, address: str) -> asyncio.Semaphore:
+    def login(self, address: str) -> Slot:
         """A slot to log in at ``address``; hold it from TCP until authenticated."""
-        return self._slots.setdefault(address, asyncio.Semaphore(LOGINS_AT_ONCE))
+        return Slot(self._slots.setdefault(address, asyncio.Semaphore(LOGINS_AT_ONCE)))
 
     def question(self, subject: str) -> asyncio.Lock:
         """Held while a person is asked about ``subject``, so that it is asked once."""

@@ -206,7 +206,8 @@ class Dialer:
                 options["known_hosts"] = None
                 login.verdict = "unchecked"
             try:
-                async with self._slot(login.target):
+                async with self._desk.login(login.target.address) as slot:
+                    questions.aside = slot.leave
                     connection = await self._quick(client, login.target, options)
             except asyncssh.HostKeyNotVerifiable as error:
                 if record.authorities and login.shown is None and not plain:
@@ -229,9 +230,6 @@ class Dialer:
         client.settled = lambda: limit.reschedule(None)
         async with limit:
             return await asyncssh.connect(client_factory=lambda: client, **options)
-
-    def _slot(self, target: Target) -> asyncio.Semaphore:
-        return self._desk.login(target.address)
 
     def _options(
         self, target: Target, record: OnRecord, *, plain: bool, last: bool

@@ -21,7 +21,7 @@ from drivers.errors import (
     Unreachable,
 )
 from drivers.model.ask import KeyDecision
-from tests.ssh.conftest import Box, Person
+from tests.ssh.conftest import Box, Person, until
 
 
 @dataclass
@@ -476,3 +476,28 @@ async def test_twenty_links_log_in_a_few_at_a_time(box: Box, start: Start) -> No
     await asyncio.gather(*(link.connect() for link in links))
     assert 1 <= most <= 8
     await asyncio.gather(*(link.close() for link in links))
+
+
+async def test_open_questions_hold_up_no_other_host(box: Box, start: Start) -> None:
+    """Twelve prompts that nobody has answered yet: a host behind the same address still comes."""
+    port = await start(Rules(password="x"))
+    asked = 0
+    answer = asyncio.Event()
+
+    class Away(Person):
+        async def secret(self, question: object) -> tuple[str, ...]:
+            nonlocal asked
+            asked += 1
+            await answer.wait()
+            return ("x",)
+
+    waiting = [box.link(uri(port), Away()) for _ in range(12)]
+    logins = [asyncio.create_task(link.connect()) for link in waiting]
+    there = box.link(uri(port), Person(answers=[("x",)]))
+    try:
+        await until(lambda: asked == 12, 20)
+        await there.connect()
+        answer.set()
+        await asyncio.gather(*logins)
+    finally:
+        await asyncio.gather(*(link.close() for link in (there, *waiting)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from typing import Any
 
 from drivers.errors import DriverError, Unreachable
@@ -13,6 +14,9 @@ from drivers.lane import Lane
 from drivers.protocol import ByteStream
 
 _CHUNK = 65536
+# What may wait for a reader that does not come: a guest that prints for ever fills no memory.
+_WAITING = 4 << 20
+_DROPPED = b"\r\n[... %d bytes were not read in time and are left out ...]\r\n"
 _WOULD_BLOCK = -2
 _WRITE_S = 30.0
 
@@ -25,7 +29,10 @@ class SerialConsole:
         self._name = name
         self._lane = Lane(f"console of {name}", _WRITE_S)
         self._loop = asyncio.get_running_loop()
-        self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self._incoming: deque[bytes] = deque()
+        self._waiting = 0
+        self._dropped = 0
+        self._news = asyncio.Event()
         self._writable = threading.Event()
         self._stream: Any = None
         self._ended = False
@@ -49,11 +56,30 @@ class SerialConsole:
 
     async def read(self) -> bytes:
         """Next bytes; ``b""`` at the end and after ``close``."""
-        if self._stream is None or (self._ended and self._incoming.empty()):
+        while self._stream is not None and not self._incoming and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        if self._stream is None or not self._incoming:
             return b""
-        data = await self._incoming.get()
-        self._ended = self._ended or not data
-        return data if self._stream is not None else b""
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            return _DROPPED % dropped
+        data = self._incoming.popleft()
+        self._waiting -= len(data)
+        return data
+
+    def _take(self, data: bytes) -> None:
+        """In the event loop: keep bytes for the reader, the oldest dropped beyond the bound."""
+        if data:
+            self._incoming.append(data)
+            self._waiting += len(data)
+        else:
+            self._ended = True
+        while self._waiting > _WAITING:
+            oldest = len(self._incoming.popleft())
+            self._waiting -= oldest
+            self._dropped += oldest
+        self._news.set()
 
     async def write(self, data: bytes) -> None:
         """Send bytes.
@@ -72,7 +98,7 @@ class SerialConsole:
     async def close(self) -> None:
         """Hang up."""
         self._ended = True
-        self._incoming.put_nowait(b"")
+        self._news.set()
         stream, self._stream = self._stream, None
         if stream is None:
             return
@@ -116,7 +142,7 @@ class SerialConsole:
             with contextlib.suppress(lv.libvirtError):
                 stream.eventRemoveCallback()
         with contextlib.suppress(RuntimeError):  # the loop closed: nobody is left to tell
-            self._loop.call_soon_threadsafe(self._incoming.put_nowait, data)
+            self._loop.call_soon_threadsafe(self._take, data)
 
 
 def _hang_up(stream: Any) -> None:

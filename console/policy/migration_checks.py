@@ -7,6 +7,7 @@ from itertools import zip_longest
 
 from console.policy.lifecycle import PAUSED, RUNNING
 from console.policy.protect import protection_problem
+from console.policy.sizes import size_words
 from console.policy.subject import Subject, host_problem
 from drivers.model.host import Host, HostFacts
 from drivers.model.job import Action, Check, Verdict
@@ -67,7 +68,7 @@ def memory_check(vm: Vm, target: Host) -> Check:
             f"the free memory of {target.name} is not known",
             "no reading of its memory",
         )
-    proof = f"needs {vm.memory} bytes, {available} {source}"
+    proof = f"needs {size_words(vm.memory)}, {size_words(available)} {source}"
     if vm.memory > available:
         return Check(
             "memory",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from console.policy.sizes import size_words
 from console.policy.subject import Subject, age_words
 from console.policy.usage import disk_size, free_name, holds, path_in, volume_at, volume_name
 from drivers.model.fleet import stale_after
@@ -134,7 +135,7 @@ def _copy(
             disk,
             Verdict.BLOCKED,
             f"pool {pool.name} of {target.name} is too full for {disk.target}",
-            f"{size} bytes to copy, {free} free",
+            f"{size_words(size)} to copy, {size_words(free)} free",
             f"free space in {pool.name}",
         )
     return Copy(disk, pool, free_name(pool, volume_name(disk)), capacity, size)
@@ -156,9 +157,10 @@ def destination_pool(subject: Subject, target: Host, disk: VmDisk) -> Pool | Non
 
 def _copy_check(copy: Copy, target: Host, promised: int) -> Check:
     text = f"{copy.disk.source} is copied to {copy.path} on {target.name}"
-    proof = f"{copy.size} bytes into pool {copy.pool.name}, {copy.pool.available} free"
+    free = size_words(copy.pool.available)
+    proof = f"{size_words(copy.size)} into pool {copy.pool.name}, {free} free"
     if copy.pool.available - promised < copy.capacity - copy.size:
-        proof += f"; it may grow to {copy.capacity}"
+        proof += f"; it may grow to {size_words(copy.capacity)}"
         return _check(copy.disk, Verdict.WARN, text, proof, f"watch the space of {copy.pool.name}")
     return _check(copy.disk, Verdict.OK, text, proof)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.policy.lifecycle import OFF, PAUSED, RUNNING
+from console.policy.sizes import size_words
 from console.policy.subject import Subject, age_words, find, request_problem
 from console.policy.usage import disk_size, holds, other_users, users_words, volume_at
 from drivers.model.fleet import FleetSnapshot, stale_after
@@ -150,10 +151,10 @@ def _space_check(subject: Subject, disk: VmDisk, pool: Pool) -> Check:
     if not capacity:
         return Check("space", Verdict.BLOCKED, f"the size of {disk.source} is not known")
     size = min(capacity, allocation) if allocation else capacity
-    proof = f"{size} bytes to copy, {pool.available} free"
+    proof = f"{size_words(size)} to copy, {size_words(pool.available)} free"
     if pool.available < size:
         return Check("space", Verdict.BLOCKED, f"pool {pool.name} is too full", proof)
     if pool.available < capacity:
         text = f"{disk.target} may outgrow {pool.name}"
-        return Check("space", Verdict.WARN, text, f"{proof}; it may grow to {capacity}")
+        return Check("space", Verdict.WARN, text, f"{proof}; it may grow to {size_words(capacity)}")
     return Check("space", Verdict.OK, "space is free", proof)

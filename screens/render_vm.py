@@ -63,7 +63,7 @@ def readings(vm: Vm) -> dict[str, float | None]:
 
 def head_text(vm: Vm, host: Host | None, now: float) -> Content:
     """Name, state with reason, place and uptime in one line."""
-    state = vm_state(vm)
+    state = vm_state(vm, host, now)
     line = Content.styled(clean(vm.name), "bold") + Content("  ")
     line += Content.styled(clean(state.text), f"bold ${state.tone}" if state.tone else "bold")
     if vm.reason and vm.job is None and vm.monitor_stuck_s is None:

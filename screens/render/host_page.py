@@ -21,7 +21,7 @@ from screens.format import (
     sparkline,
 )
 from screens.render.hosts import memory_pct
-from screens.render.states import age_cell, host_is_stale, host_read_at, host_state, why
+from screens.render.states import age_cell, host_is_stale, host_read_at, host_state, retry, why
 
 BAR = 20
 LABEL = 11
@@ -48,9 +48,9 @@ def connection_lines(host: Host, view: View) -> list[Content]:
         lines.append(_pair("reason", reason, "$care"))
     if link.problem is not None and link.problem.fix:
         lines.append(_pair("fix", link.problem.fix))
-    if link.retry_at is not None:
-        wait = duration(max(0.0, link.retry_at - view.now))
-        lines.append(_pair("retry", f"in {wait}, after {link.attempts} failed attempts"))
+    if again := retry(host, view.now):
+        told = again.removeprefix("retry ")
+        lines.append(_pair("retry", f"{told}, after {link.attempts} failed attempts"))
     return lines
 
 

@@ -10,7 +10,14 @@ from drivers.model.host import Host, HostLoad, LinkState
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.filtering import Filter
 from screens.format import duration, milliseconds, rate, share, size, sparkline
-from screens.render.states import age_cell, host_is_stale, host_read_at, host_state, why
+from screens.render.states import (
+    age_cell,
+    host_is_stale,
+    host_read_at,
+    host_state,
+    why,
+    why_and_when,
+)
 
 SPARK = 8
 """Cells of a sparkline in a row."""
@@ -93,8 +100,11 @@ def _figure(
     )  # fmt: skip
 
 
-def _vms(item: HostItem, _pen: Pen) -> Cell:
-    return Cell(f"{running_vms(item.host)}/{len(item.host.vms)}")
+def _vms(item: HostItem, pen: Pen) -> Cell:
+    if not item.host.slow_at and not item.host.vms:
+        return Cell("-", "faint")
+    told = f"{running_vms(item.host)}/{len(item.host.vms)}"
+    return Cell(f"~{told}", "stale") if host_is_stale(item.host, pen.now) else Cell(told)
 
 
 def _trend(item: HostItem, pen: Pen) -> Cell:
@@ -102,9 +112,9 @@ def _trend(item: HostItem, pen: Pen) -> Cell:
     return Cell(sparkline(item.cpu, SPARK, plain=pen.ascii, top=100.0), tone)
 
 
-def _reason(item: HostItem, _pen: Pen) -> Cell:
+def _reason(item: HostItem, pen: Pen) -> Cell:
     host = item.host
-    return Cell(why(host), "" if host.link.state is LinkState.UP else "care")
+    return Cell(why_and_when(host, pen.now), "" if host.link.state is LinkState.UP else "care")
 
 
 def _protect(item: HostItem, _pen: Pen) -> Cell:

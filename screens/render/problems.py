@@ -12,7 +12,7 @@ from screens.base import View
 from screens.columns import Cell, Column, Row, natural
 from screens.format import age, duration, percent, share, size
 from screens.render.hosts import memory_pct
-from screens.render.states import host_is_stale, host_read_at, why
+from screens.render.states import host_is_stale, host_read_at, why, why_and_when
 
 FULL_PCT = 95.0
 SKEW_S = 2.0
@@ -66,8 +66,7 @@ def _of_console(view: View) -> Iterator[Trouble]:
 def _of_host(host: Host, now: float) -> Iterator[Trouble]:
     link, name = host.link, host.name
     if link.state is LinkState.DOWN:
-        retry = f", retry in {duration(link.retry_at - now)}" if link.retry_at else ""
-        yield Trouble(0, name, f"unreachable: {why(host)}{retry}", link.since, name)
+        yield Trouble(0, name, f"unreachable: {why_and_when(host, now)}", link.since, name)
         return
     if link.state is LinkState.DECISION:
         yield Trouble(0, name, f"waits for your decision: {why(host)}", link.since, name)

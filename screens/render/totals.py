@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from textual.content import Content
@@ -9,7 +10,8 @@ from textual.content import Content
 from drivers.model.host import Host, LinkState
 from drivers.model.vm import VmState
 from screens.base import View
-from screens.format import percent, plural, rate, share, size, sparkline
+from screens.format import age, percent, plural, rate, share, size, sparkline
+from screens.render.states import states_of
 
 LABEL = 8
 
@@ -22,7 +24,7 @@ def totals(view: View, width: int) -> Content:
     hosts = view.snapshot.hosts
     spark = max(8, min(60, width - 44))
     lines = [
-        _states(hosts, "  " if width >= ROOMY else " "),
+        _states(hosts, view.now, "  " if width >= ROOMY else " "),
         *(_trend(view, metric, label, spark) for metric, label in _METRICS),
     ]
     return Content("\n").join(lines)
@@ -31,17 +33,23 @@ def totals(view: View, width: int) -> Content:
 _METRICS = (("cpu", "CPU"), ("memory", "MEMORY"), ("net", "NETWORK"), ("io", "DISKS"))
 
 
-def _states(hosts: Iterable[Host], gap: str) -> Content:
+def _states(hosts: Iterable[Host], now: float, gap: str) -> Content:
     links: dict[LinkState, int] = {}
-    states: dict[VmState, int] = {}
+    states: Counter[VmState | None] = Counter()
+    unread: list[float] = []
     for host in hosts:
         links[host.link.state] = links.get(host.link.state, 0) + 1
-        for vm in host.vms:
-            states[vm.state] = states.get(vm.state, 0) + 1
+        found = states_of(host, now)
+        states += found
+        if None in found:
+            unread.append(max(host.fast_at, host.slow_at))
     of_hosts = [Content.styled(f"{n} {s.value}", f"$host-{s.value}") for s, n in links.items()]
     of_vms = [
         Content.styled(f"{states[s]} {s.value}", f"$vm-{s.value}") for s in VmState if s in states
     ]
+    if unread:
+        since = f" for {age(min(unread), now)}" if min(unread) else ""
+        of_vms.append(Content.styled(f"~{states[None]} unknown{since}", "$stale"))
     between = Content(gap)
     vms = Content.styled(f"{gap} VMS {gap}", "bold $faint")
     return _label("HOSTS") + between.join(of_hosts) + vms + between.join(of_vms)

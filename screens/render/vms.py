@@ -87,6 +87,10 @@ def _name(item: VmItem, pen: Pen) -> Cell:
     return Cell(item.vm.name, "stale" if vm_is_stale(item.vm, item.host, pen.now) else "")
 
 
+def _state(item: VmItem, pen: Pen) -> Cell:
+    return vm_state(item.vm, item.host, pen.now)
+
+
 def _host(item: VmItem, _pen: Pen) -> Cell:
     down = item.host.link.state is LinkState.DOWN
     return Cell(item.host.name, "host-down" if down else "")
@@ -109,7 +113,7 @@ def vm_columns(*, with_host: bool = True) -> tuple[Column, ...]:
         ),
         *((host,) if with_host else ()),
         Column(
-            "state", "STATE", 13, lambda i, _p: vm_state(i.vm), lambda i: i.vm.state.value,
+            "state", "STATE", 13, _state, lambda i: i.vm.state.value,
             min_width=10, letter="S",
         ),
         _figure("cpu", "CPU%", 5, lambda vm: vm.cpu_pct, _whole, 0, "C", HOT_PCT),

@@ -10,9 +10,13 @@ from textual.app import App
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import LinkState
 from drivers.model.job import JobState
+from drivers.model.problem import Problem
+from screens.columns import Cell
 from screens.dialogs.secret import SecretDialog
 from screens.events import EventsScreen
 from screens.render.problems import troubles
+from screens.render.states import states_of, vm_is_stale, vm_state
+from screens.render.totals import totals
 from screens.storage import StorageScreen
 from screens.table import LineTable
 from tests.screens.fleets import NOW, make_fleet
@@ -79,3 +83,34 @@ async def test_storage_is_indexed_once_for_a_snapshot() -> None:
         await pilot.pause()
         assert screen._usage is not before
         assert screen.query_one("#pools", LineTable).rows
+
+
+def test_vms_of_a_dead_host_are_not_shown_as_running() -> None:
+    """``~running`` in the stale colour, and the totals count them as unknown, not as running."""
+    fleet = make_fleet()
+    dead, live = fleet.hosts[3], fleet.hosts[0]
+    assert vm_state(dead.vms[0], dead, NOW) == Cell("~running", "stale")
+    assert vm_state(live.vms[0], live, NOW) == Cell("running", "vm-running")
+    told = totals(replace(view(), snapshot=FleetSnapshot(NOW, 1, (dead,)), now=NOW), 100).plain
+    assert "~1 unknown for 1m" in told
+    assert "running" not in told
+
+
+def test_the_counts_agree_with_what_each_vm_shows() -> None:
+    """The fleet's totals and the list of VMs judge staleness alike."""
+    for host in make_fleet().hosts:
+        for now in (NOW, NOW + 10.0, NOW + 60.0):
+            stale = sum(vm_is_stale(vm, host, now) for vm in host.vms)
+            assert states_of(host, now)[None] == stale
+
+
+@pytest.mark.parametrize(("due", "told"), [(12.0, "retry in 12s"), (0.4, "trying now"),
+                                           (-3.0, "trying now")])  # fmt: skip
+def test_a_dead_host_says_when_it_is_tried_again(due: float, told: str) -> None:
+    """One sentence: the reason without its full stop, then when; never ``retry in 0s``."""
+    host = make_fleet().hosts[3]
+    gone = Problem("kvm4 did not answer within 3 s.", "timed out")
+    host = replace(host, link=replace(host.link, problem=gone, retry_at=NOW + due))
+    shown = replace(view(), snapshot=FleetSnapshot(NOW, 1, (host,)), now=NOW)
+    found = next(t for t in troubles(shown) if t.subject == "kvm4")
+    assert found.text == f"unreachable: kvm4 did not answer within 3 s, {told} (timed out)"

@@ -49,7 +49,9 @@ def _states(hosts: Iterable[Host], now: float, gap: str) -> Content:
     ]
     if unread:
         since = f" for {age(min(unread), now)}" if min(unread) else ""
-        of_vms.append(Content.styled(f"~{states[None]} unknown{since}", "$stale"))
+        # A narrow line has no room for more: the problems under it say since when.
+        words = f"unknown{since}" if len(gap) > 1 else "old"
+        of_vms.append(Content.styled(f"~{states[None]} {words}", "$stale"))
     between = Content(gap)
     vms = Content.styled(f"{gap} VMS {gap}", "bold $faint")
     return _label("HOSTS") + between.join(of_hosts) + vms + between.join(of_vms)

@@ -47,6 +47,7 @@ class StorageScreen(FleetScreen):
     def __init__(self) -> None:
         super().__init__()
         self._usage = Usage(FleetSnapshot())
+        self._used = False
 
     def compose(self) -> ComposeResult:
         """Totals a tier, pools, one pool in words, its volumes."""
@@ -74,6 +75,9 @@ class StorageScreen(FleetScreen):
         table = self.query_one("#pools", LineTable)
         table.placeholder = "no pool passes" if rows else "no pools known yet"
         table.set_rows(kept, Pen(view.now, view.ascii))
+        if not self._used and table.rows:
+            # Hosts answer one by one: until a person acts, the cursor waits on top.
+            table.move_to(table.rows[0].key)
         self._show_pool()
 
     def _tiers(self, sums: list[tuple[str, float, float]]) -> Content:
@@ -92,6 +96,14 @@ class StorageScreen(FleetScreen):
         rows = volume_rows(pool.pool, self._usage) if pool is not None else []
         pen = Pen(self.view.now, self.view.ascii)
         self.query_one("#volumes", LineTable).set_rows(rows, pen)
+
+    def on_key(self) -> None:
+        """From now on the cursor stays where it was put."""
+        self._used = True
+
+    def on_click(self) -> None:
+        """As a key."""
+        self._used = True
 
     def on_line_table_row_highlighted(self, event: LineTable.RowHighlighted) -> None:
         """Another pool: its volumes."""

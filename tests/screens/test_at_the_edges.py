@@ -114,3 +114,26 @@ def test_a_dead_host_says_when_it_is_tried_again(due: float, told: str) -> None:
     shown = replace(view(), snapshot=FleetSnapshot(NOW, 1, (host,)), now=NOW)
     found = next(t for t in troubles(shown) if t.subject == "kvm4")
     assert found.text == f"unreachable: kvm4 did not answer within 3 s, {told} (timed out)"
+
+
+async def test_the_cursor_of_storage_waits_on_top_until_somebody_moves_it() -> None:
+    """Whichever host answers first: the first pool is under the cursor; then it stays put."""
+    screen = StorageScreen()
+    whole = make_fleet()
+    late = replace(whole, hosts=(replace(whole.hosts[0], pools=()), *whole.hosts[1:]))
+    app: App[None] = Stage(screen, replace(view(), snapshot=late))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        table = screen.query_one("#pools", LineTable)
+        assert str(table.cursor_key).startswith("kvm2/")
+        screen.view = replace(screen.view, snapshot=whole)
+        await pilot.pause()
+        assert table.cursor_key == table.rows[0].key
+        assert str(table.cursor_key).startswith("kvm1/")
+        screen.view = replace(screen.view, snapshot=late)
+        await pilot.press("j")
+        here = table.cursor_key
+        assert here == table.rows[1].key
+        screen.view = replace(screen.view, snapshot=whole)
+        await pilot.pause()
+        assert table.cursor_key == here

@@ -27,7 +27,7 @@ PATIENCE_S = 60.0
 """Seconds for whatever a person waits for: the machine that runs the tests may be busy."""
 
 ALL_UP = "hosts 3/3 up"
-ENTER, ESCAPE, TAB, CTRL_RIGHT_BRACKET = "\r", "\x1b", "\t", "\x1d"
+ENTER, ESCAPE, TAB, SHIFT_TAB, CTRL_RIGHT_BRACKET = "\r", "\x1b", "\t", "\x1b[Z", "\x1d"
 
 # Modes with a private marker, which the screen below would draw as text.
 _PRIVATE = re.compile(rb"\x1b\[(?:[<>=][0-9;]*[a-zA-Z]|\?[0-9;]*\$p)")
@@ -86,6 +86,13 @@ class Terminal:
     def line(self, *words: str) -> str:
         """The first line that holds all of ``words``; empty when there is none."""
         return next((x for x in self.lines if all(word in x for word in words)), "")
+
+    def looks(self, *words: str) -> list[Any]:
+        """The cells, with their colours, of the first line that holds all of ``words``."""
+        for row, line in enumerate(self.lines):
+            if all(word in line for word in words):
+                return [self._screen.buffer[row][column] for column in range(len(line))]
+        return []
 
     def wait(self, wanted: Callable[[], Any], what: str, deadline_s: float = PATIENCE_S) -> Any:
         """Wait until ``wanted()`` is true of the screen and return its value.

@@ -1,4 +1,4 @@
-"""The console resized to anything and left: the screen is whole and so is the terminal."""
+"""The console resized, left for other terminals and quit: the screen and terminal are whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import pytest
 
 from drivers.lab.fleet import LabFleet
 from tests.lab.console_pty import (
+    ALL_UP,
+    CTRL_RIGHT_BRACKET,
+    ENTER,
     Desk,
+    Terminal,
 )
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
@@ -37,3 +41,44 @@ def test_any_size_of_window_and_a_quit_leave_a_good_terminal(desk: Desk) -> None
     console.press("q")
     assert console.ended() == 0
     assert console.modes() == console.before
+
+
+def test_serial_console_and_shell_and_back(desk: Desk) -> None:
+    """``c`` is the guest's own shell, ``s`` the host's; Ctrl-] or exit redraws the console."""
+    console = desk.open()
+    console.pick("3", "VMs", "web1")
+    console.sees("c Console")
+    console.press("c")
+    console.sees("web1 serial console: Ctrl-] leaves")
+    console.press(ENTER, "echo guest-$((6*7))", ENTER)
+    console.sees("guest-42")
+    console.press(CTRL_RIGHT_BRACKET)
+    redrawn(console, "VMs", "web1")
+    console.pick("2", "Hosts", "kvm2")
+    console.press("s")
+    console.sees("shell on kvm2: Ctrl-] leaves")
+    console.press("hostname | tr a-z A-Z; stty size", ENTER)
+    console.sees("KVM2")
+    console.sees("40 132")
+    console.press(CTRL_RIGHT_BRACKET)
+    redrawn(console, "Hosts", "kvm2")
+    console.press("s")
+    console.sees("shell on kvm2: Ctrl-] leaves")
+    console.press("exit", ENTER)
+    redrawn(console, "Hosts", "kvm2")
+    console.press("q")
+    assert console.ended() == 0
+    assert console.modes() == console.before
+
+
+def redrawn(console: Terminal, heading: str, name: str) -> None:
+    """Wait for a whole screen with nothing left of the other terminal."""
+
+    def whole() -> bool:
+        first, last = console.lines[0], console.lines[-1]
+        inner = "\n".join(console.lines[1:-1])
+        left = any(word in inner for word in ("leaves", "stty", "42", "~#"))
+        return f"  {heading}  " in first and "Quit" in last and name in inner and not left
+
+    console.wait(whole, f"{heading} redrawn")
+    console.sees(ALL_UP)

@@ -17,7 +17,7 @@ from drivers.lab.fleet import LabFleet
 from drivers.lab.host import LabHost
 from drivers.lab.model import GuestSpec
 from drivers.lab.processes import children
-from tests.lab.console_pty import ALL_UP, ENTER, ESCAPE, TAB, Desk, Terminal
+from tests.lab.console_pty import ALL_UP, ENTER, ESCAPE, SHIFT_TAB, TAB, Desk, Terminal
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
 
@@ -189,10 +189,21 @@ def test_a_changed_host_key_needs_a_decision(
         console.sees("▌ kvm3", "!decide")
         console.press("e")
         console.sees("Type kvm3 to be able to accept")
-        console.press("kvm3", TAB, TAB, TAB)
+        changes_buttons(console, TAB)  # from the default button, Refuse, to the field
+        changes_buttons(console, "kvm3")
+        console.sees("Type kvm3 to be able to accept:  kvm3")
+        changes_buttons(console, SHIFT_TAB)
         console.press(ENTER)
+        console.loses("CHANGED host key")
         console.sees(ALL_UP)
     assert known.read_text() != mended.known_hosts.read_text()
+
+
+def changes_buttons(console: Terminal, keys: str) -> None:
+    """Type and wait until the buttons are drawn anew: another is in focus, or can be pressed."""
+    before = console.looks("Refuse", "Remember")
+    console.press(keys)
+    console.wait(lambda: console.looks("Refuse", "Remember") != before, f"{keys!r} to show")
 
 
 def fingerprint(host: LabHost) -> str:

@@ -129,7 +129,8 @@ def die_and_take_up(lab: LabFleet, folder: Path, name: str, point: str, choice: 
             if choice == "retry":
                 console.settled().sees_disk(job.plan.request.uuid)
             settled = console.choose(job.id, choice)
-            assert settled.state is JobState.DONE, settled
+            print(settled.outcome, settled.problem, [(s.step.verb, s.note) for s in settled.steps])
+            assert settled.state is JobState.DONE
         else:
             assert job.state is JobState.DONE, job
             assert job.followup == ()

@@ -34,7 +34,7 @@ def test_the_wheel_holds_exactly_the_five_rooms(bundle: Path) -> None:
         str(path.relative_to(ROOT))
         for room in ROOMS
         for path in (ROOT / room).rglob("*")
-        if path.suffix in (".py", ".tcss", ".sql", ".sh") or path.name == "py.typed"
+        if path.suffix in (".py", ".py3", ".tcss", ".sql", ".sh") or path.name == "py.typed"
     }
     assert wanted <= names
 

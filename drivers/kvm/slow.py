@@ -47,6 +47,7 @@ class SlowReader:
         self._lane = self._new_lane()
         self._conn: Any = None
         self._known = Known()
+        self._turn = asyncio.Lock()
         self._changed: set[bytes] = set()
         self._jobs: set[bytes] = set()
         self._usual_s = 0.0
@@ -90,9 +91,10 @@ class SlowReader:
         Raises:
             DriverError: The host did not answer, or libvirt refused.
         """
-        await self.quarantine.review()
-        known = await self._sweep(with_cpu)
-        self._known = known
+        # In turn: each builds on the one before, and the poller and a job may ask at once.
+        async with self._turn:
+            await self.quarantine.review()
+            known = self._known = await self._sweep(with_cpu)
         stuck = self.quarantine.stuck()
         missing = tuple(
             Missing(f"vm.{uuid}", f"the QEMU monitor has not answered for {seconds:.0f} s")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from types import SimpleNamespace
 from uuid import UUID
 
+import pytest
+
 from drivers.kvm.places import Places
+from drivers.kvm.slow import SlowReader
 from drivers.kvm.sweep import Known, Order, Sweep
+from drivers.model.host import HostSpec
 from drivers.model.vm import VmState
 
 
@@ -130,3 +135,25 @@ def test_an_earlier_picture_stays_as_it_was() -> None:
     first = str(UUID(int=1))
     assert (earlier[first].state, earlier[first].slow_at) == (VmState.RUNNING, 3.0)
     assert (host.known.vms[first].state, host.known.vms[first].slow_at) == (VmState.PAUSED, 4.0)
+
+
+async def test_sweeps_of_one_host_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The poller's older sweep cannot overwrite what a job's newer one has learnt."""
+    spec = HostSpec("kvm1", "qemu+ssh://root@kvm1/system")
+    slow = SlowReader(SimpleNamespace(spec=spec, lv=LIBVIRT), lambda: 1.0, Places)  # type: ignore[arg-type]
+    built_on: list[Known] = []
+    made = [Known(), Known()]
+
+    async def sweep(self: SlowReader, with_cpu: bool) -> Known:
+        built_on.append(self._known)
+        await asyncio.sleep(0)
+        return made[len(built_on) - 1]
+
+    async def no_review(self: object) -> None:
+        return
+
+    monkeypatch.setattr(SlowReader, "_sweep", sweep)
+    monkeypatch.setattr("drivers.kvm.quarantine.Quarantine.review", no_review)
+    await asyncio.gather(slow.read(with_cpu=False), slow.read(with_cpu=False))
+    assert built_on[1] is made[0]
+    assert slow._known is made[1]

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,9 @@ def check_path(folder: Path, mode: Mode) -> None:
         )
 
 
+_LOCK_WAIT_S = 5.0  # a killed `up` leaves commands that end by themselves, holding the lock
+
+
 class Ground:
     """One lab's folder, claimed by a marker before anything is put into it."""
 
@@ -138,10 +142,16 @@ class Ground:
             Busy: One is at it.
         """
         with (self.folder / "lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise Busy(f"the lab in {self.folder} is being started or ended already") from error
+            end = time.monotonic() + _LOCK_WAIT_S
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if time.monotonic() >= end:
+                        what = f"the lab in {self.folder} is being started or ended already"
+                        raise Busy(what) from error
+                time.sleep(0.1)
             yield
 
     def clear(self) -> None:

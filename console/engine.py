@@ -17,17 +17,15 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from console.answers import Answers, Books
 from console.backend import AttachedStream, EventsReady, JobsReady, News, SnapshotReady, StoreReady
 from console.jobs.runner import JobRunner
-from console.policy.migration import migration_targets
-from console.policy.plans import make_plan
-from console.policy.tiering import tier_targets
 from console.poller import Poller
 from console.prompts import QuestionDesk, WaitingPrompter
 from console.recorder import Recorder
 from console.sources import FleetSource
 from console.tidy import Tidy
-from drivers.errors import DriverError, Gone
+from drivers.errors import DriverError
 from drivers.lane import Lane
 from drivers.model.ask import KeyDecision
 from drivers.model.event import Event, EventKind, Severity
@@ -35,8 +33,7 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.job import Action, Plan, Request, TargetFit
 from drivers.model.storage import Volume
-from drivers.model.vm import Vm
-from drivers.protocol import HostDriver, Prompter
+from drivers.protocol import Prompter
 from store.api import Store, StoreError
 
 T = TypeVar("T")
@@ -48,9 +45,6 @@ CLOSE_S = 10.0
 """Seconds the history is given to write what it holds; a busy disk needs some of them."""
 
 HISTORY_DEADLINE_S = 30.0
-
-NOT_STARTED = "not-started"
-"""What ``Event.change`` says of a plan among several that did not become a job."""
 
 
 class Engine:
@@ -84,11 +78,17 @@ class Engine:
         self._drivers = source.drivers(self._prompter_of)
         self._lane = Lane("history", HISTORY_DEADLINE_S)
         self._poller = Poller(self._drivers, self._on_snapshot, self._on_events, clock=clock)
-        self._store: Store | None = None
-        self._runner: JobRunner | None = None
+        self._books = Books(self._lane)
+        self._answers = Answers(
+            self._poller,
+            self._drivers,
+            self._books,
+            clock=clock,
+            submit=self._submit,
+            on_events=self._on_events,
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._opening: asyncio.Task[Store] | None = None
-        self._ready = asyncio.Event()
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -128,10 +128,9 @@ class Engine:
             store = await asyncio.shield(opening)
         except (StoreError, DriverError) as error:
             self._tell(StoreReady(StoreStatus("off", paused=str(error.problem))))
-            self._ready.set()
+            self._books.unavailable()
             return
-        self._store = store
-        self._runner = JobRunner(
+        runner = JobRunner(
             self._drivers,
             store,
             snapshot=lambda: self._poller.snapshot,
@@ -141,7 +140,7 @@ class Engine:
             clock=self._clock,
             owner=owner(),
         )
-        self._ready.set()
+        self._books.opened(store, runner)
         with contextlib.suppress(StoreError, DriverError):  # the header says how history stands
             recent = await self._lane.run(lambda: store.events(limit=500))
             self._tell(EventsReady(tuple(reversed(recent))))
@@ -154,13 +153,23 @@ class Engine:
             ).run()
         )
         self._spawn(self._watch_store(store))
-        await self._recover(self._runner)
+        await self._recover(runner)
 
     async def _recover(self, runner: JobRunner) -> None:
         try:
             await runner.recover()
         except (StoreError, DriverError) as error:
             self._on_events((self._not_recovered(error),))
+
+    def _not_recovered(self, error: StoreError | DriverError) -> Event:
+        return Event(
+            self._clock(),
+            EventKind.ACTION,
+            "",
+            f"unfinished jobs of earlier consoles were not taken up: {error.problem.what}",
+            detail=str(error.problem),
+            severity=Severity.ERROR,
+        )
 
     async def _watch_store(self, store: Store) -> None:
         last: StoreStatus | None = None
@@ -177,8 +186,8 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(STOP_S):
-                if self._runner is not None:
-                    await self._runner.stop()
+                if self._books.runner is not None:
+                    await self._books.runner.stop()
                 await self._poller.stop()
                 await asyncio.gather(*(d.close() for d in self._drivers.values()))
         except (TimeoutError, DriverError):
@@ -209,47 +218,47 @@ class Engine:
         self._tell(SnapshotReady(snapshot))
 
     def _on_events(self, events: tuple[Event, ...]) -> None:
-        if self._store is not None:
-            self._store.put_events(events)
+        if self._books.store is not None:
+            self._books.store.put_events(events)
         self._tell(EventsReady(events))
 
     # -- questions and answers ----------------------------------------------------------------
 
     def plan(self, requests: tuple[Request, ...]) -> Future[tuple[Plan, ...]]:
         """See ``Backend.plan``."""
-        return self._submit(self._plan(requests))
+        return self._submit(self._answers.plan(requests))
 
     def run(self, plans: tuple[Plan, ...]) -> Future[tuple[str, ...]]:
         """See ``Backend.run``."""
-        return self._submit(self._run(plans))
+        return self._submit(self._answers.run(plans))
 
     def cancel(self, job_id: str) -> Future[None]:
         """See ``Backend.cancel``."""
-        return self._submit(self._cancel(job_id))
+        return self._submit(self._answers.cancel(job_id))
 
     def followup(self, job_id: str, choice: str) -> Future[tuple[Plan, ...]]:
         """See ``Backend.followup``."""
-        return self._submit(self._followup(job_id, choice))
+        return self._submit(self._answers.followup(job_id, choice))
 
     def targets(self, action: Action, uuid: str, disk: str = "") -> Future[tuple[TargetFit, ...]]:
         """See ``Backend.targets``."""
-        return self._submit(self._targets(action, uuid, disk))
+        return self._submit(self._answers.targets(action, uuid, disk))
 
     def volumes_of(self, uuid: str) -> Future[tuple[Volume, ...]]:
         """See ``Backend.volumes_of``."""
-        return self._submit(self._volumes_of(uuid))
+        return self._submit(self._answers.volumes_of(uuid))
 
     def xml(self, uuid: str, inactive: bool) -> Future[str]:
         """See ``Backend.xml``."""
-        return self._submit(self._xml(uuid, inactive))
+        return self._submit(self._answers.xml(uuid, inactive))
 
     def history(self, queries: tuple[HistoryQuery, ...]) -> Future[tuple[Series, ...]]:
         """See ``Backend.history``."""
-        return self._submit(self._ask_store(lambda store: tuple(store.history(q) for q in queries)))
+        return self._submit(self._books.ask(lambda store: tuple(store.history(q) for q in queries)))
 
     def names(self, kind: str) -> Future[list[tuple[str, str]]]:
         """See ``Backend.names``."""
-        return self._submit(self._ask_store(lambda store: store.names(kind)))
+        return self._submit(self._books.ask(lambda store: store.names(kind)))
 
     def refresh(self, host: str = "") -> None:
         """See ``Backend.refresh``."""
@@ -269,116 +278,16 @@ class Engine:
 
     def attach_console(self, uuid: str) -> Future[AttachedStream]:
         """See ``Backend.attach_console``."""
-        return self._submit(self._attach_console(uuid))
+        return self._submit(self._answers.attach_console(uuid))
 
     def attach_shell(self, host: str, columns: int, rows: int, term: str) -> Future[AttachedStream]:
         """See ``Backend.attach_shell``."""
-        return self._submit(self._attach_shell(host, columns, rows, term))
+        return self._submit(self._answers.attach_shell(host, columns, rows, term))
 
     # -- on the engine's loop -----------------------------------------------------------------
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-    async def _jobs(self) -> JobRunner:
-        await self._ready.wait()
-        if self._runner is None:
-            raise Gone("The job journal is not open.", fix="see the recording state in the header")
-        return self._runner
-
-    async def _ask_store(self, question: Callable[[Store], T]) -> T:
-        await self._ready.wait()
-        store = self._store
-        if store is None:
-            raise Gone("Recorded history is not open.", fix="see the recording state in the header")
-        return await self._lane.run(lambda: question(store))
-
-    async def _plan(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
-        snapshot, now = self._poller.snapshot, self._clock()
-        return tuple(make_plan(snapshot, r, now=now, plan_id=new_id()) for r in requests)
-
-    async def _run(self, plans: tuple[Plan, ...]) -> tuple[str, ...]:
-        runner = await self._jobs()
-        started: list[str] = []
-        for plan in plans:
-            try:
-                started.append(await runner.submit(plan))
-            except DriverError as error:
-                if len(plans) == 1:
-                    raise
-                self._on_events((self._not_started(plan, error),))
-        return tuple(started)
-
-    def _not_started(self, plan: Plan, error: DriverError) -> Event:
-        return Event(
-            self._clock(),
-            EventKind.ACTION,
-            plan.host,
-            f"{plan.title} was not started: {error.problem.what}",
-            vm=plan.request.uuid,
-            vm_name=plan.vm_name,
-            detail=str(error.problem),
-            change=NOT_STARTED,
-            severity=Severity.ERROR,
-        )
-
-    def _not_recovered(self, error: StoreError | DriverError) -> Event:
-        return Event(
-            self._clock(),
-            EventKind.ACTION,
-            "",
-            f"unfinished jobs of earlier consoles were not taken up: {error.problem.what}",
-            detail=str(error.problem),
-            severity=Severity.ERROR,
-        )
-
-    async def _cancel(self, job_id: str) -> None:
-        await (await self._jobs()).cancel(job_id)
-
-    async def _followup(self, job_id: str, choice: str) -> tuple[Plan, ...]:
-        return await (await self._jobs()).followup(job_id, choice)
-
-    async def _targets(self, action: Action, uuid: str, disk: str) -> tuple[TargetFit, ...]:
-        snapshot, now = self._poller.snapshot, self._clock()
-        if action is Action.TIER:
-            return tier_targets(snapshot, uuid, disk, now=now)
-        return migration_targets(snapshot, uuid, now=now)
-
-    async def _volumes_of(self, uuid: str) -> tuple[Volume, ...]:
-        vm = self._vm(uuid)
-        host = self._poller.snapshot.host(vm.host)
-        sources = {disk.source for disk in vm.disks}
-        pools = host.pools if host is not None else ()
-        return tuple(v for p in pools for v in p.volumes if v.path in sources)
-
-    async def _xml(self, uuid: str, inactive: bool) -> str:
-        return await self._driver(self._vm(uuid).host).xml(uuid, inactive=inactive)
-
-    async def _attach_console(self, uuid: str) -> AttachedStream:
-        vm = self._vm(uuid)
-        stream = await self._driver(vm.host).open_console(uuid)
-        return AttachedStream(stream, self._submit, f"{vm.name} serial console")
-
-    async def _attach_shell(self, host: str, columns: int, rows: int, term: str) -> AttachedStream:
-        stream = await self._driver(host).open_shell(columns, rows, term)
-        return AttachedStream(stream, self._submit, f"shell on {host}")
-
-    def _vm(self, uuid: str) -> Vm:
-        vm = self._poller.snapshot.vm(uuid)
-        if vm is None:
-            raise Gone("That VM is on no host any more.", proof=uuid, fix="refresh with Ctrl-r")
-        return vm
-
-    def _driver(self, host: str) -> HostDriver:
-        driver = self._drivers.get(host)
-        if driver is None:
-            raise Gone(f"There is no host {host} in this fleet.")
-        return driver
-
-
-def new_id() -> str:
-    """A short identity for plans: sortable by time, unique on this machine."""
-    return f"{time.time_ns() // 1_000_000:x}-{os.urandom(3).hex()}"
 
 
 def owner() -> str:

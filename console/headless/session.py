@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from console.answers import NOT_STARTED
 from console.backend import EventsReady, JobsReady, News, SnapshotReady
-from console.engine import NOT_STARTED, Engine
+from console.engine import Engine
 from console.headless.prompter import TerminalPrompter
 from console.sources import FleetSource
 from drivers.errors import DriverError

@@ -1,0 +1,232 @@
+"""Whether a live migration will finish: folded from its figures, reading by reading. Pure.
+
+Pre-copy sends memory in passes: each pass sends what the guest changed during the one before. With
+bytes changed per byte sent below one the passes shrink, and the guest is switched over once the
+rest fits into the allowed downtime; at one or above they never shrink by themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from console.policy.sizes import size_words
+from drivers.model.vm import JobProgress
+
+_WEIGHT = 0.4
+"""Share of the newest rate in the average: follows a change within about three readings."""
+
+_SLOW = 0.75
+_HOPELESS = 0.97
+"""Bytes changed per byte sent from which passes shrink slowly, and from which they do not."""
+
+_STALL_S = 10.0
+"""Seconds without a byte moved after which a migration counts as stalled."""
+
+
+_FIRST_PASSES = 2
+"""All memory, and what changed meanwhile."""
+
+
+class Pace(StrEnum):
+    """How a migration comes along."""
+
+    STARTING = "starting"
+    CONVERGING = "converging"
+    SLOW = "slow"
+    NOT_CONVERGING = "not converging"
+    STALLED = "stalled"
+
+
+_SHRINKING = (Pace.CONVERGING, Pace.SLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One round over memory: ``size`` bytes to send when it began, ``done`` bytes sent before."""
+
+    number: int
+    began_at: float
+    size: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the readings so far told.
+
+    Attributes:
+        newest: The last reading; None before the first.
+        rate_bps: Bytes a second sent, smoothed.
+        passes: The last two passes, oldest first.
+        moved_at: When a byte was last seen to move, on the console's clock.
+    """
+
+    newest: JobProgress | None = None
+    rate_bps: float | None = None
+    passes: tuple[Pass, ...] = ()
+    moved_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The verdict on a migration.
+
+    Attributes:
+        reason: Why, with the figures.
+        changed_per_sent: Bytes the guest changes per byte sent, at worst; None when not measured.
+        implied_downtime_ms: Pause of the guest if it were switched over now.
+        eta_s: Seconds left, at best and at worst; a worst of None means maybe never, and no band
+            at all that nothing can be told.
+    """
+
+    pace: Pace
+    reason: str
+    changed_per_sent: float | None = None
+    implied_downtime_ms: float | None = None
+    eta_s: tuple[float, float | None] | None = None
+
+
+def observe(course: Course, reading: JobProgress) -> Course:
+    """The course with one more reading; readings come in order of time."""
+    last = course.newest
+    moved = last is None or reading.done != last.done or reading.remaining != last.remaining
+    rate = course.rate_bps
+    if reading.rate_bps is not None:
+        rate = reading.rate_bps if rate is None else rate + _WEIGHT * (reading.rate_bps - rate)
+    return replace(
+        course,
+        newest=reading,
+        rate_bps=rate,
+        passes=_passes(course.passes, reading),
+        moved_at=reading.at if moved else course.moved_at,
+    )
+
+
+def _passes(passes: tuple[Pass, ...], reading: JobProgress) -> tuple[Pass, ...]:
+    number, remaining = reading.iteration, reading.remaining
+    if number is None or remaining is None or (passes and number <= passes[-1].number):
+        return passes
+    return (*passes[-1:], Pass(number, reading.at, remaining, reading.done or 0))
+
+
+def outlook(course: Course, *, max_downtime_ms: float) -> Outlook:
+    """What is to be expected.
+
+    Args:
+        course: The readings so far.
+        max_downtime_ms: Pause of the guest that QEMU may take for the switch.
+    """
+    now = course.newest
+    if now is None:
+        return Outlook(Pace.STARTING, "nothing measured yet")
+    still = now.at - course.moved_at
+    if now.remaining and still >= _STALL_S:
+        return Outlook(Pace.STALLED, f"no byte has moved for {still:.0f} s")
+    rate, remaining = course.rate_bps, now.remaining
+    if not rate or remaining is None:
+        return Outlook(Pace.STARTING, "the rate is not measured yet")
+    implied = remaining / rate * 1000
+    ratios = _ratios(course, rate)
+    if not ratios:
+        least = remaining / rate
+        return Outlook(
+            Pace.STARTING,
+            "how fast the guest changes memory is told after the first pass",
+            None,
+            implied,
+            (least, None),
+        )
+    low, high = min(ratios), max(ratios)
+    pace = _pace(course, rate, high, max_downtime_ms)
+    reason = _reason(course, rate, high, max_downtime_ms)
+    if pace in _SHRINKING and not _proven(course) and not _fits(course, rate, max_downtime_ms):
+        pace, reason = Pace.STARTING, f"{reason}; the next pass tells whether that lasts"
+    return Outlook(
+        pace,
+        reason,
+        high,
+        implied,
+        _band(course, rate, low, high, max_downtime_ms),
+    )
+
+
+def _ratios(course: Course, rate: float) -> list[float]:
+    """Bytes changed per byte sent: as QEMU measures it, and as the last two passes show it."""
+    found = []
+    now = course.newest
+    if now is not None and now.dirty_bps is not None and (now.iteration or 0) > 1:
+        found.append(now.dirty_bps / rate)
+    if len(course.passes) == 2:
+        before, after = course.passes
+        sent = after.done - before.done
+        if sent > 0 and after.number == before.number + 1:
+            found.append(after.size / sent)
+    return found
+
+
+def _proven(course: Course) -> bool:
+    """Whether two passes over changed memory were seen.
+
+    The first pass is long: a guest that rewrites a little memory without end looks tame after it.
+    """
+    return course.passes[-1].number > _FIRST_PASSES if course.passes else False
+
+
+def _fits(course: Course, rate: float, max_downtime_ms: float) -> bool:
+    """Whether a whole pass fits into the allowed downtime, whatever the guest changes."""
+    return bool(course.passes) and course.passes[-1].size / rate * 1000 <= max_downtime_ms
+
+
+def _pace(course: Course, rate: float, ratio: float, max_downtime_ms: float) -> Pace:
+    if ratio < _SLOW or _fits(course, rate, max_downtime_ms):
+        return Pace.CONVERGING
+    return Pace.SLOW if ratio < _HOPELESS else Pace.NOT_CONVERGING
+
+
+def _reason(course: Course, rate: float, ratio: float, max_downtime_ms: float) -> str:
+    per_sent = f"the guest changes {ratio:.2f} bytes for each byte sent"
+    sends = f"{size_words(round(rate))}/s"
+    if _fits(course, rate, max_downtime_ms):
+        return f"the rest fits into the allowed pause of {max_downtime_ms:.0f} ms at {sends}"
+    if ratio < _SLOW:
+        return f"{per_sent} ({sends}): each pass is shorter than the last"
+    if ratio < _HOPELESS:
+        return f"{per_sent} ({sends}): passes shrink slowly"
+    return f"{per_sent} ({sends}): passes do not shrink"
+
+
+def _band(
+    course: Course, rate: float, low: float, high: float, max_downtime_ms: float
+) -> tuple[float, float | None]:
+    remaining = (course.newest.remaining if course.newest else None) or 0
+    if _fits(course, rate, max_downtime_ms):
+        return remaining / rate, remaining / rate + max_downtime_ms / 1000
+    size = max(remaining, course.passes[-1].size if course.passes else 0)
+    best = time_left(remaining, size, rate, low, max_downtime_ms)
+    worst = time_left(remaining, size, rate, high, max_downtime_ms)
+    return (remaining / rate if best is None else best), worst
+
+
+def time_left(
+    remaining: float, size: float, rate: float, ratio: float, max_downtime_ms: float
+) -> float | None:
+    """Seconds until the guest runs on the target; None when passes do not shrink.
+
+    Args:
+        remaining: Bytes still to send in this pass.
+        size: Bytes this pass began with: what changed since its beginning makes the next one.
+        rate: Bytes a second sent.
+        ratio: Bytes changed per byte sent.
+        max_downtime_ms: Allowed pause of the guest.
+    """
+    left, following = remaining / rate, size * ratio / rate
+    goal = max_downtime_ms / 1000
+    if following <= goal:
+        return left + following
+    if ratio >= _HOPELESS:
+        return None
+    # Passes of following, following*ratio, ... until one fits into the pause.
+    count = max(1, math.ceil(math.log(goal / following) / math.log(ratio))) if goal > 0 else 64
+    return left + following * (1 - ratio ** (count + 1)) / (1 - ratio)

@@ -1,0 +1,216 @@
+"""What can be pulled while a migration runs, what each would do, and when to pull it. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from console.policy.convergence import Outlook, Pace
+from console.policy.sizes import size_words
+from drivers.model.vm import JobProgress
+
+
+class Lever(StrEnum):
+    """One way to make a migration end."""
+
+    BANDWIDTH = "bandwidth"
+    DOWNTIME = "downtime"
+    THROTTLE = "throttle"
+    POST_COPY = "post-copy"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a running migration is set.
+
+    Attributes:
+        bandwidth_mib: Cap in MiB/s; 0 for none.
+        max_downtime_ms: Pause of the guest allowed for the switch.
+        auto_converge: Begun with permission to slow the guest down.
+        post_copy: Begun with permission to switch before all memory is sent.
+    """
+
+    bandwidth_mib: int = 0
+    max_downtime_ms: float = 300.0
+    auto_converge: bool = False
+    post_copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a profile promises, and which levers it may pull to keep it.
+
+    Attributes:
+        finish_s: Seconds the whole migration may take; None for any time.
+        max_downtime_ms: The longest pause of the guest ever allowed.
+        levers: What may be pulled without a person, in order of harm.
+    """
+
+    finish_s: float | None = None
+    max_downtime_ms: float = 300.0
+    levers: tuple[Lever, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One lever as it stands now; ``blocked`` says why it cannot be pulled, empty when it can."""
+
+    lever: Lever
+    value: float = 0.0
+    effect: str = ""
+    blocked: str = ""
+
+
+_NONE: Mapping[Lever, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """All that a decision needs: the figures, the settings, and what was pulled already.
+
+    Attributes:
+        elapsed_s: Seconds since the migration began.
+        quiet_s: Seconds since the last pull; before its effect shows, nothing more is pulled.
+        pulled: How often each lever was pulled.
+    """
+
+    progress: JobProgress
+    outlook: Outlook
+    settings: Settings
+    elapsed_s: float
+    quiet_s: float = math.inf
+    pulled: Mapping[Lever, int] = field(default_factory=lambda: _NONE)
+
+
+_STEP = 2.0
+"""Bandwidth and downtime grow by this factor a pull."""
+
+_LONGEST_DOWNTIME_MS = 60_000.0
+
+_EFFECT_S = 5.0
+"""Seconds a pull is given to show its effect."""
+
+
+def options(moment: Moment) -> tuple[Option, ...]:
+    """Every lever with its expected effect, mildest first."""
+    return (
+        _bandwidth(moment),
+        _downtime(moment),
+        _throttle(moment),
+        _post_copy(moment),
+        _pause(moment),
+        Option(
+            Lever.CANCEL,
+            effect="the guest goes on at the source; what was sent is thrown away",
+        ),
+    )
+
+
+def _bandwidth(moment: Moment) -> Option:
+    cap = moment.settings.bandwidth_mib
+    if not cap:
+        return Option(Lever.BANDWIDTH, blocked="no cap is set: it sends as fast as it can")
+    wanted = round(cap * _STEP)
+    ratio = moment.outlook.changed_per_sent
+    effect = f"cap from {cap} to {wanted} MiB/s"
+    if ratio is not None:
+        effect += f": {ratio / _STEP:.2f} instead of {ratio:.2f} bytes changed per byte sent"
+    return Option(Lever.BANDWIDTH, wanted, effect)
+
+
+def _downtime(moment: Moment) -> Option:
+    allowed = moment.settings.max_downtime_ms
+    if allowed >= _LONGEST_DOWNTIME_MS:
+        return Option(Lever.DOWNTIME, blocked=f"{allowed:.0f} ms is the most that is offered")
+    wanted = min(_LONGEST_DOWNTIME_MS, allowed * _STEP)
+    implied = moment.outlook.implied_downtime_ms
+    effect = f"the guest may pause {wanted:.0f} instead of {allowed:.0f} ms"
+    if implied is not None:
+        enough = "now enough" if implied <= wanted else f"{implied:.0f} ms would be needed now"
+        effect += f"; {enough}"
+    return Option(Lever.DOWNTIME, wanted, effect)
+
+
+def _throttle(moment: Moment) -> Option:
+    if not moment.settings.auto_converge:
+        return Option(
+            Lever.THROTTLE,
+            blocked="it was begun without auto-converge, which QEMU takes at the start only",
+        )
+    share = moment.progress.throttle
+    told = f"it takes {share} % of the guest's CPU time now" if share else "not begun yet"
+    return Option(Lever.THROTTLE, blocked=f"QEMU slows the guest by itself: {told}")
+
+
+def _post_copy(moment: Moment) -> Option:
+    if not moment.settings.post_copy:
+        return Option(
+            Lever.POST_COPY,
+            blocked="it was begun without post-copy, which QEMU takes at the start only",
+        )
+    left = moment.progress.remaining
+    rest = f"{size_words(left)} fetched over the network on demand" if left is not None else ""
+    return Option(
+        Lever.POST_COPY,
+        effect=f"the guest runs on the target at once, {rest or 'slow until all is fetched'}; "
+        "if the link or either host fails before the end, the guest stops",
+    )
+
+
+def _pause(moment: Moment) -> Option:
+    implied = moment.outlook.implied_downtime_ms
+    told = f"about {implied / 1000:.1f} s" if implied is not None else "until all is sent"
+    return Option(Lever.PAUSE, effect=f"the guest stands still for {told}, then runs on the target")
+
+
+def next_pull(moment: Moment, promise: Promise) -> Option | None:
+    """What a profile pulls now to keep its promise; None while it is being kept or nothing helps.
+
+    A lever is pulled only while the outlook misses the promise, and never one that would itself
+    break it: no downtime above the promised, no pause longer than it.
+    """
+    if moment.quiet_s < _EFFECT_S or not _missed(moment, promise):
+        return None
+    by_lever = {option.lever: option for option in options(moment)}
+    for lever in promise.levers:
+        option = by_lever[lever]
+        if not option.blocked and _allowed(option, moment, promise):
+            return _capped(option, promise)
+    return None
+
+
+def _missed(moment: Moment, promise: Promise) -> bool:
+    return moment.outlook.pace is Pace.NOT_CONVERGING or _late(moment, promise)
+
+
+def _late(moment: Moment, promise: Promise) -> bool:
+    if promise.finish_s is None:
+        return False
+    left = promise.finish_s - moment.elapsed_s
+    if left <= 0:
+        return True
+    band = moment.outlook.eta_s
+    if band is None or moment.outlook.pace in (Pace.STARTING, Pace.STALLED):
+        return False
+    return band[1] is None or band[1] > left
+
+
+def _allowed(option: Option, moment: Moment, promise: Promise) -> bool:
+    implied = moment.outlook.implied_downtime_ms
+    if option.lever is Lever.DOWNTIME:
+        return moment.settings.max_downtime_ms < promise.max_downtime_ms
+    if option.lever is Lever.PAUSE:
+        return implied is not None and implied <= promise.max_downtime_ms
+    return not moment.pulled.get(option.lever) or option.lever is Lever.BANDWIDTH
+
+
+def _capped(option: Option, promise: Promise) -> Option:
+    if option.lever is not Lever.DOWNTIME or option.value <= promise.max_downtime_ms:
+        return option
+    capped = promise.max_downtime_ms
+    return Option(Lever.DOWNTIME, capped, f"the guest may pause {capped:.0f} ms, as promised")

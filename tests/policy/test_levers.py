@@ -1,0 +1,94 @@
+"""What is offered while a migration runs, and what a profile pulls by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from console.policy.convergence import Outlook, Pace
+from console.policy.levers import Lever, Moment, Promise, Settings, next_pull, options
+from drivers.model.vm import JobProgress
+
+GIB = 1 << 30
+STUCK = Outlook(Pace.NOT_CONVERGING, "passes do not shrink", 1.4, 2400.0, (20.0, None))
+WELL = Outlook(Pace.CONVERGING, "shrinking", 0.4, 900.0, (20.0, 30.0))
+ALL = (Lever.BANDWIDTH, Lever.DOWNTIME, Lever.POST_COPY, Lever.PAUSE)
+
+
+def moment(outlook: Outlook = STUCK, **settings: float | bool) -> Moment:
+    return Moment(
+        JobProgress("copying memory", 100.0, remaining=2 * GIB),
+        outlook,
+        Settings(**settings),  # type: ignore[arg-type]
+        elapsed_s=60.0,
+    )
+
+
+def test_every_lever_says_what_it_would_do_or_why_it_cannot() -> None:
+    found = options(moment(bandwidth_mib=100))
+    assert [o.lever for o in found] == list(Lever)
+    assert all(bool(o.effect) != bool(o.blocked) for o in found), found
+    told = {o.lever: o.effect or o.blocked for o in found}
+    assert "from 100 to 200 MiB/s" in told[Lever.BANDWIDTH]
+    assert "0.70 instead of 1.40" in told[Lever.BANDWIDTH]
+    assert "2400 ms would be needed" in told[Lever.DOWNTIME]
+    assert "without auto-converge" in told[Lever.THROTTLE]
+    assert "2.4 s" in told[Lever.PAUSE]
+
+
+def test_post_copy_says_its_risk_plainly() -> None:
+    offered = {o.lever: o for o in options(moment(post_copy=True))}[Lever.POST_COPY]
+    assert "2 GiB" in offered.effect
+    assert "the guest stops" in offered.effect
+
+
+def test_a_promise_being_kept_pulls_nothing() -> None:
+    promise = Promise(600.0, 500.0, ALL)
+    assert next_pull(moment(WELL, bandwidth_mib=100), promise) is None
+
+
+def test_a_late_migration_pulls_even_when_it_converges() -> None:
+    promise = Promise(80.0, 500.0, ALL)  # 20 s are left, 30 at worst are needed
+    pulled = next_pull(moment(WELL, bandwidth_mib=100), promise)
+    assert pulled is not None
+    assert pulled.lever is Lever.BANDWIDTH
+
+
+def test_the_mildest_allowed_lever_comes_first_and_only_those_agreed() -> None:
+    at = moment(post_copy=True)  # no cap: bandwidth cannot be raised
+    first = next_pull(at, Promise(600.0, 500.0, ALL))
+    assert first is not None
+    assert first.lever is Lever.DOWNTIME
+    assert first.value == 500.0  # not 600: the promise caps it
+    raised = moment(post_copy=True, max_downtime_ms=500.0)
+    second = next_pull(raised, Promise(600.0, 500.0, ALL))
+    assert second is not None
+    assert second.lever is Lever.POST_COPY
+    assert next_pull(raised, Promise(600.0, 500.0, (Lever.DOWNTIME,))) is None
+
+
+def test_no_pause_longer_than_promised() -> None:
+    at = moment(max_downtime_ms=3000.0)
+    assert next_pull(at, Promise(600.0, 500.0, (Lever.PAUSE,))) is None
+    pulled = next_pull(at, Promise(600.0, 3000.0, (Lever.PAUSE,)))
+    assert pulled is not None
+    assert pulled.lever is Lever.PAUSE
+
+
+def test_one_pull_is_given_time_to_show() -> None:
+    at = replace(moment(bandwidth_mib=100), quiet_s=1.0)
+    assert next_pull(at, Promise(600.0, 500.0, ALL)) is None
+    assert next_pull(replace(at, quiet_s=6.0), Promise(600.0, 500.0, ALL)) is not None
+
+
+def test_post_copy_is_pulled_once() -> None:
+    at = replace(moment(post_copy=True), pulled={Lever.POST_COPY: 1})
+    assert next_pull(at, Promise(600.0, 300.0, (Lever.POST_COPY,))) is None
+
+
+@pytest.mark.parametrize("pace", [Pace.STARTING, Pace.STALLED])
+def test_nothing_is_pulled_on_a_guess(pace: Pace) -> None:
+    """A stalled link is not mended by a longer pause; too little is known at the start."""
+    at = moment(Outlook(pace, "", eta_s=(1.0, None)), bandwidth_mib=10)
+    assert next_pull(at, Promise(600.0, 500.0, ALL)) is None

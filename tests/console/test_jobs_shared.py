@@ -12,7 +12,8 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Request
 from drivers.model.vm import VmState
 from drivers.protocol import SlowReading
-from tests.console.jobworld import UUID, Console, Domain, World, WorldDriver
+from tests.console.jobworld import UUID, Console, Domain, World
+from tests.console.jobworld_driver import WorldDriver
 from tests.console.test_jobs_survive import ended, runner
 
 PATH = "/warm/web1.raw"

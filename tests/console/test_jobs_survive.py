@@ -12,7 +12,8 @@ from console.policy.plans import make_plan
 from drivers.errors import DriverError
 from drivers.model.job import Action, Job, JobState, Plan, Request
 from drivers.model.vm import VmState
-from tests.console.jobworld import UUID, Console, Killed, MemoryStore, World, WorldDriver, web1
+from tests.console.jobworld import UUID, Console, Killed, MemoryStore, World, web1
+from tests.console.jobworld_driver import WorldDriver
 
 LIVE = (Action.TIER, "hot", VmState.RUNNING)
 COLD = (Action.TIER, "hot", VmState.OFF)

@@ -219,8 +219,14 @@ class HostDriver(Protocol):
         """Cancel the domain's running job (virDomainAbortJob)."""
         ...
 
-    async def block_copy(self, uuid: str, disk: str, path: str, fmt: str) -> None:
-        """Begin copying a running disk to ``path``, an existing volume of the same virtual size."""
+    async def block_copy(
+        self, uuid: str, disk: str, path: str, fmt: str, bandwidth_mib: int = 0
+    ) -> None:
+        """Begin copying a running disk to ``path``, an existing volume of the same virtual size.
+
+        Args:
+            bandwidth_mib: Cap in MiB/s until the copy is in step, 0 for none.
+        """
         ...
 
     async def block_job(self, uuid: str, disk: str) -> BlockJob | None:

@@ -70,7 +70,11 @@ def _request(args: argparse.Namespace, session: Session, name: str) -> Request:
         disks = [d.target for d in vm.disks if d.device == "disk"]
         if not args.disk and len(disks) != 1:
             raise Unknown(f"{vm.name} has {len(disks)} disks.", ", ".join(disks), "say --disk")
-        options = {"disk": args.disk or disks[0], "keep_old": _word(args.keep_old)}
+        options = {
+            "disk": args.disk or disks[0],
+            "keep_old": _word(args.keep_old),
+            "bandwidth_mib": str(args.bandwidth),
+        }
     elif action is Action.MIGRATE:
         options = {
             "mode": args.mode,

@@ -34,7 +34,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = _parser()
     verbs = set(ACTIONS) | {
         "demo", "lab", "init", "check", "record", "vms", "hosts", "volumes", "jobs", "history",
-        "sql", "open",
+        "sql", "audit", "open",
     }  # fmt: skip
     if not any(word in verbs or word in ("-h", "--help", "--version") for word in argv):
         at = _after_global_options(argv)
@@ -158,6 +158,10 @@ def _add_recorded(verbs: Verbs) -> None:
     output = sql.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true")
     output.add_argument("--csv", action="store_true")
+    audit = verbs.add_parser("audit", help="who did what; whether the ledger was tampered with")
+    audit.add_argument("verb", nargs="?", choices=("list", "verify"), default="list")
+    audit.add_argument("--limit", type=int, default=0, help="only the newest")
+    audit.add_argument("--json", action="store_true", help="JSON lines")
 
 
 def _add_actions(verbs: Verbs) -> None:
@@ -172,9 +176,9 @@ def _add_actions(verbs: Verbs) -> None:
         _uris(verb)
         if action in ("migrate", "tier"):
             verb.add_argument("--to", required=True, help="target host, or pool")
+            verb.add_argument("--bandwidth", type=int, default=0, metavar="MIB", help="MiB/s cap")
         if action == "migrate":
             verb.add_argument("--mode", choices=("auto", "p2p", "managed"), default="auto")
-            verb.add_argument("--bandwidth", type=int, default=0, metavar="MIB", help="MiB/s cap")
             verb.add_argument(
                 "--remove-source", action="store_true", help="delete copied disks at the source"
             )

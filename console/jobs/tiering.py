@@ -54,7 +54,8 @@ async def block_copy(work: Work, step: Step) -> str:
                 fix="refresh, and ask again",
             )
         await work.remember(phase="copying")
-        await driver.block_copy(work.uuid, disk, path, step.args["format"])
+        limit = int(step.args.get("bandwidth_mib", "0"))
+        await driver.block_copy(work.uuid, disk, path, step.args["format"], limit)
     meter = Meter(work.now())
     started = work.now()
     while True:

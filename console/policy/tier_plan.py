@@ -24,12 +24,15 @@ def plan_tier(subject: Subject, request: Request, *, now: float) -> Draft:
         return Draft(title, refusal=_no_disk(subject, request))
     if pool is None:
         return Draft(title, refusal=_no_pool(subject, request))
+    cap = request.options.get("bandwidth_mib", "") or "0"
+    if not (cap.isascii() and cap.isdigit()):
+        return Draft(title, refusal=_no_limit(cap))
     title = f"Move {disk.target} of {vm.name} to {pool.name}"
     fit = pool_fit(subject, disk, pool, now=now)
     refusal = blocked_problem(f"{disk.target} cannot go to {pool.name}", fit.reasons)
     if refusal:
         return Draft(title, checks=fit.reasons, refusal=refusal)
-    move = _Move(subject, disk, pool)
+    move = _Move(subject, disk, pool, int(cap))
     keep = request.options.get("keep_old", "") == "yes"
     live = fit.mode == LIVE
     steps = (*(move.live() if live else move.cold()), move.verify())
@@ -41,8 +44,8 @@ def plan_tier(subject: Subject, request: Request, *, now: float) -> Draft:
 class _Move:
     """One disk on its way to one pool: the same names in every step."""
 
-    def __init__(self, subject: Subject, disk: VmDisk, pool: Pool) -> None:
-        self.vm, self.disk, self.pool = subject.vm, disk, pool
+    def __init__(self, subject: Subject, disk: VmDisk, pool: Pool, cap_mib: int) -> None:
+        self.vm, self.disk, self.pool, self.cap_mib = subject.vm, disk, pool, cap_mib
         self.host = subject.host
         self.uri = subject.host.spec.uri
         self.domain = domain_arg(subject.vm)
@@ -56,6 +59,7 @@ class _Move:
         target = self.disk.target
         copy = ["blockcopy", self.domain, target, "--dest", self.path, "--format", self.format]
         copy += ["--reuse-external", "--transient-job", "--wait", "--verbose"]
+        copy += ["--bandwidth", str(self.cap_mib)] if self.cap_mib else []
         return (
             Step(
                 Verb.CREATE_VOLUME,
@@ -71,7 +75,7 @@ class _Move:
                 Verb.BLOCK_COPY,
                 f"copy {target} while {self.vm.name} runs",
                 virsh(self.uri, *copy),
-                self._args(),
+                self._args(bandwidth_mib=str(self.cap_mib)),
             ),
             Step(
                 Verb.PIVOT,
@@ -130,6 +134,8 @@ class _Move:
     def effects(self, *, live: bool, keep: bool) -> tuple[str, ...]:
         """What is different afterwards."""
         how = "the guest goes on running" if live else f"{self.vm.name} stays off meanwhile"
+        if self.cap_mib:
+            how += f"; at most {self.cap_mib} MiB/s" if live else "; the limit is for running VMs"
         old = "kept, unused" if keep else "deleted once the move is verified"
         return (
             f"{self.disk.target} is {self.path} in pool {self.pool.name}; {how}",
@@ -174,6 +180,11 @@ def _no_disk(subject: Subject, request: Request) -> Problem:
         fix="name one of them",
         code="unknown-target",
     )
+
+
+def _no_limit(given: str) -> Problem:
+    wanted = "a number of MiB a second, 0 for no cap"
+    return Problem(f"bandwidth_mib must be {wanted}", proof=f"given: {given!r}", code="bad-option")
 
 
 def _no_pool(subject: Subject, request: Request) -> Problem:

@@ -33,17 +33,20 @@ class BlockJobs:
             self._ready.discard((uuid, disk))
             self._seen.pop((uuid, disk), None)
 
-    async def copy(self, uuid: str, name: str, disk: str, path: str, fmt: str) -> None:
-        """Begin copying onto an existing volume (virDomainBlockCopy)."""
+    async def copy(
+        self, uuid: str, name: str, disk: str, path: str, fmt: str, bandwidth_mib: int = 0
+    ) -> None:
+        """Begin copying onto an existing volume (virDomainBlockCopy), MiB/s capped unless 0."""
         session = self._session
         lv = session.lv
+        params = {lv.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH: bandwidth_mib << 20} if bandwidth_mib else {}
         self._ready.discard((uuid, disk))
 
         def begin() -> None:
             domain = session.conn.lookupByUUIDString(uuid)
             # TRANSIENT_JOB: a persistent domain may be copied; the job does not survive QEMU.
             flags = lv.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | lv.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
-            domain.blockCopy(disk, copy_target(path, fmt), {}, flags)
+            domain.blockCopy(disk, copy_target(path, fmt), params, flags)
 
         await session.call(begin, f"copying {disk} of {name} could not begin")
 

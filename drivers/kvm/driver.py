@@ -178,10 +178,12 @@ class KvmDriver:
             uuid, "rid of its job", lambda d: d.abortJob(), even_stuck=True
         )
 
-    async def block_copy(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+    async def block_copy(
+        self, uuid: str, disk: str, path: str, fmt: str, bandwidth_mib: int = 0
+    ) -> None:
         """Begin copying a running disk onto an existing volume."""
         live = self._writable("copy a disk")
-        await live.blocks.copy(uuid, self._name(uuid), disk, path, fmt)
+        await live.blocks.copy(uuid, self._name(uuid), disk, path, fmt, bandwidth_mib)
 
     async def block_job(self, uuid: str, disk: str) -> BlockJob | None:
         """State of the disk's block job."""

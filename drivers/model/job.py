@@ -54,8 +54,9 @@ class Request:
     Attributes:
         target: Destination host (MIGRATE) or pool (TIER); empty otherwise.
         options: Per action. MIGRATE: ``mode`` (``auto``, ``p2p``, ``managed``), ``bandwidth_mib``.
-            TIER: ``disk`` (target device, such as ``vda``). DELETE: ``volumes`` (comma-separated
-            paths to delete; empty keeps all), ``nvram`` (``yes`` drops it). SHUTDOWN: ``wait_s``.
+            TIER: ``disk`` (target device, such as ``vda``), ``bandwidth_mib`` (for a running VM),
+            ``keep_old``. DELETE: ``volumes`` (comma-separated paths to delete; empty keeps all),
+            ``nvram`` (``yes`` drops it). SHUTDOWN: ``wait_s``.
     """
 
     action: Action

@@ -212,10 +212,12 @@ class SimDriver:
             raise Refused(f"{guest.vm.name} has no running job.", proof="no job is active")
         guest.job.aborted = True
 
-    async def block_copy(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+    async def block_copy(
+        self, uuid: str, disk: str, path: str, fmt: str, bandwidth_mib: int = 0
+    ) -> None:
         """Begin to copy a disk."""
         host, guest = await self._running(uuid)
-        storage.begin_copy(self.world, host, guest, disk, path, fmt)
+        storage.begin_copy(self.world, host, guest, disk, (path, fmt), bandwidth_mib)
 
     async def block_job(self, uuid: str, disk: str) -> BlockJob | None:
         """State of the copy."""

@@ -104,14 +104,17 @@ def disk_of(guest: SimVm, target: str) -> VmDisk:
     raise Gone(f"{guest.vm.name} has no disk {target}.", proof="no such target device")
 
 
-def begin_copy(world: World, host: SimHost, guest: SimVm, target: str, path: str, fmt: str) -> None:
-    """Begin a live block copy and announce when it is in step."""
-    disk = disk_of(guest, target)
+def begin_copy(
+    world: World, host: SimHost, guest: SimVm, target: str, place: tuple[str, str], cap_mib: int
+) -> None:
+    """Begin a live block copy to (path, format), and announce when it is in step."""
+    disk, (path, fmt) = disk_of(guest, target), place
     volume_of(host, path)
     if target in guest.copies:
         raise Busy(f"Disk {target} of {guest.vm.name} is being copied.", proof="block job active")
     total = disk.allocation or disk.capacity or 0
-    copy = SimCopy(path, fmt, total, world.clock(), COPY_BPS)
+    pace = min(COPY_BPS, cap_mib * MIB) if cap_mib else COPY_BPS
+    copy = SimCopy(path, fmt, total, world.clock(), pace)
     guest.copies[target] = copy
 
     async def announce() -> None:

@@ -119,7 +119,9 @@ class WorldDriver:
 
         await self._act("abort_job", act)
 
-    async def block_copy(self, uuid: str, disk: str, path: str, fmt: str) -> None:
+    async def block_copy(
+        self, uuid: str, disk: str, path: str, fmt: str, bandwidth_mib: int = 0
+    ) -> None:
         def act() -> None:
             if not self._domain(uuid).state.active:
                 raise Refused("domain is not running")

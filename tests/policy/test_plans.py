@@ -162,6 +162,17 @@ def test_live_tier_move_creates_copies_pivots_verifies_then_deletes():
     assert "/srv/hot/web1.qcow2" in copy
 
 
+def test_a_tier_move_of_a_running_vm_keeps_to_its_limit():
+    """The limit is in the step, in the virsh line and in the effects; nonsense is refused."""
+    made = plan(Action.TIER, target="hot", disk="vda", bandwidth_mib="25")
+    assert made.steps[1].args["bandwidth_mib"] == "25"
+    assert shlex.split(made.steps[1].virsh)[-2:] == ["--bandwidth", "25"]
+    assert "at most 25 MiB/s" in made.effects[0]
+    refused = plan(Action.TIER, target="hot", disk="vda", bandwidth_mib="-1")
+    assert refused.refusal is not None
+    assert refused.refusal.code == "bad-option"
+
+
 def test_cold_tier_move_compares_before_it_redefines():
     """A stopped VM's copy is compared before anything points at it."""
     made = plan(Action.TIER, fleet(vm(VmState.OFF)), target="cold")

@@ -74,6 +74,12 @@ def _sql(args: argparse.Namespace) -> int:
     return run_sql(args, context_of(args))
 
 
+def _audit(args: argparse.Namespace) -> int:
+    from console.headless.audit import run_audit
+
+    return run_audit(args, context_of(args))
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "open": _open,
     "demo": _demo,
@@ -87,5 +93,6 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "jobs": _jobs,
     "history": _history,
     "sql": _sql,
+    "audit": _audit,
     "act": _act,
 }

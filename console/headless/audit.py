@@ -1,0 +1,91 @@
+"""``novacron audit``: who did what, and whether the ledger is as it was written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+
+from console.headless.context import Context
+from console.headless.status import Exit
+from console.headless.tables import print_rows
+from drivers.model.audit import Deed, Entry
+from screens.format import clean
+from store.api import StoreError
+from store.ledger import Finding, Ledger
+from store.plain import to_plain
+
+_COLUMNS = ("entry", "time", "who", "from", "deed", "what", "hosts", "state", "outcome", "job")
+
+
+def run_audit(args: argparse.Namespace, context: Context) -> int:
+    """List the ledger, or verify it; exit status 1 when a fault is found."""
+    ledger = Ledger(context.ledger)
+    try:
+        return _verify(ledger, context, args) if args.verb == "verify" else _show(ledger, args)
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return Exit.FAILED
+
+
+def _show(ledger: Ledger, args: argparse.Namespace) -> int:
+    found = list(ledger.entries())
+    if args.limit:
+        found = found[-args.limit :]
+    if args.json:
+        for entry in found:  # JSON lines, as the file has them
+            print(json.dumps(to_plain(entry), sort_keys=True))
+    else:
+        print_rows(_COLUMNS, [_row(entry) for entry in found])
+    return Exit.OK
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    when = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds")
+    actor = entry.actor
+    who = actor.name if actor.name == actor.user else f"{actor.name} as {actor.user}"
+    return (
+        entry.seq, when, who, actor.origin or actor.terminal or actor.machine, str(entry.deed),
+        entry.title, entry.hosts, entry.state, entry.outcome, entry.job,
+    )  # fmt: skip
+
+
+def _verify(ledger: Ledger, context: Context, args: argparse.Namespace) -> int:
+    verified = ledger.verify()
+    findings = [*verified.findings, *_unlisted(ledger, context)]
+    if args.json:
+        told = {
+            "entries": verified.entries,
+            "newest": verified.newest,
+            "sound": not findings,
+            "findings": [to_plain(f) for f in findings],
+        }
+        print(json.dumps(told, indent=2))
+        return Exit.FAILED if findings else Exit.OK
+    for finding in findings:
+        place = f"line {finding.line}: " if finding.line else ""
+        proof = f" ({clean(finding.proof)})" if finding.proof else ""
+        print(f"{place}{finding.what}{proof}", file=sys.stderr)
+    state = f"{len(findings)} faults in" if findings else "No change, gap or reorder in"
+    print(f"{state} {verified.entries} entries of {ledger.path}.")
+    print(f"Newest hash: {verified.newest}")
+    return Exit.FAILED if findings else Exit.OK
+
+
+def _unlisted(ledger: Ledger, context: Context) -> list[Finding]:
+    """Jobs of the journal that the ledger should tell of and does not."""
+    if not context.database.exists():
+        return []
+    begun = {entry.job: entry.at for entry in ledger.entries() if entry.deed is Deed.BEGUN}
+    first = min(begun.values(), default=None)
+    store = context.open_store()
+    try:
+        jobs = store.jobs(limit=10_000)
+    finally:
+        store.close()
+    return [
+        Finding(0, f"the journal has job {job.id}, the ledger does not", job.plan.title)
+        for job in jobs
+        if job.id not in begun and job.steps and (first is None or job.created_at >= first)
+    ]

@@ -52,19 +52,41 @@ KNOWN: tuple[KnownFailure, ...] = (
         "set migrate_uri for {target}, such as tcp://its-address",
     ),
     KnownFailure(
+        "copy-space",
+        r"not enough free space for the copy: (?P<room>[^;]+)",
+        "{target} has not enough free space for the copy: {room}",
+        "free space there, or choose another pool or host",
+    ),
+    KnownFailure(
+        "words-lost",
+        r"lost its connection to that of .+, and the reason with it",
+        "the libvirt daemon of {source} lost its connection to that of {target}, and the reason "
+        "with it",
+        "migrate in mode managed, which hears {target} itself, or look at libvirt's log on "
+        "{target}",
+    ),
+    KnownFailure(
+        "peer-login",
+        r"host key verification failed|too many authentication failures"
+        r"|(cannot recv data|end of file while reading data): [^:]*permission denied"
+        r"|permission denied \((publickey|password|keyboard|gssapi|hostbased)",
+        "the libvirt daemon of {source} cannot log in to that of {target}",
+        "let root of {source} reach {target} by its peer_uri, or use mode managed",
+    ),
+    KnownFailure(
+        "peer-unreachable",
+        r"ssh: connect to host (?P<host>\S+)|ssh: could not resolve hostname (?P<name>[^:]+)"
+        r"|failed to connect to remote libvirt URI",
+        "the libvirt daemon of {source} cannot reach that of {target}",
+        "let root of {source} reach {target} by its peer_uri (virsh -c URI list tells there), or "
+        "use mode managed",
+    ),
+    KnownFailure(
         "name-resolution",
         r"unable to resolve address '(?P<addr>[^']+)'|name or service not known"
         r"|temporary failure in name resolution",
         "{source} cannot resolve the name of {target}",
         "set migrate_uri for {target} to an address, or add the name to DNS",
-    ),
-    KnownFailure(
-        "peer-login",
-        r"host key verification failed|cannot recv data: .*permission denied"
-        r"|permission denied \(publickey|end of file while reading data|failed to connect to remote"
-        r"|operation failed: Failed to connect to remote libvirt URI",
-        "the libvirt daemon of {source} cannot log in to that of {target}",
-        "let root of {source} reach {target} by its peer_uri, or use mode managed",
     ),
     KnownFailure(
         "data-port",

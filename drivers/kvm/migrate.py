@@ -12,14 +12,20 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from drivers.errors import DriverError, Refused
-from drivers.kvm import volumes
+from drivers.errors import Cancelled, DriverError, Failed, Refused
+from drivers.kvm import room, volumes
 from drivers.kvm.domxml import DomainDef, parse_domain
 from drivers.kvm.editxml import repoint
 from drivers.kvm.session import LONG_S, Session
 from drivers.protocol import MigrationSpec
 
 _ABORT_WAIT_S = 10.0
+_LOST_WORDS = "End of file while reading data: : "
+"""All that a source's daemon tells when its connection ended before it passed an error on.
+
+Seen with libvirt 9.0: the destination refuses to prepare, the source hangs up, and the end of that
+connection takes the place of the destination's words.
+"""
 
 
 async def migrate(
@@ -50,9 +56,39 @@ async def migrate(
                 )
             )
             await _wait(source, uuid, work, p2p=spec.p2p)
-    except DriverError:
+    except DriverError as failure:
+        # Evidence first: the clean-up may free the very space that was missing.
+        told = await _with_evidence(source, peer, uuid, definition, spec, failure)
         await _remove(source, peer, uuid, made)
-        raise
+        raise told from None
+
+
+async def _with_evidence(
+    source: Session,
+    peer: Session,
+    uuid: str,
+    definition: DomainDef,
+    spec: MigrationSpec,
+    failure: DriverError,
+) -> DriverError:
+    """The failure with what can be proven about its cause; itself where nothing can."""
+    said, what = failure.problem.proof, failure.problem.what
+    if isinstance(failure, Cancelled):
+        return failure
+    if spec.copy_disks:
+        short = await room.shortage(source, peer, uuid, definition, spec)
+        if short:
+            proof = f"not enough free space for the copy: {short}; libvirt said: {said}"
+            return Failed(what, proof, "free space there, or choose another pool or host")
+    if spec.p2p and _LOST_WORDS in said and not source.closed:
+        here, there = source.spec.name, peer.spec.name
+        return Failed(
+            what,
+            f"the daemon of {here} lost its connection to that of {there}, and the reason with it: "
+            f"{said}",
+            f"migrate in mode managed, which hears {there} itself, or look at libvirt's log there",
+        )
+    return failure
 
 
 @contextlib.asynccontextmanager

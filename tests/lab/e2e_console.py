@@ -154,9 +154,23 @@ class Console(AbstractContextManager["Console"]):
         return vm
 
     def plan(self, action: Action, uuid: str, target: str = "", **options: str) -> Plan:
-        """The plan for one request, as the preview would show it."""
-        (plan,) = self.engine.plan((Request(action, uuid, target, options),)).result(PATIENCE_S)
-        return plan
+        """The plan for one request, as the preview would show it.
+
+        On a busy machine a reading may be too old to act on: then, as a person would, it is
+        refreshed and asked again.
+        """
+        plans: list[Plan] = []
+
+        def fresh() -> bool:
+            request = Request(action, uuid, target, options)
+            plans[:] = self.engine.plan((request,)).result(PATIENCE_S)
+            stale = plans[0].refusal is not None and plans[0].refusal.code == "stale"
+            if stale:
+                self.engine.refresh()
+            return not stale
+
+        assert wait_until(fresh, PATIENCE_S, 0.5), plans[0].refusal
+        return plans[0]
 
     def submit(self, action: Action, uuid: str, target: str = "", **options: str) -> str:
         """Plan and run; returns the job's id. The plan must not be refused."""

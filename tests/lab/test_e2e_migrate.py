@@ -128,13 +128,18 @@ def test_a_host_that_does_not_fit_is_refused_with_the_reason(
         other.virsh("pool-start", "hot")
 
 
+@pytest.mark.parametrize("mode", ["p2p", "managed"])
 def test_a_full_destination_is_told_with_cause_and_fix(
-    lab: LabFleet, console: Console, writer: Callable[..., str]
+    lab: LabFleet, console: Console, writer: Callable[..., str], mode: str
 ) -> None:
-    """The disk's pool fills up after the plan was made: nothing moves, nothing is left."""
+    """The disk's pool fills up after the plan was made: nothing moves, nothing is left.
+
+    Peer to peer, the source's daemon mostly loses the destination's words: the free space itself
+    is the proof.
+    """
     uuid = writer("mig-full", tier="tiny", disk_mib=6, dirty_mib_s=0)
     console.sees_disk(uuid)
-    plan = console.plan(Action.MIGRATE, uuid, "kvm2")
+    plan = console.plan(Action.MIGRATE, uuid, "kvm2", mode=mode)
     assert plan.refusal is None, plan.refusal
     filler = lab.host("kvm2").pool_folder("tiny") / "filler"
     with contextlib.suppress(OSError):  # no byte is left: even a sparse copy needs some
@@ -145,7 +150,12 @@ def test_a_full_destination_is_told_with_cause_and_fix(
         filler.unlink()
     assert failed.state is JobState.FAILED, failed
     assert failed.problem is not None
-    assert "space" in f"{failed.problem.what} {failed.problem.proof}".lower()
+    assert failed.problem.code == "copy-space", failed.problem
+    assert failed.problem.what == (
+        "kvm2 has not enough free space for the copy: "
+        "6.0 MiB needed in /var/lib/libvirt/tiny, 0.0 MiB free"
+    )
+    assert "libvirt said" in failed.problem.proof
     assert failed.problem.fix
     assert "mig-full is running on kvm1 and nowhere else" in failed.outcome
     assert volumes(lab, "mig-full") == ["kvm1:tiny/mig-full.raw"]

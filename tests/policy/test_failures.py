@@ -24,6 +24,17 @@ TEXTS = [
     ("unable to resolve address 'kvm2' service '49152': Name or service not known",
      "name-resolution"),
     ("Cannot recv data: Host key verification failed.: Connection reset by peer", "peer-login"),
+    ("Cannot recv data: root@kvm2: Permission denied (publickey).: Connection reset by peer",
+     "peer-login"),
+    ("End of file while reading data: Host key verification failed.: Input/output error",
+     "peer-login"),
+    ("operation failed: Failed to connect to remote libvirt URI qemu+ssh://root@kvm2/system: "
+     "Cannot recv data: ssh: connect to host kvm2 port 22: Connection refused: "
+     "Connection reset by peer", "peer-unreachable"),
+    ("the daemon of kvm1 lost its connection to that of kvm2, and the reason with it: "
+     "End of file while reading data: : Input/output error", "words-lost"),
+    ("not enough free space for the copy: 6.0 MiB needed in /srv/hot, 0.0 MiB free; "
+     "libvirt said: End of file while reading data: : Input/output error", "copy-space"),
     ("operation aborted: migration out: canceled by client", "cancelled"),
     ("Network not found: no network with matching name 'lan'", "no-network"),
     ("Timed out during operation: cannot acquire state change lock", "monitor-stuck"),
@@ -52,6 +63,27 @@ def test_unknown_words_are_shown_whole_with_the_retry_command():
     assert told.what == "libvirt: something new"
     assert told.proof == "deep words"
     assert "novacron migrate web1 --to kvm2" in told.fix
+
+
+def test_a_lost_connection_alone_is_no_proof_of_a_failed_login():
+    """libvirt ends a connection for many reasons: nobody is sent to look at keys without proof."""
+    told = explain(
+        Problem(
+            "web1 could not be migrated", "End of file while reading data: : Input/output error"
+        ),
+        SCENE,
+    )
+    assert told.code != "peer-login"
+    assert "log in" not in told.what
+
+
+def test_a_missing_place_is_told_in_figures():
+    """The sentence itself says how much is needed and how much is free."""
+    said = "not enough free space for the copy: 6.0 MiB needed in /hot, 0.5 MiB free; libvirt said"
+    told = explain(Problem("web1 could not be migrated", said), SCENE)
+    assert told.what == (
+        "kvm2 has not enough free space for the copy: 6.0 MiB needed in /hot, 0.5 MiB free"
+    )
 
 
 def test_every_entry_compiles_and_has_its_own_code():

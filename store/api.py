@@ -46,8 +46,14 @@ class Store(Protocol):
         """Queue events; never blocks, never raises."""
         ...
 
-    def put_job(self, job: Job) -> None:
-        """Write a job's state and return once it is durable. Raises StoreError if it is not."""
+    def put_job(self, job: Job, beside: Sequence[str] | None = None) -> None:
+        """Write a job's state and return once it is durable. Raises StoreError if it is not.
+
+        Args:
+            beside: For a new job: ids of the unfinished jobs of its VM that do not hinder it. With
+                any other unfinished job of that VM nothing is written and the error's code is
+                ``busy``. The look and the write are one step, whichever console writes.
+        """
         ...
 
     def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:

@@ -16,6 +16,23 @@ from store.sample import HostBatch, plain
 
 _SAME_EVENT_S = 5.0  # two consoles tell of the same libvirt event within this time
 JobRow = tuple[object, ...]
+_VM = 6  # place of the VM's UUID in a row
+
+
+@dataclass(slots=True)
+class JobWrite:
+    """A job to write.
+
+    Attributes:
+        row: Its columns; the first is its id.
+        beside: Ids of the only unfinished jobs of its VM beside which it may begin; None for a job
+            that has begun.
+        holder: Id of the job that kept it out; empty once it is written.
+    """
+
+    row: JobRow
+    beside: frozenset[str] | None = None
+    holder: str = ""
 
 
 @dataclass(slots=True)
@@ -42,9 +59,11 @@ def commit(
     leases: Leases,
     seen: Seen,
     load: Load,
-    jobs: Sequence[JobRow] = (),
+    jobs: Sequence[JobWrite] = (),
 ) -> None:
     """Write all of it or nothing; the book is right again in both cases.
+
+    A new job whose VM is held by another one is left out, and told so by its ``holder``.
 
     Raises:
         duckdb.Error: Nothing was written.
@@ -58,7 +77,9 @@ def commit(
         if rows:
             insert(cursor, "rec.event", rows)
         for job in jobs:
-            _write_job(cursor, job)
+            job.holder = _holder(cursor, job)
+            if not job.holder:
+                _write_job(cursor, job.row)
         cursor.commit()
     except BaseException:
         _undo(cursor, book)
@@ -120,6 +141,17 @@ def _append(
 def _event_row(event: Event) -> tuple[object, ...]:
     words = (event.host, event.vm, event.vm_name, event.text, event.detail, event.change)
     return (event.at, event.kind.value, event.severity.value, *(plain(w) for w in words))
+
+
+def _holder(cursor: duckdb.DuckDBPyConnection, job: JobWrite) -> str:
+    """The unfinished job of the same VM that a new one may not begin beside; empty without one."""
+    if job.beside is None:
+        return ""
+    found = cursor.execute(
+        "SELECT id FROM rec.job WHERE vm = ? AND NOT ended AND id <> ? ORDER BY id",
+        [job.row[_VM], job.row[0]],
+    ).fetchall()
+    return next((str(ident) for (ident,) in found if ident not in job.beside), "")
 
 
 def _write_job(cursor: duckdb.DuckDBPyConnection, row: JobRow) -> None:

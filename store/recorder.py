@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -17,7 +17,7 @@ import duckdb
 from drivers.model.job import Job
 from store.api import StoreError
 from store.book import Book, Leases
-from store.commit import JobRow, Seen, commit
+from store.commit import JobRow, JobWrite, Seen, commit
 from store.database import Database, explain, is_fatal, open_database
 from store.plain import to_plain
 from store.ring import Load, Ring
@@ -50,7 +50,7 @@ class Recorder:
         self._book = Book()
         self._leases = Leases(settings.lease_s)
         self._seen = Seen()
-        self._jobs: list[tuple[JobRow, Future[None]]] = []
+        self._jobs: list[tuple[JobWrite, Future[None]]] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
@@ -91,17 +91,18 @@ class Recorder:
         """Look at the ring at once."""
         self._wake.set()
 
-    def put_job(self, job: Job) -> None:
-        """Write a job's state; returns once it is durable.
+    def put_job(self, job: Job, beside: Sequence[str] | None = None) -> None:
+        """Write a job's state; returns once it is durable. ``beside`` as in ``Store.put_job``.
 
         Raises:
-            StoreError: It is not durable.
+            StoreError: It is not durable, or another job holds its VM (code ``busy``).
         """
         done: Future[None] = Future()
+        write = JobWrite(_job_row(job), None if beside is None else frozenset(beside))
         with self._lock:
             if self._closed:
                 raise StoreError("the store was closed", code="closed")
-            self._jobs.append((_job_row(job), done))
+            self._jobs.append((write, done))
         self._wake.set()
         try:
             done.result(_JOB_S)
@@ -167,7 +168,7 @@ class Recorder:
             jobs, self._jobs = self._jobs, []
         try:
             with self.database.cursor() as cursor:
-                commit(cursor, self._book, self._leases, self._seen, load, [row for row, _ in jobs])
+                commit(cursor, self._book, self._leases, self._seen, load, [job for job, _ in jobs])
         except (duckdb.Error, StoreError, ValueError) as error:
             self._failed(error, load, jobs)
             return False
@@ -175,12 +176,15 @@ class Recorder:
         self._hit_wall = False
         self.paused = ""
         _keep_private(self.path.with_name(self.path.name + ".wal"))
-        for _, done in jobs:
-            done.set_result(None)
+        for job, done in jobs:
+            if job.holder:
+                done.set_exception(_held(job))
+            else:
+                done.set_result(None)
         return True
 
     def _failed(
-        self, error: Exception, load: Load, jobs: list[tuple[JobRow, Future[None]]]
+        self, error: Exception, load: Load, jobs: list[tuple[JobWrite, Future[None]]]
     ) -> None:
         problem = explain(error, self.path)
         for _, done in jobs:
@@ -223,6 +227,10 @@ class Recorder:
             jobs, self._jobs = self._jobs, []
         for _, done in jobs:
             done.set_exception(problem)
+
+
+def _held(job: JobWrite) -> StoreError:
+    return StoreError("another job of this VM is under way", job.holder, code="busy")
 
 
 def _free_bytes(path: Path) -> int:

@@ -126,8 +126,9 @@ class Server:
                 )
                 send(sock, {"error": to_plain(refusal.problem)}, REPLY_LIMIT)
                 return
+            own = uid == os.geteuid()
             while (request := receive(sock, REQUEST_LIMIT)) is not None:
-                self._reply(sock, self._answer(request))
+                self._reply(sock, self._answer(request, own))
         except (WireError, OSError):
             return  # the other end is gone or talks nonsense: nothing is owed to it
         finally:
@@ -135,12 +136,12 @@ class Server:
                 self._connections.discard(sock)
             sock.close()
 
-    def _answer(self, request: object) -> dict[str, object]:
+    def _answer(self, request: object, own: bool) -> dict[str, object]:
         try:
             if not isinstance(request, dict) or not isinstance(request.get("args"), dict):
                 raise StoreError("the request makes no sense", code="bad-request")
             op, source = str(request.get("op")), str(request.get("source"))[:200]
-            return {"ok": self._service.answer(op, request["args"], source)}
+            return {"ok": self._service.answer(op, request["args"], source, own=own)}
         except StoreError as error:
             return {"error": to_plain(error.problem)}
         except Exception as error:  # noqa: BLE001 - edge of the worker: one request must not end it

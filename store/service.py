@@ -24,6 +24,7 @@ from store.settings import StoreSettings
 from store.wire import batch_from_plain, finite
 
 Args = Mapping[str, Any]
+_OWN = frozenset({"put_job"})
 
 
 class Reads:
@@ -94,12 +95,23 @@ class Service:
             "put_job": self._put_job,
         }
 
-    def answer(self, op: str, args: Args, source: str) -> Any:
+    def answer(self, op: str, args: Args, source: str, *, own: bool = True) -> Any:
         """The answer as JSON values.
+
+        Args:
+            own: The store's own user asks. Others, let in by the configured group, read and
+                record; a job in the journal makes consoles act, so theirs are refused.
 
         Raises:
             StoreError: The question makes no sense, or it could not be answered.
         """
+        if op in _OWN and not own:
+            raise StoreError(
+                "only the user whose history this is may run jobs on it",
+                f"{self._recorder.path} belongs to another user",
+                "record to a history of your own ([history] path), or act as that user",
+                "forbidden",
+            )
         write = self._writes.get(op)
         if write is None:
             return self._reads.answer(self._recorder.database, op, args)
@@ -136,7 +148,9 @@ class Service:
         self._recorder.ring.put_events(source, events)
 
     def _put_job(self, args: Args, _source: str) -> None:
-        self._recorder.put_job(from_plain(Job, args["job"]))
+        beside = args.get("beside")
+        known = None if beside is None else [str(ident) for ident in beside]
+        self._recorder.put_job(from_plain(Job, args["job"]), known)
 
 
 def _query(args: Args) -> HistoryQuery:

@@ -99,13 +99,13 @@ class SharedStore:
         """Queue events."""
         self._ring.put_events(self._source, list(events))
 
-    def put_job(self, job: Job) -> None:
+    def put_job(self, job: Job, beside: Sequence[str] | None = None) -> None:
         """Write a job's state and return once it is durable.
 
         Raises:
-            StoreError: It is not durable.
+            StoreError: It is not durable, or another job than those ``beside`` holds its VM.
         """
-        self._ask("put_job", {"job": to_plain(job)})
+        self._ask("put_job", {"job": to_plain(job), "beside": to_plain(beside)})
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
+from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event
 from drivers.model.host import HostFacts, HostLoad, HostSpec
 from drivers.model.problem import Missing
@@ -158,6 +159,30 @@ class HostDriver(Protocol):
 
     async def capabilities(self) -> str:
         """The host's capabilities XML."""
+        ...
+
+    async def needs(self, uuid: str) -> DomainNeeds:
+        """What a domain asks of any host it might move to."""
+        ...
+
+    async def host_caps(self) -> HostCaps:
+        """CPUs, NUMA nodes and free huge pages of the host."""
+        ...
+
+    async def guest_fit(self, needs: DomainNeeds) -> GuestFit:
+        """What this host's hypervisor says of another host's guest; changes nothing."""
+        ...
+
+    async def reach(self, address: str, port: int) -> Reach:
+        """Dial an address from this host; Unsupported where no command can be run there."""
+        ...
+
+    async def peer_login(self, uri: str) -> PeerLogin:
+        """Open another host's libvirt from this host, read-only, as its daemon would."""
+        ...
+
+    async def dirty_rate(self, uuid: str, seconds: int) -> DirtyRate:
+        """Measure for so long how fast a guest writes to its memory; Unsupported where not."""
         ...
 
     async def start(self, uuid: str) -> None:

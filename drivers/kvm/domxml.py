@@ -95,7 +95,7 @@ def parse_domain(text: str) -> DomainDef:
     root = parse_xml(text)
     if root is None:
         return DomainDef(readable=False)
-    limit = _bytes(root.find("memory"))
+    limit = memory_bytes(root.find("memory"))
     tags, tenant = _metadata(root)
     balloon = root.find("devices/memballoon")
     period = root.find("devices/memballoon/stats")
@@ -105,7 +105,7 @@ def parse_domain(text: str) -> DomainDef:
         name=clean(root.findtext("name")),
         title=clean(root.findtext("title")),
         description=clean(root.findtext("description")),
-        memory=_bytes(root.find("currentMemory")) or limit,
+        memory=memory_bytes(root.find("currentMemory")) or limit,
         memory_limit=limit,
         vcpus=_vcpus(root.find("vcpu")),
         machine="" if os_type is None else clean(os_type.get("machine")),
@@ -119,11 +119,12 @@ def parse_domain(text: str) -> DomainDef:
     )
 
 
-def _bytes(element: ET.Element | None) -> int:
+def memory_bytes(element: ET.Element | None, attribute: str = "") -> int:
+    """Bytes an element's text (or ``attribute``) tells in its ``unit``, KiB unless it says so."""
     if element is None:
         return 0
     unit = _UNITS.get((element.get("unit") or "KiB").strip().lower(), 1024)
-    return max(0, whole(element.text)) * unit
+    return max(0, whole(element.get(attribute) if attribute else element.text)) * unit
 
 
 def _vcpus(element: ET.Element | None) -> int:
@@ -151,7 +152,7 @@ def _disk(disk: ET.Element) -> DiskDef:
     kind = clean(disk.get("type")) or "file"
     return DiskDef(
         target="" if target is None else clean(target.get("dev")),
-        source=_location(source, kind),
+        source=disk_source(source, kind),
         kind=kind,
         device=clean(disk.get("device")) or "disk",
         format="" if driver is None else clean(driver.get("type")),
@@ -164,7 +165,7 @@ def _disk(disk: ET.Element) -> DiskDef:
     )
 
 
-def _location(source: ET.Element | None, kind: str) -> str:
+def disk_source(source: ET.Element | None, kind: str) -> str:
     """A path, or a readable name such as ``nbd:host:10809/export``; empty for an empty drive."""
     if source is None:
         return ""
@@ -194,7 +195,7 @@ def _mirror(mirror: ET.Element | None) -> str:
     if mirror is None:
         return ""
     source = mirror.find("source")
-    return clean(mirror.get("file")) or _location(source, clean(mirror.get("type")) or "file")
+    return clean(mirror.get("file")) or disk_source(source, clean(mirror.get("type")) or "file")
 
 
 def _nic(nic: ET.Element) -> NicDef:

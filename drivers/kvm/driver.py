@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from drivers.errors import Refused, Unreachable, Unsupported
-from drivers.kvm import checksum, migrate, volumes
+from drivers.kvm import checksum, dirty, migrate, reach, volumes
+from drivers.kvm.caps import guest_fit, read_caps
 from drivers.kvm.console import SerialConsole
 from drivers.kvm.domain import Domains
 from drivers.kvm.live import Live
+from drivers.kvm.needs import read_needs
 from drivers.kvm.shell import open_local_shell
+from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event
 from drivers.model.host import HostFacts, HostSpec, Protect
 from drivers.model.storage import Pool, Volume
@@ -102,6 +105,33 @@ class KvmDriver:
         session = self._up().session
         what = f"the capabilities of {self.spec.name} could not be read"
         return str(await session.call(session.conn.getCapabilities, what))
+
+    async def needs(self, uuid: str) -> DomainNeeds:
+        """What a domain asks of a host; block jobs are left out while its monitor hangs."""
+        live = self._up()
+        stuck = uuid in live.slow.quarantine.stuck()
+        return await read_needs(live.session, uuid, self._name(uuid), self._clock, stuck=stuck)
+
+    async def host_caps(self) -> HostCaps:
+        """CPUs, NUMA nodes and free huge pages."""
+        return await read_caps(self._up().session, self._clock)
+
+    async def guest_fit(self, needs: DomainNeeds) -> GuestFit:
+        """What the hypervisor here says of another host's guest."""
+        return await guest_fit(self._up().session, needs, self._clock)
+
+    async def reach(self, address: str, port: int) -> Reach:
+        """Dial an address from the host."""
+        return await reach.reach(self._up().session, address, port, self._clock)
+
+    async def peer_login(self, uri: str) -> PeerLogin:
+        """Open another host's libvirt from this one."""
+        return await reach.peer_login(self._up().session, uri, self._clock)
+
+    async def dirty_rate(self, uuid: str, seconds: int) -> DirtyRate:
+        """Measure how fast a guest writes to its memory."""
+        session = self._up().session
+        return await dirty.dirty_rate(session, uuid, self._name(uuid), seconds, self._clock)
 
     async def start(self, uuid: str) -> None:
         """Boot a defined domain."""

@@ -115,10 +115,15 @@ def _disk(node: ET.Element, host: SimHost, old: dict[str, VmDisk]) -> VmDisk | N
     )
 
 
+def machines_of(facts: HostFacts) -> tuple[str, ...]:
+    """Machine types, newest first; a host with QEMU 5 lacks the first."""
+    machines = ("pc-q35-7.2", "pc-q35-5.2", "pc-i440fx-5.2", "pc-q35-3.1")
+    return machines[1:] if facts.qemu_version.startswith("5") else machines
+
+
 def capabilities_xml(facts: HostFacts) -> str:
     """Host capabilities: CPU model, architecture and machine types."""
-    machines = ("pc-q35-7.2", "pc-q35-5.2", "pc-i440fx-5.2", "pc-q35-3.1")
-    offered = machines[1:] if facts.qemu_version.startswith("5") else machines
+    offered = machines_of(facts)
     lines = "".join(f"      <machine maxCpus='288'>{name}</machine>\n" for name in offered)
     return (
         "<capabilities>\n"

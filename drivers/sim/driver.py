@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from drivers.errors import Busy, Failed, Refused, Unreachable
+from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event, EventKind
 from drivers.model.host import HostFacts, HostSpec, Protect
 from drivers.model.storage import Pool, Volume
 from drivers.model.vm import JobProgress, VmState
 from drivers.protocol import BlockJob, ByteStream, FastReading, MigrationSpec, SlowReading
-from drivers.sim import storage
+from drivers.sim import caps, storage
 from drivers.sim.domxml import capabilities_xml, domain_xml, guest_from_xml
 from drivers.sim.migration import migrate
 from drivers.sim.readings import fast_reading, pools_reading, slow_reading
@@ -106,6 +107,33 @@ class SimDriver:
     async def capabilities(self) -> str:
         """A plain capabilities XML of the host."""
         return capabilities_xml((await self._ask()).facts)
+
+    async def needs(self, uuid: str) -> DomainNeeds:
+        """What the guest asks of a host."""
+        return caps.needs_of((await self._ask()).guest(uuid), self.world.clock())
+
+    async def host_caps(self) -> HostCaps:
+        """What the host is made of."""
+        return caps.caps_of(await self._ask(), self.world.clock())
+
+    async def guest_fit(self, needs: DomainNeeds) -> GuestFit:
+        """Whether the host could run such a guest."""
+        return caps.fit_of(await self._ask(), needs, self.world.clock())
+
+    async def reach(self, address: str, port: int) -> Reach:
+        """Dial another simulated host."""
+        host = await self._ask()
+        return caps.reach_of(host, address, port, self.world.hosts, self.world.clock())
+
+    async def peer_login(self, uri: str) -> PeerLogin:
+        """Log in at another simulated host."""
+        return caps.login_of(await self._ask(), uri, self.world.clock())
+
+    async def dirty_rate(self, uuid: str, seconds: int) -> DirtyRate:
+        """Measure over believable time."""
+        guest = (await self._ask()).guest(uuid)
+        await self.world.delay(seconds)
+        return caps.dirty_of(guest, seconds, self.world.clock())
 
     # -- lifecycle ----------------------------------------------------------------------------
 

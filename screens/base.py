@@ -53,7 +53,8 @@ class View:
 class FleetScreen(Screen[None]):
     """A screen that shows ``view``. The App sets it on the screen in front, and on resume.
 
-    The header and the key line are mounted here; a subclass composes what is between them.
+    The header and the key line are mounted here; a subclass composes what is between them and
+    fills it in ``show_view``.
     """
 
     DEFAULT_CSS = """
@@ -73,10 +74,10 @@ class FleetScreen(Screen[None]):
     """Whether the screen has a list that ``/`` narrows, by ``filter``."""
 
     view: reactive[View] = reactive(View, always_update=True, repaint=False)
-    """What to show now; watchers must be cheap and never do I/O."""
+    """What to show now."""
 
     filter: reactive[Filter] = reactive(Filter, repaint=False)
-    """What the list is narrowed to; a screen with a list watches it."""
+    """What the list is narrowed to."""
 
     def on_mount(self) -> None:
         """Put header and key line around what the subclass composed."""
@@ -87,6 +88,18 @@ class FleetScreen(Screen[None]):
         for top in self.query(TopLine):
             if top.is_mounted:
                 top.show(view, self.heading)
+        self.redraw()
+
+    def _watch_filter(self) -> None:
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Show the view again, once there is something mounted to show it with."""
+        if self.is_mounted:
+            self.show_view(self.view)
+
+    def show_view(self, view: View) -> None:
+        """Show this view; called at every newer one and at another filter. Never does I/O."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the filter where there is no list."""

@@ -48,22 +48,13 @@ class FleetView(FleetScreen):
                 recent = LineTable(event_columns(), id="recent", placeholder="no events yet")
                 yield _titled(recent, "Newest events")
 
-    def watch_view(self, _view: View) -> None:
-        """Show the newest picture."""
-        self._show()
-
-    def watch_filter(self) -> None:
-        """Show the rows that pass."""
-        self._show()
-
     def on_resize(self) -> None:
         """Sparklines follow the width."""
-        self._show()
+        self.redraw()
 
-    def _show(self) -> None:
-        if not self.is_mounted:
-            return
-        view, pen = self.view, Pen(self.view.now, self.view.ascii)
+    def show_view(self, view: View) -> None:
+        """Totals, problems, hosts, and what there is room for under them."""
+        pen = Pen(view.now, view.ascii)
         summary = totals(view, self.size.width)
         top = self.query_one("#totals", Static)
         if top.content != summary:

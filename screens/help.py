@@ -23,21 +23,11 @@ class HelpScreen(FleetScreen):
         """The list."""
         yield LineTable(help_columns(), id="help", placeholder="Nothing passes the filter")
 
-    def watch_view(self, _view: View) -> None:
-        """The character set may have changed."""
-        self._show()
-
     def watch_entries(self) -> None:
         """Show other keys."""
-        self._show()
+        self.redraw()
 
-    def watch_filter(self) -> None:
-        """Show the entries that pass."""
-        self._show()
-
-    def _show(self) -> None:
-        if not self.is_mounted:
-            return
+    def show_view(self, view: View) -> None:
+        """The entries that pass the filter."""
         passing = [e for e in self.entries if self.filter.passes(f"{e.keys} {e.text} {e.ident}")]
-        pen = Pen(self.view.now, self.view.ascii)
-        self.query_one("#help", LineTable).set_rows(help_rows(passing), pen)
+        self.query_one(LineTable).set_rows(help_rows(passing), Pen(view.now, view.ascii))

@@ -9,17 +9,16 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from drivers.model.vm import Vm
-from screens.acting import VmActionScreen
 from screens.base import View
 from screens.binding import bind
-from screens.messages import RefreshRequested, ShellRequested, VmOpened
+from screens.messages import RefreshRequested, ShellRequested
 from screens.render.host_page import page
 from screens.render.vms import VmItem, narrowed, vm_columns
 from screens.table import LineTable, Order, Pen, Row
+from screens.vm_table import VmTableScreen
 
 
-class HostScreen(VmActionScreen):
+class HostScreen(VmTableScreen):
     """The page of one host above the table of its VMs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,7 +30,6 @@ class HostScreen(VmActionScreen):
     ]
     CSS_PATH = "host.tcss"
     heading = "Host"
-    filterable = True
 
     def __init__(self, host: str) -> None:
         super().__init__()
@@ -43,34 +41,12 @@ class HostScreen(VmActionScreen):
             yield Static(id="text", markup=False)
         yield LineTable(vm_columns(with_host=False), order=Order("name"), id="vms")
 
-    @property
-    def table(self) -> LineTable:
-        """The host's VMs."""
-        return self.query_one("#vms", LineTable)
-
-    def acted_on(self) -> tuple[Vm, ...]:
-        """The marked VMs, else the one under the cursor."""
-        if not self.is_mounted:
-            return ()
-        table = self.table
-        return tuple(item.vm for key in table.chosen if (item := table.item(key)) is not None)
-
-    def watch_view(self, _view: View) -> None:
-        """Show the newest picture."""
-        self._show()
-
-    def watch_filter(self) -> None:
-        """Show the rows that pass."""
-        self._show()
-
     def on_resize(self) -> None:
         """Another width may put the groups side by side."""
-        self._show()
+        self.redraw()
 
-    def _show(self) -> None:
-        if not self.is_mounted:
-            return
-        view = self.view
+    def show_view(self, view: View) -> None:
+        """The page, and the VMs that pass."""
         host = view.snapshot.host(self.host)
         text, table = self.query_one("#text", Static), self.table
         if host is None:
@@ -84,24 +60,6 @@ class HostScreen(VmActionScreen):
         shown = narrowed(rows, self.filter, problems_only=view.problems_only, now=view.now)
         table.placeholder = "No VM passes" if rows else "No VMs known on this host"
         table.set_rows(shown, Pen(view.now, view.ascii))
-
-    def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
-        """Open a VM."""
-        event.stop()
-        self.post_message(VmOpened(event.key))
-
-    def on_line_table_row_highlighted(self) -> None:
-        """Other actions may apply."""
-        self.refresh_bindings()
-
-    def on_line_table_marks_changed(self) -> None:
-        """Other actions may apply."""
-        self.refresh_bindings()
-
-    def action_open(self) -> None:
-        """Open the VM under the cursor."""
-        if (key := self.table.cursor_key) is not None:
-            self.post_message(VmOpened(key))
 
     def action_shell(self) -> None:
         """A shell on this host."""

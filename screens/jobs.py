@@ -14,7 +14,6 @@ from screens.binding import bind
 from screens.columns import Pen, Row
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.followup import FollowupDialog
-from screens.filtering import Filter
 from screens.messages import JobCancelled, JobFollowup, VmOpened
 from screens.prose import Prose, para
 from screens.render_job import job_columns, job_rows, job_text, title_of
@@ -61,16 +60,6 @@ class JobsScreen(FleetScreen):
             return True if job is not None and job.followup else None
         return super().check_action(action, parameters)
 
-    def watch_view(self, view: View) -> None:
-        """Show the jobs as they stand."""
-        if self.is_mounted:
-            self._show(view)
-
-    def watch_filter(self, _wanted: Filter) -> None:
-        """Narrow the list."""
-        if self.is_mounted:
-            self._show(self.view)
-
     def on_resize(self) -> None:
         """Progress bars are as wide as there is room."""
         self._show_text()
@@ -84,7 +73,8 @@ class JobsScreen(FleetScreen):
         """Enter reads."""
         self.action_read()
 
-    def _show(self, view: View) -> None:
+    def show_view(self, view: View) -> None:
+        """The jobs as they stand."""
         rows = [row for row in job_rows(view.jobs) if self._passes(row)]
         table = self.query_one("#jobs", LineTable)
         table.placeholder = "no job passes the filter" if self.filter else "no jobs yet"

@@ -49,19 +49,14 @@ class SettingsScreen(FleetScreen):
         """The list."""
         yield LineTable(choice_columns(), id="settings")
 
-    def watch_view(self, _view: View) -> None:
-        """The character set may have changed."""
-        self._show()
-
     def watch_choices(self) -> None:
         """Show what is in use now."""
-        self._show()
+        self.redraw()
 
-    def _show(self) -> None:
-        if self.is_mounted:
-            rows = [Row(f"{c.name}/{c.value}", c) for c in self.choices]
-            table = self.query_one("#settings", LineTable)
-            table.set_rows(rows, Pen(self.view.now, self.view.ascii))
+    def show_view(self, view: View) -> None:
+        """The choices, in the character set of now."""
+        rows = [Row(f"{c.name}/{c.value}", c) for c in self.choices]
+        self.query_one(LineTable).set_rows(rows, Pen(view.now, view.ascii))
 
     def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
         """Take the choice under the cursor."""

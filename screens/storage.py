@@ -13,7 +13,6 @@ from drivers.model.fleet import FleetSnapshot
 from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.columns import Pen
-from screens.filtering import Filter
 from screens.format import bar, percent, size
 from screens.messages import RefreshRequested, VmOpened
 from screens.prose import Prose, put
@@ -56,17 +55,8 @@ class StorageScreen(FleetScreen):
         yield Prose(id="pool")
         yield LineTable(volume_columns(), id="volumes", placeholder="no volumes")
 
-    def watch_view(self, view: View) -> None:
-        """Show the pools as they stand."""
-        if self.is_mounted:
-            self._show(view)
-
-    def watch_filter(self, _wanted: Filter) -> None:
-        """Narrow the pools."""
-        if self.is_mounted:
-            self._show(self.view)
-
-    def _show(self, view: View) -> None:
+    def show_view(self, view: View) -> None:
+        """The pools as they stand."""
         if self._usage.snapshot is not view.snapshot:
             self._usage = Usage(view.snapshot)
         rows = pool_rows(view.snapshot, self._usage, view.now)

@@ -1,60 +1,30 @@
-"""The table: 10,000 rows on Textual's line API, repainting only cells that changed."""
+"""The table: 10,000 rows by key, with cursor, marks and order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from rich.segment import Segment
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from screens import table_messages as said
-from screens.columns import Cell, Column, Order, Pen, Row, Slot, lay_out
-from screens.format import clean, fit
-from screens.painter import GUTTER, Line, changed_slots, line_of, paint_header, paint_line
-from screens.ranking import LONG, Ranking
+from screens.columns import Cell, Column, Order, Pen, Row
+from screens.lineview import LineView
+from screens.ranking import LONG
 from screens.table_keys import TABLE_KEYS
-from screens.tones import Tones
 
 __all__ = ["Cell", "Column", "LineTable", "Order", "Pen", "Row"]
 
 
-class LineTable(ScrollView, can_focus=True):
+class LineTable(LineView, can_focus=True):
     """Rows by key under a fixed header, with cursor, marks and order.
 
-    Rows are values; their cells are rendered only while visible. ``set_rows`` compares what each
-    visible line shows with what it would show and repaints the differing cells alone.
+    Rows are values, given to ``set_rows``; what is drawn of them is up to ``LineView``.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*TABLE_KEYS]
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "line-table--header",
-        "line-table--cursor",
-        "line-table--marked",
-        "line-table--empty",
-    }
-
-    DEFAULT_CSS = """
-    LineTable {
-        overflow-x: hidden;
-        overflow-y: auto;
-        scrollbar-size-vertical: 1;
-        scrollbar-gutter: stable;
-        height: 1fr;
-        & > .line-table--header { text-style: bold; color: $text-muted; }
-        & > .line-table--cursor {
-            background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
-        }
-        & > .line-table--marked { text-style: bold; }
-        & > .line-table--empty { color: $text-muted; }
-        &:nocolor > .line-table--cursor { text-style: reverse; }
-    }
-    """
 
     RowHighlighted: TypeAlias = said.RowHighlighted
     RowSelected: TypeAlias = said.RowSelected
@@ -70,35 +40,11 @@ class LineTable(ScrollView, can_focus=True):
         id: str | None = None,  # noqa: A002 - as in every Textual widget
         classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
-        self._columns = tuple(columns)
-        self._order = order or Order()
-        self._placeholder = placeholder
+        super().__init__(columns, order=order, placeholder=placeholder, id=id, classes=classes)
         self._given: Sequence[Row] = ()
-        self._ranking = Ranking()
-        self._cursor, self._marks = 0, set[str]()
         self._anchor: str | None = None
-        self._pen = Pen()
-        self._slots: tuple[Slot, ...] = ()
-        self._painted: dict[int, Line | None] = {}
-        self._tones = Tones(self)
 
     # -- what it shows ------------------------------------------------------------------------
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """All columns, shown or not."""
-        return self._columns
-
-    @columns.setter
-    def columns(self, columns: Sequence[Column]) -> None:
-        self._columns = tuple(columns)
-        self._relayout()
-
-    @property
-    def shown_columns(self) -> tuple[Column, ...]:
-        """Columns that fit now."""
-        return tuple(slot.column for slot in self._slots)
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -131,18 +77,6 @@ class LineTable(ScrollView, can_focus=True):
         """What an action is about: the marked rows, else the row under the cursor."""
         key = self.cursor_key
         return self.marked or ((key,) if key is not None else ())
-
-    @property
-    def placeholder(self) -> str:
-        """Said in place of rows when there are none."""
-        return self._placeholder
-
-    @placeholder.setter
-    def placeholder(self, text: str) -> None:
-        if text != self._placeholder:
-            self._placeholder = text
-            if not self._ranking.rows:
-                self.refresh()
 
     def item(self, key: str) -> Any:
         """Item of the row of that key, None when there is none."""
@@ -199,72 +133,6 @@ class LineTable(ScrollView, can_focus=True):
         self._repaint()
         self.post_message(self.MarksChanged(self))
 
-    # -- painting -----------------------------------------------------------------------------
-
-    def render_line(self, y: int) -> Strip:
-        """One line of the widget: the header, or the row scrolled to that place."""
-        if y == 0:
-            return self._header()
-        line = self._painted[y] = self._line(y)
-        if line is None:
-            return self._blank(y)
-        strip = paint_line(line, self._slots, self._pen, self._tones.style)
-        return strip.adjust_cell_length(self._width, self._tones.style(Cell(""), line))
-
-    def _header(self) -> Strip:
-        style = self.get_component_rich_style("line-table--header")
-        strip = paint_header(self._slots, self._order, self._pen, style)
-        return strip.adjust_cell_length(self._width, style)
-
-    def _blank(self, y: int) -> Strip:
-        style = self.rich_style
-        if y != 1 or self._ranking.rows or not self._placeholder:
-            return Strip.blank(self._width, style)
-        style = self.get_component_rich_style("line-table--empty")
-        text = fit("  " + clean(self._placeholder), self._width, plain=self._pen.ascii)
-        return Strip([Segment(text, style)])
-
-    def _line(self, y: int) -> Line | None:
-        place = self.scroll_offset.y + y - 1
-        if not 0 <= place < len(self._ranking.rows):
-            return None
-        row = self._ranking.rows[place]
-        return line_of(row, self._slots, self._pen, place == self._cursor, row.key in self._marks)
-
-    def _repaint(self) -> None:
-        """Refresh the cells that would come out differently."""
-        regions: list[Region] = []
-        for y in range(1, self.size.height):
-            new = self._line(y)
-            if y not in self._painted:
-                regions.append(Region(0, y, self._width, 1))
-            elif new != self._painted[y]:
-                regions.extend(self._differences(y, self._painted[y], new))
-                self._painted[y] = new
-        if regions:
-            self.refresh(*regions)
-
-    def _differences(self, y: int, old: Line | None, new: Line | None) -> list[Region]:
-        slots = changed_slots(old, new, self._slots)
-        whole = [Region(0, y, self._width, 1)]
-        return whole if slots is None else [Region(s.start, y, s.width, 1) for s in slots]
-
-    @property
-    def _width(self) -> int:
-        return max(0, self.size.width - self.scrollbar_gutter.width)
-
-    def _relayout(self) -> None:
-        self._slots = lay_out(self._columns, self._width, GUTTER)
-        self._painted.clear()
-        self._tones.forget()
-        self.refresh()
-
-    def notify_style_update(self) -> None:
-        """Another theme or class: forget the colours that were worked out."""
-        super().notify_style_update()
-        self._tones.forget()
-        self._painted.clear()
-
     # -- place --------------------------------------------------------------------------------
 
     def _settle(self, before: str | None) -> None:
@@ -304,11 +172,6 @@ class LineTable(ScrollView, can_focus=True):
             self.post_message(self.RowHighlighted(self, self.cursor_key))
 
     # -- handlers -----------------------------------------------------------------------------
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Every line shows another row."""
-        self._painted.clear()
-        super().watch_scroll_y(old_value, new_value)
 
     def on_resize(self, _event: events.Resize) -> None:
         """Other columns may fit; the cursor stays in sight."""

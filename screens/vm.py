@@ -119,16 +119,17 @@ class VmScreen(VmActionScreen):
             return self.job is not None
         return super().check_action(action, parameters)
 
-    def watch_view(self, view: View) -> None:
+    def show_view(self, view: View) -> None:
         """Take the reading and show it."""
-        vm = view.snapshot.vm(self.uuid)
+        if not view.now:
+            return
+        vm = self.vm
         if vm is not None:
             self._curves.add(max(vm.fast_at, vm.slow_at), readings(vm))
-        if self.is_mounted and view.now:
-            if not self._asked:
-                self._ask_recorded(view.now)
-            self._show(view, vm)
-            self.refresh_bindings()
+        if not self._asked:
+            self._ask_recorded(view.now)
+        self._show(view, vm)
+        self.refresh_bindings()
 
     def watch_series(self) -> None:
         """Draw the charts with what was recorded."""

@@ -76,7 +76,7 @@ class XmlScreen(VmActionScreen):
         vm = self.view.snapshot.vm(self.uuid)
         return () if vm is None else (vm,)
 
-    def watch_view(self, _view: View) -> None:
+    def show_view(self, view: View) -> None:  # noqa: ARG002 - the title asks for itself
         """The name may have changed."""
         self._show_title()
         self.refresh_bindings()

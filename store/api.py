@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from drivers.model.audit import Entry
 from drivers.model.event import Event
 from drivers.model.history import HistoryQuery, Series, StoreStatus, Table
 from drivers.model.host import Host
@@ -54,6 +55,10 @@ class Store(Protocol):
                 any other unfinished job of that VM nothing is written and the error's code is
                 ``busy``. The look and the write are one step, whichever console writes.
         """
+        ...
+
+    def put_audit(self, entry: Entry) -> None:
+        """Add to the audit ledger, durable on return. Raises StoreError if it is not."""
         ...
 
     def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:

@@ -25,6 +25,11 @@ _FIRST = "0" * 64
 _TAIL = 1 << 16
 
 
+def ledger_path(database: Path) -> Path:
+    """Where the ledger of a history file lies."""
+    return database.with_name("audit.jsonl")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something wrong with the ledger; ``line`` counts from 1, 0 for the whole."""

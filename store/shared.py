@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from drivers.model.audit import Entry
 from drivers.model.event import Event
 from drivers.model.history import HistoryQuery, Series, StoreStatus, Table
 from drivers.model.host import Host
@@ -25,6 +26,7 @@ from store.api import StoreError
 from store.client import Client, WriterGone
 from store.database import open_database, prepare_folder
 from store.export import write_rows
+from store.ledger import Ledger, ledger_path
 from store.plain import from_plain, to_plain
 from store.recorder import Recorder
 from store.ring import Ring
@@ -56,6 +58,7 @@ class SharedStore:
         self._settings = settings
         self._want_writer = want_writer
         self._source = uuid.uuid4().hex
+        self._ledger = Ledger(ledger_path(path))
         self._ring = Ring(settings.ring)
         self._lock_fd: int | None = None
         self._recorder: Recorder | None = None
@@ -106,6 +109,14 @@ class SharedStore:
             StoreError: It is not durable, or another job than those ``beside`` holds its VM.
         """
         self._ask("put_job", {"job": to_plain(job), "beside": to_plain(beside)})
+
+    def put_audit(self, entry: Entry) -> None:
+        """Add to the audit ledger beside the file, whoever writes that; durable on return.
+
+        Raises:
+            StoreError: It is not durable.
+        """
+        self._ledger.append(entry)
 
     # --- reading -------------------------------------------------------------------------------
 

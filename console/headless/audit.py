@@ -13,7 +13,7 @@ from console.headless.tables import print_rows
 from drivers.model.audit import Deed, Entry
 from screens.format import clean
 from store.api import StoreError
-from store.ledger import Finding, Ledger
+from store.ledger import Finding, Ledger, ledger_path
 from store.plain import to_plain
 
 _COLUMNS = ("entry", "time", "who", "from", "deed", "what", "hosts", "state", "outcome", "job")
@@ -21,7 +21,7 @@ _COLUMNS = ("entry", "time", "who", "from", "deed", "what", "hosts", "state", "o
 
 def run_audit(args: argparse.Namespace, context: Context) -> int:
     """List the ledger, or verify it; exit status 1 when a fault is found."""
-    ledger = Ledger(context.ledger)
+    ledger = Ledger(ledger_path(context.database))
     try:
         return _verify(ledger, context, args) if args.verb == "verify" else _show(ledger, args)
     except StoreError as error:
@@ -67,7 +67,8 @@ def _verify(ledger: Ledger, context: Context, args: argparse.Namespace) -> int:
         place = f"line {finding.line}: " if finding.line else ""
         proof = f" ({clean(finding.proof)})" if finding.proof else ""
         print(f"{place}{finding.what}{proof}", file=sys.stderr)
-    state = f"{len(findings)} faults in" if findings else "No change, gap or reorder in"
+    faults = f"{len(findings)} fault{'s' if len(findings) > 1 else ''} in"
+    state = faults if findings else "No change, gap or reorder in"
     print(f"{state} {verified.entries} entries of {ledger.path}.")
     print(f"Newest hash: {verified.newest}")
     return Exit.FAILED if findings else Exit.OK

@@ -51,11 +51,6 @@ class Context:
         configured = self.fleet.history.path
         return Path(configured).expanduser() if configured else self.paths.database
 
-    @property
-    def ledger(self) -> Path:
-        """The audit ledger, beside the history file."""
-        return self.database.with_name("audit.jsonl")
-
     def open_store(self) -> Store:
         """Open the history as writer, or as reader of the one who writes. Blocks."""
         from store.open import open_store

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from drivers.errors import DriverError, Failed
 from drivers.lane import Lane
+from drivers.model.audit import Entry
 from drivers.model.job import Job
 from drivers.model.vm import JobProgress
 from store.api import Store, StoreError
@@ -55,6 +56,18 @@ class Journal:
             Failed: The journal could not be written; the job must not act.
         """
         await asyncio.shield(self._write(job))
+
+    async def audit(self, entry: Entry) -> None:
+        """Add to the audit ledger; durable when this returns.
+
+        Raises:
+            Failed: It could not be written; nothing must be done.
+        """
+        try:
+            await asyncio.shield(self._lane.run(lambda: self._store.put_audit(entry)))
+        except (StoreError, DriverError) as error:
+            problem = error.problem
+            raise Failed(problem.what, proof=problem.proof, fix=problem.fix) from error
 
     async def _write(self, job: Job) -> None:
         durable = replace(job, progress=None)

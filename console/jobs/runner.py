@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
+from console.actor import this_actor
+from console.jobs.auditing import begun, ended
 from console.jobs.carry import carry_out
 from console.jobs.gates import Gates
 from console.jobs.inheritance import Inheritance
@@ -17,8 +20,8 @@ from console.jobs.work import Tools, Work
 from console.policy.plans import make_plan
 from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO
 from console.policy.recovery_plan import recovery_plan
-from drivers.errors import Busy, Gone, Refused
-from drivers.model.event import Event
+from drivers.errors import Busy, Failed, Gone, Refused
+from drivers.model.event import Event, EventKind, Severity
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Plan, Request, StepRun
 from drivers.protocol import HostDriver
@@ -57,6 +60,7 @@ class JobRunner:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._owner = owner
+        self._actor = this_actor()
         self._journal = Journal(store, publish, sleep)
         self._tools = Tools(
             drivers, self._journal, FleetReader(drivers), snapshot, nudge, clock, sleep
@@ -102,6 +106,7 @@ class JobRunner:
         self._vms[uuid] = job_id
         try:
             await self._refuse_foreign(plan)
+            await self._journal.audit(begun(job, self._actor))
             await self._journal.write(job)
         except BaseException:
             del self._vms[uuid]
@@ -188,6 +193,7 @@ class JobRunner:
         try:
             async with self._gates.passing(work.job.plan):
                 await carry_out(work, self._on_events)
+            await self._audit_end(work.job)
             if work.job.state is JobState.DONE:
                 for origin in filter(None, work.facts.get("origin", "").split(",")):
                     words = f"settled by {work.job_id}: {work.job.outcome}"
@@ -204,6 +210,17 @@ class JobRunner:
                 continue
             if owner_alive(job.owner) is not False:
                 raise self._busy(plan, f"in the console {job.owner}")
+
+    async def _audit_end(self, job: Job) -> None:
+        """A ledger that cannot take the end is told of: the deed itself stands."""
+        now = self._tools.clock()
+        try:
+            await self._journal.audit(ended(job, self._actor, now))
+        except Failed as error:
+            told = f"{job.plan.title}: {error.problem.what}"
+            detail, vm = str(error.problem), job.plan.request.uuid
+            event = Event(now, EventKind.ACTION, job.plan.host, told, vm, detail=detail)
+            self._on_events((replace(event, severity=Severity.ERROR),))
 
     def _new_id(self, kind: str) -> str:
         """Unique among all consoles of this journal: time, process id and a number."""

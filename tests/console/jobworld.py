@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from drivers.errors import Failed, TimedOut
+from drivers.model.audit import Entry
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, HostFacts, HostLoad, HostSpec, Link, LinkState, Protect
 from drivers.model.job import Job
@@ -70,6 +71,8 @@ class World:
     mirrors: dict[tuple[str, str], Mirror] = field(default_factory=dict)
     moves: dict[str, Move] = field(default_factory=dict)
     journal: dict[str, Job] = field(default_factory=dict)
+    ledger: list[Entry] = field(default_factory=list)
+    ledger_full: bool = False
     damage: list[str] = field(default_factory=list)
     obeys: bool = True
     protect: Protect = Protect.RW
@@ -223,6 +226,12 @@ class MemoryStore:
             self._console.leave(lose)
         except (Failed, TimedOut) as error:
             raise StoreError(error.problem.what) from error
+
+    def put_audit(self, entry: Entry) -> None:
+        """Durable at once, unless there is no room."""
+        if self._console.world.ledger_full:
+            raise StoreError("the audit ledger cannot be written", "no space left", "make room")
+        self._console.world.ledger.append(entry)
 
     def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:
         """As recorded."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -19,6 +16,7 @@ from typing import Any, TypeVar
 
 from console.answers import Answers, Books
 from console.backend import AttachedStream, EventsReady, JobsReady, News, SnapshotReady, StoreReady
+from console.jobs.owner import this_owner
 from console.jobs.runner import JobRunner
 from console.poller import Poller
 from console.prompts import QuestionDesk, WaitingPrompter
@@ -138,7 +136,7 @@ class Engine:
             on_events=self._on_events,
             nudge=self._poller.nudge,
             clock=self._clock,
-            owner=owner(),
+            owner=this_owner(),
         )
         self._books.opened(store, runner)
         with contextlib.suppress(StoreError, DriverError):  # the header says how history stands
@@ -288,10 +286,3 @@ class Engine:
 
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
-
-
-def owner() -> str:
-    """Who runs jobs here: ``user@host:pid:start``, start in clock ticks since boot."""
-    with open("/proc/self/stat", encoding="ascii") as stat:  # noqa: PTH123
-        start = stat.read().rpartition(")")[2].split()[19]
-    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}:{start}"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from dataclasses import replace
 
 import pytest
 
-from console.engine import owner as this_console
 from console.jobs.meter import Meter
-from console.jobs.owner import owner_alive
+from console.jobs.owner import this_owner
 from drivers.errors import Busy, Refused
 from drivers.model.job import Action, JobState, Request
 from drivers.model.vm import JobProgress, VmState
@@ -115,7 +112,7 @@ async def test_a_live_consoles_job_is_shown_and_not_touched():
 
 
 def this_host() -> str:
-    return this_console().rpartition("@")[2]
+    return this_owner().rpartition("@")[2]
 
 
 async def test_dismiss_ends_the_offers():
@@ -242,15 +239,6 @@ async def test_closing_leaves_a_peer_to_peer_migration_running():
     assert job.state is JobState.DONE
     assert "web1 is paused on kvm2 and nowhere else" in job.outcome
     await later.stop()
-
-
-def test_a_reused_process_id_is_not_the_console():
-    """Same pid, another start time: the owner is dead."""
-    place, _, start = this_host().rpartition(":")
-    assert owner_alive(f"me@{place}:{start}") is True
-    assert owner_alive(f"me@{place}:1") is False
-    assert owner_alive(f"me@{socket.gethostname()}:{2**22 + os.getpid()}:1") is False
-    assert owner_alive("me@elsewhere.invalid:1:1") is None
 
 
 def test_the_meter_smooths_and_warns_of_a_stall():

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from console.jobs.cleanup import After, clean_up
 from console.jobs.steps import HANDLERS
+from console.jobs.tracing import tracing
 from console.jobs.work import Work
 from console.policy.failures import Scene, explain
 from console.policy.recovery import DISMISS, FINISH
@@ -26,6 +27,14 @@ async def carry_out(work: Work, tell: Tell) -> None:
     An end that cannot be journaled is shown and told all the same; the next console, which finds
     the job unfinished, reads the truth from the hosts.
     """
+    job, now = work.job, work.now()
+    work.trace.add("plan shown and confirmed", job.plan.made_at, job.created_at)
+    work.trace.add("waited for a turn", job.created_at, now)
+    with tracing(work.trace):
+        await _carry(work, tell)
+
+
+async def _carry(work: Work, tell: Tell) -> None:
     index = 0
     try:
         work.check_cancel()
@@ -33,7 +42,8 @@ async def carry_out(work: Work, tell: Tell) -> None:
         tell((_event(work, "begun"),))
         for index, run in enumerate(work.job.steps):
             await _step(work, index, state=JobState.RUNNING, started_at=work.now())
-            note = await HANDLERS[run.step.verb](work, run.step)
+            with work.trace.span(run.step.verb):
+                note = await HANDLERS[run.step.verb](work, run.step)
             await _step(work, index, state=JobState.DONE, ended_at=work.now(), note=note)
     except DriverError as error:
         await _fail(work, index, error, tell)
@@ -74,7 +84,8 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
     target = request.target if request.action is Action.MIGRATE else work.host
     scene = Scene(work.name, work.host, target, retry_line(request, work.name))
     problem = None if cancelled else explain(error.problem, scene)
-    after = await clean_up(work)
+    with work.trace.span("clean up"):
+        after = await clean_up(work)
     if after.state is JobState.DONE:
         problem, state = None, JobState.DONE
     tell((_event(work, after.state or state, after.outcome, problem),))
@@ -118,11 +129,13 @@ def _changed(run: StepRun, changes: dict[str, object]) -> StepRun:
 
 
 async def _write(work: Work, **changes: object) -> None:
-    await work.tools.journal.write(replace(work.job, **changes))  # type: ignore[arg-type]
+    job = replace(work.job, trace=work.trace.spans, **changes)  # type: ignore[arg-type]
+    await work.tools.journal.write(job)
 
 
 async def _end(work: Work, tell: Tell, state: JobState, **changes: object) -> None:
-    job = replace(work.job, state=state, ended_at=work.now(), progress=None, **changes)  # type: ignore[arg-type]
+    done: dict[str, object] = {"state": state, "ended_at": work.now(), "progress": None, **changes}
+    job = replace(work.job, trace=work.trace.spans, **done)  # type: ignore[arg-type]
     try:
         await work.tools.journal.write(job)
     except Failed as error:

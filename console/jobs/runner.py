@@ -16,6 +16,7 @@ from console.jobs.journal import Journal
 from console.jobs.owner import owner_alive
 from console.jobs.reader import FleetReader
 from console.jobs.recovery import read_left
+from console.jobs.tracing import traced
 from console.jobs.work import Tools, Work
 from console.policy.plans import make_plan
 from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO
@@ -62,9 +63,8 @@ class JobRunner:
         self._owner = owner
         self._actor = this_actor()
         self._journal = Journal(store, publish, sleep)
-        self._tools = Tools(
-            drivers, self._journal, FleetReader(drivers), snapshot, nudge, clock, sleep
-        )
+        known = {name: traced(driver) for name, driver in drivers.items()}
+        self._tools = Tools(known, self._journal, FleetReader(known), snapshot, nudge, clock, sleep)
         self._on_events = on_events
         self._gates = Gates()
         self._works: dict[str, Work] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from console.jobs.journal import Journal
 from console.jobs.reader import FleetReader
+from console.jobs.tracing import Trace
 from console.policy.truth import Sighting
 from drivers.errors import Cancelled, Gone
 from drivers.model.fleet import FleetSnapshot
@@ -57,6 +58,7 @@ class Work:
     Attributes:
         cancelled: Set when a person wants it stopped; steps look at it where stopping is safe.
         offer: Followups a failing step suggests.
+        trace: Times of all that is done.
     """
 
     def __init__(self, tools: Tools, job_id: str) -> None:
@@ -64,6 +66,7 @@ class Work:
         self.job_id = job_id
         self.cancelled = asyncio.Event()
         self.offer: tuple[str, ...] = ()
+        self.trace = Trace(tools.clock)
 
     @property
     def job(self) -> Job:

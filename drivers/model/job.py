@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from drivers.model.problem import Problem
+from drivers.model.trace import Span
 from drivers.model.vm import JobProgress
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -150,6 +151,7 @@ class Job:
         followup: What is offered next, such as ``force-off`` after a shutdown nobody answered, or
             ``finish`` and ``undo`` for an interrupted job.
         facts: What a recovery must know (source and target path, disk, job handle).
+        trace: Each step and each call to a host, with times.
     """
 
     id: str
@@ -165,6 +167,7 @@ class Job:
     outcome: str = ""
     followup: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    trace: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from drivers.model.vm import JobProgress
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.format import UNKNOWN, age, bar, clean, duration, milliseconds, percent, rate, size
 from screens.prose import BLANK, DIM, HEAD, Para, block, para, say
+from screens.render.waterfall import waterfall
 from screens.render_plan import check_text, problem_text, virsh_text
 
 QUIET_S = 10.0
@@ -176,7 +177,8 @@ def job_text(job: Job, now: float, *, cells: int, plain: bool) -> list[Para]:
     if job.plan.checks:
         lines += [BLANK, para("Checked before", HEAD)]
         lines += [line for check in job.plan.checks for line in check_text(check)]
-    return lines
+    traced = waterfall(job, now, cells=cells, plain=plain)
+    return [*lines, BLANK, *traced] if traced else lines
 
 
 def _standing(job: Job, now: float) -> Content:

@@ -9,6 +9,7 @@ A sweep changes nothing shared: one that was given up on may still end late, and
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +27,10 @@ _XML_EVERY_S = 120.0  # a change that told no event is seen within so long, or a
 _ROUND_S = 30.0  # between two looks at what nobody announced
 _XML_A_ROUND = 8  # so many unasked re-reads a round
 _JOBS_A_SWEEP = 8  # so many domains seen for the first time are asked for a job
+
+# Each question to a virDomain lets go of the interpreter, even one that asks no host. Sweeps that
+# take their records apart at the same time would hand it to each other hundreds of times.
+_TURN = threading.Lock()
 
 Record = tuple[bytes, int, Any, dict[str, object]]  # raw UUID, id, virDomain, statistics
 
@@ -114,9 +119,27 @@ class Sweep:
         Raises:
             libvirt.libvirtError: The bulk call failed.
         """
+        known = self._known
+        found, left_out = self._found()
+        with _TURN:
+            records = [(domain.UUID(), domain.ID(), domain, stats) for domain, stats in found]
+            del found
+            calls = self._lookups(records)
+            if not calls:
+                self._take(records)
+        if calls:
+            side_by_side(calls, self._lv.libvirtError)
+            with _TURN:
+                self._take(records)
+        for domain in left_out:
+            self._keep(domain)
+        if len(known.read_at) > len(known.marks):  # some are gone
+            known.read_at = {k: at for k, at in known.read_at.items() if k in known.marks}
+        return known
+
+    def _take(self, records: list[Record]) -> None:
+        """Make a VM of every record, and let go of the records."""
         known, marks, order = self._known, self._old.marks, self._order
-        records, left_out = self._records()
-        side_by_side(self._lookups(records), self._lv.libvirtError)
         flags_kept = known.flags_at == self._old.flags_at
         for key, number, domain, stats in records:
             mark = marks.get(key)
@@ -136,13 +159,9 @@ class Sweep:
                 with_cpu=order.with_cpu,
             )
             known.vms[facts.uuid] = vm
-        for domain in left_out:
-            self._keep(domain)
-        if len(known.read_at) > len(known.marks):  # some are gone
-            known.read_at = {k: at for k, at in known.read_at.items() if k in known.marks}
-        return known
+        records.clear()
 
-    def _records(self) -> tuple[list[Record], list[Any]]:
+    def _found(self) -> tuple[list[Any], list[Any]]:
         lv, skip = self._lv, self._order.stuck
         groups = (
             lv.VIR_DOMAIN_STATS_STATE
@@ -161,7 +180,7 @@ class Sweep:
             left_out = [d for d in domains if d.UUID() in skip]
             answering = [d for d in domains if d.UUID() not in skip]
             found = self._conn.domainListGetStats(answering, groups, nowait) if answering else []
-        return [(domain.UUID(), domain.ID(), domain, stats) for domain, stats in found], left_out
+        return found, left_out
 
     def _lookups(self, records: Sequence[Record]) -> list[Callable[[], None]]:
         """The calls this sweep makes besides the bulk one; none where nothing changed."""

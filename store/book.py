@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 import duckdb
 
 from store.sample import HostBatch
 
 _FORGET_S = 30.0  # a claim not renewed for so long gives way to any other host's
+_BACK_S = 3600.0  # a sample so much older than the last tells of a clock set back
 _GONE_S = 10.0  # a VM in nobody's list for so long is written down as gone: migrations need less
 _RANK = {"running": 3, "blocked": 3, "paused": 2, "stopping": 2, "suspended": 2, "unknown": 0}
 
@@ -40,7 +43,7 @@ class Leases:
     def grant(self, host: str, source: str, at: float) -> bool:
         """True when ``source`` may record ``host`` for a sample taken ``at``."""
         held = self._held.get(host)
-        if held is not None and held.source != source and at <= held.until:
+        if held is not None and held.source != source and held.last - _BACK_S < at <= held.until:
             return False
         gap = max(0.0, at - held.last) if held is not None and held.source == source else 0.0
         keep = max(self._least_s, 3 * min(gap, 120.0))
@@ -55,6 +58,7 @@ class Book:
     hosts: dict[str, int] = field(default_factory=dict)
     _last_id: int = 0
     _where: dict[str, _Where] = field(default_factory=dict)
+    _heard: dict[str, float] = field(default_factory=dict)
     _listed: dict[str, frozenset[str]] = field(default_factory=dict)
     _missing: dict[str, tuple[str, float]] = field(default_factory=dict)
     _new_vms: list[tuple[int, str, str, int]] = field(default_factory=list)
@@ -76,9 +80,31 @@ class Book:
         for uuid, host, state, at in newest:
             where = self._where[uuid]
             where.host, where.state, where.at = host, state, at
-        self._listed.clear()
+        self._heard.clear()
         self._missing.clear()
+        # What vanished while nobody recorded is missing from its host's first list.
+        there = sorted((host, uuid) for uuid, host, state, _ in newest if state != "gone")
+        self._listed = {
+            host: frozenset(uuid for _, uuid in rows)
+            for host, rows in groupby(there, key=itemgetter(0))
+        }
         self._drop_pending()
+
+    def vms_seen(self) -> list[tuple[int, int]]:
+        """(number, newest time) of each VM that a host listed, epoch seconds."""
+        return [(w.number, int(w.at)) for w in self._where.values() if w.state not in ("", "gone")]
+
+    def hosts_seen(self) -> list[tuple[int, int]]:
+        """(number, newest time) of each host that told of anything since ``load``."""
+        return [(self.hosts[h], int(at)) for h, at in self._heard.items() if h in self.hosts]
+
+    def forget(self, uuids: Iterable[str], hosts: Iterable[str]) -> None:
+        """Drop what is not in the file any more; who comes back is new."""
+        for uuid in uuids:
+            self._where.pop(uuid, None)
+            self._missing.pop(uuid, None)
+        for host in hosts:
+            self.hosts.pop(host, None)
 
     def host_id(self, name: str, at: float) -> int:
         """Number of a host, new ones included."""
@@ -94,6 +120,7 @@ class Book:
 
         While a VM migrates both hosts tell of it: the one where it runs is believed.
         """
+        self._heard[batch.host] = batch.at
         present = frozenset(uuid for uuid, _, _ in batch.vms)
         if batch.complete:
             for uuid in self._listed.get(batch.host, frozenset()) - present:
@@ -116,7 +143,7 @@ class Book:
     def settle(self, at: float) -> None:
         """Write down as gone what no host has listed for a while."""
         for uuid, (host, since) in list(self._missing.items()):
-            if at - since >= _GONE_S:
+            if not since - _BACK_S < at < since + _GONE_S:
                 del self._missing[uuid]
                 where = self._where[uuid]
                 where.state, where.at = "gone", since
@@ -145,7 +172,7 @@ class Book:
             self._new_vms.append((where.number, uuid, name, int(batch.at)))
         elif where.host not in ("", batch.host) and uuid not in self._missing:
             better = _RANK.get(state, 1) > _RANK.get(where.state, 1)
-            if not better and batch.at - where.at < _FORGET_S:
+            if not better and -_BACK_S < batch.at - where.at < _FORGET_S:
                 return 0
         if where.name != name:
             where.name = self._renamed[uuid] = name

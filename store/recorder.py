@@ -17,6 +17,7 @@ import duckdb
 from drivers.model.job import Job
 from store.api import StoreError
 from store.book import Book, Leases
+from store.clock import KeepingClock
 from store.commit import JobRow, JobWrite, Seen, commit
 from store.database import Database, explain, is_fatal, open_database
 from store.plain import to_plain
@@ -45,7 +46,8 @@ class Recorder:
         self.settings = settings
         self.ring = ring
         self.paused = ""
-        self.warning = ""
+        self._warning = ""
+        self._keeping = KeepingClock(settings)
         self._database: Database | None = None
         self._book = Book()
         self._leases = Leases(settings.lease_s)
@@ -57,6 +59,11 @@ class Recorder:
         self._hit_wall = False
         self._failures = 0
         self._next_pack = 0.0
+
+    @property
+    def warning(self) -> str:
+        """What the user must know; empty when there is nothing."""
+        return "; ".join(text for text in (self._keeping.warning, self._warning) if text)
 
     @property
     def database(self) -> Database:
@@ -81,10 +88,11 @@ class Recorder:
         try:
             with database.cursor() as cursor:
                 self._book.load(cursor)
+                self._keeping.load(cursor)
         except (duckdb.Error, StoreError) as error:
             database.close()
             raise explain(error, self.path) from error
-        self.warning = database.warning or self.warning
+        self._warning = database.warning or self._warning
         self._database = database
 
     def wake(self) -> None:
@@ -144,7 +152,8 @@ class Recorder:
         while self.ring or self._jobs:
             if not self._commit_some():
                 return
-        if not last and self.settings.clock() >= self._next_pack:
+        self._keeping.now()
+        if not last and self.settings.ticks() >= self._next_pack:
             self._pack()
 
     def _ready(self) -> bool:
@@ -198,7 +207,7 @@ class Recorder:
         else:
             self._failures = 0
             self.ring.dropped += load.samples
-            self.warning = f"{load.samples} samples were refused: {problem.problem.proof}"
+            self._warning = f"{load.samples} samples were refused: {problem.problem.proof}"
 
     def _suspend(self, problem: StoreError) -> None:
         """Close the invalid file; ``_ready`` opens it again as soon as that works."""
@@ -211,7 +220,7 @@ class Recorder:
     def _pack(self) -> None:
         try:
             with self.database.cursor() as cursor:
-                pack(cursor, self.settings)
+                pack(cursor, self.settings, self._keeping, self._book)
         except StoreError:
             return
         except duckdb.Error as error:
@@ -219,8 +228,8 @@ class Recorder:
             if is_fatal(error):
                 self._suspend(problem)
             else:
-                self.warning = f"packing failed: {problem.problem.proof}"
-                self._next_pack = self.settings.clock() + _REST_S
+                self._warning = f"packing failed: {problem.problem.proof}"
+                self._next_pack = self.settings.ticks() + _REST_S
 
     def _fail_jobs(self, problem: StoreError) -> None:
         with self._lock:

@@ -1,17 +1,22 @@
 """Once an hour: means and maxima, the sorted block of the hour, and what is too old goes.
 
-Everything happens in one transaction and without DDL. ``mark`` is the end of the last packed
-hour: below it the one-minute and one-hour tables are complete, above it there are only samples.
+Each hour is packed in one transaction and without DDL, so a sample is counted in the means exactly
+once, however late it came: its minute and hour then have one row more, each with its own weight
+``n``. ``mark`` is the end of the last packed hour: below it the one-minute and one-hour tables are
+complete, above it there are only samples.
 """
 
 from __future__ import annotations
 
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import duckdb
 
-from store.metrics import SUBJECTS, Subject, decode, encode
+from store.book import Book
+from store.clock import KeepingClock
+from store.metrics import HOST, SUBJECTS, VM, Subject, decode, encode
 from store.settings import HOUR, StoreSettings
 
 _LATE_S = 60.0  # samples forwarded by other consoles may arrive a little late
@@ -29,105 +34,116 @@ def boundary(now: float) -> int:
     return int(math.floor((now - _LATE_S) / HOUR) * HOUR)
 
 
-def pack(cursor: duckdb.DuckDBPyConnection, settings: StoreSettings) -> bool:
-    """Pack the hours that ended and forget what is too old; True when there was work.
+def pack(
+    cursor: duckdb.DuckDBPyConnection, settings: StoreSettings, keeping: KeepingClock, book: Book
+) -> bool:
+    """Pack the hours that ended, then forget what is too old; True when there was work.
 
     Raises:
-        duckdb.Error: Nothing was changed.
+        duckdb.Error: The hours that were packed before it stay so; the rest is as it was.
     """
     now = settings.clock()
     end, done = boundary(now), mark(cursor)
-    if done > now + _AHEAD_S:
-        # The clock was set back: an earlier mark from the future must not stop packing, and what
-        # was packed before must stay, for only the samples that came since are summed up anew.
-        done = _oldest_live(cursor, end)
-    if end <= done:
+    if end <= done <= now + _AHEAD_S:
         return False
-    cursor.begin()
-    try:
-        for subject in SUBJECTS:
-            _roll_minutes(cursor, subject, done, end)
-            _roll_hours(cursor, subject, done, end)
-            _sort_in(cursor, subject, end)
-            _forget(cursor, subject, settings, now)
-        _forget_rest(cursor, now - settings.hour_s)
+    for start in _hours(cursor, end, now):
+        with _transaction(cursor):
+            for subject in SUBJECTS:
+                _pack_hour(cursor, subject, start)
+    with _transaction(cursor):
+        _note_seen(cursor, book)
+        _forget(cursor, settings, keeping.now())
+        gone = _forget_names(cursor, keeping.now() - settings.hour_s)
+        keeping.save(cursor)
         cursor.execute("DELETE FROM rec.mark WHERE name = 'packed'")
         cursor.execute("INSERT INTO rec.mark VALUES ('packed', ?)", [end])
+    book.forget(*gone)
+    with suppress(duckdb.TransactionException):
+        # Somebody may write or read at length: then the next commit checkpoints by itself.
+        cursor.execute("CHECKPOINT")
+    return True
+
+
+@contextmanager
+def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    cursor.begin()
+    try:
+        yield
         cursor.commit()
     except BaseException:
         with suppress(duckdb.Error):
             cursor.rollback()
         raise
-    try:
-        cursor.execute("CHECKPOINT")
-    except duckdb.TransactionException:
-        return True  # somebody writes or reads at length: the next commit checkpoints by itself
-    return True
 
 
-def _oldest_live(cursor: duckdb.DuckDBPyConnection, end: int) -> int:
-    """Start of the first hour that holds unpacked samples; ``end`` when none are older."""
-    lives = " UNION ALL ".join(f"SELECT min(ts) AS ts FROM rec.{s.kind}_live" for s in SUBJECTS)
-    row = cursor.execute(f"SELECT min(ts) FROM ({lives})").fetchone()
-    oldest = end if row is None or row[0] is None else int(row[0]) // HOUR * HOUR
-    return int(min(oldest, end))
+def _hours(cursor: duckdb.DuckDBPyConnection, end: int, now: float) -> list[int]:
+    """Starts of the hours with samples to pack: those that ended, and any from a wrong future."""
+    lives = " UNION ".join(
+        f"SELECT ts // 3600 AS hour, ts FROM rec.{s.kind}_live" for s in SUBJECTS
+    )
+    rows = cursor.execute(
+        f"SELECT DISTINCT hour * 3600 FROM ({lives}) WHERE ts < ? OR ts > ? ORDER BY 1",
+        [end, math.ceil((now + _AHEAD_S) / HOUR) * HOUR],
+    ).fetchall()
+    return [int(hour) for (hour,) in rows]
 
 
-def _roll_minutes(
-    cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int, end: int
-) -> None:
-    kind = subject.kind
+def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) -> None:
+    kind, hour = subject.kind, [start, start + int(HOUR)]
+    newest = cursor.execute(f"SELECT coalesce(max(rowid), -1) FROM rec.{kind}_1m").fetchone()
     means = ", ".join(encode(f"avg({decode(m, m)})", m) for m in subject.metrics)
     maxima = ", ".join(f"max({m})" for m in subject.metrics)
-    cursor.execute(f"DELETE FROM rec.{kind}_1m WHERE ts >= ? AND ts < ?", [start, end])
     cursor.execute(
         f"INSERT INTO rec.{kind}_1m SELECT ts - ts % 60 AS t, {kind}, count(*), {means}, {maxima}"
         f" FROM rec.{kind}_live WHERE ts >= ? AND ts < ? GROUP BY t, {kind} ORDER BY {kind}, t",
-        [start, end],
+        hour,
     )
-
-
-def _roll_hours(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int, end: int) -> None:
-    kind = subject.kind
     means = ", ".join(
         encode(f"(sum({decode(m, m)} * n) / sum(n) FILTER (WHERE {m} IS NOT NULL))", m)
         for m in subject.metrics
     )
     maxima = ", ".join(f"max({m}_max)" for m in subject.metrics)
-    cursor.execute(f"DELETE FROM rec.{kind}_1h WHERE ts >= ? AND ts < ?", [start, end])
     cursor.execute(
-        f"INSERT INTO rec.{kind}_1h SELECT ts - ts % 3600 AS t, {kind}, sum(n), {means}, {maxima}"
-        f" FROM rec.{kind}_1m WHERE ts >= ? AND ts < ? GROUP BY t, {kind} ORDER BY {kind}, t",
-        [start, end],
+        f"INSERT INTO rec.{kind}_1h SELECT {start}, {kind}, sum(n), {means}, {maxima}"
+        f" FROM rec.{kind}_1m WHERE ts >= ? AND ts < ? AND rowid > ? GROUP BY {kind}"
+        f" ORDER BY {kind}",
+        [*hour, newest[0] if newest else -1],
     )
-
-
-def _sort_in(cursor: duckdb.DuckDBPyConnection, subject: Subject, end: int) -> None:
     # Every other VM backwards: time then never jumps, and its packed deltas take a third.
-    kind = subject.kind
     cursor.execute(
-        f"UPDATE rec.{kind} SET seen = greatest(seen, s.ts)"
-        f" FROM (SELECT {kind} AS id, max(ts) AS ts FROM rec.{kind}_live GROUP BY {kind}) AS s"
-        f" WHERE s.id = rec.{kind}.id"
-    )
-    cursor.execute(
-        f"INSERT INTO rec.{kind}_hist SELECT * FROM rec.{kind}_live WHERE ts < ?"
+        f"INSERT INTO rec.{kind}_hist SELECT * FROM rec.{kind}_live WHERE ts >= ? AND ts < ?"
         f" ORDER BY {kind}, CASE WHEN {kind} % 2 = 0 THEN ts::BIGINT ELSE -ts::BIGINT END",
-        [end],
+        hour,
     )
-    cursor.execute(f"DELETE FROM rec.{kind}_live WHERE ts < ?", [end])
+    cursor.execute(
+        f"UPDATE rec.{kind} SET seen = greatest(seen, s.ts) FROM (SELECT {kind} AS id,"
+        f" max(ts) AS ts FROM rec.{kind}_live WHERE ts >= ? AND ts < ? GROUP BY {kind}) AS s"
+        f" WHERE s.id = rec.{kind}.id",
+        hour,
+    )
+    cursor.execute(f"DELETE FROM rec.{kind}_live WHERE ts >= ? AND ts < ?", hour)
 
 
-def _forget(
-    cursor: duckdb.DuckDBPyConnection, subject: Subject, settings: StoreSettings, now: float
-) -> None:
+def _note_seen(cursor: duckdb.DuckDBPyConnection, book: Book) -> None:
+    """Machines that are off have no samples: that their host lists them is enough."""
+    for subject, seen in ((VM, book.vms_seen()), (HOST, book.hosts_seen())):
+        if seen:
+            ids, times = zip(*seen, strict=True)
+            cursor.execute(
+                f"UPDATE rec.{subject.kind} SET seen = greatest(seen, s.ts) FROM"
+                f" (SELECT unnest(?::INTEGER[]) AS id, unnest(?::UINTEGER[]) AS ts) AS s"
+                f" WHERE s.id = rec.{subject.kind}.id",
+                [ids, times],
+            )
+
+
+def _forget(cursor: duckdb.DuckDBPyConnection, settings: StoreSettings, now: float) -> None:
     ages = {"hist": settings.raw_s, "1m": settings.minute_s, "1h": settings.hour_s}
-    for table, age in ages.items():
-        oldest = max(0, int((now - age) // HOUR * HOUR))
-        cursor.execute(f"DELETE FROM rec.{subject.kind}_{table} WHERE ts < ?", [oldest])
-
-
-def _forget_rest(cursor: duckdb.DuckDBPyConnection, oldest: float) -> None:
+    for subject in SUBJECTS:
+        for table, age in ages.items():
+            oldest = max(0, int((now - age) // HOUR * HOUR))
+            cursor.execute(f"DELETE FROM rec.{subject.kind}_{table} WHERE ts < ?", [oldest])
+    oldest = max(0, int(now - settings.hour_s))
     cursor.execute("DELETE FROM rec.event WHERE moment < ?", [oldest])
     cursor.execute("DELETE FROM rec.job WHERE ended AND created_at < ?", [oldest])
     cursor.execute(
@@ -135,3 +151,24 @@ def _forget_rest(cursor: duckdb.DuckDBPyConnection, oldest: float) -> None:
         " (SELECT max(p.moment) FROM rec.placement AS p WHERE p.vm = rec.placement.vm))",
         [oldest],
     )
+
+
+def _forget_names(cursor: duckdb.DuckDBPyConnection, oldest: float) -> tuple[list[str], list[str]]:
+    """VMs and hosts that nobody has seen since and of which nothing is left; returns them."""
+    tables = ("live", "hist", "1m", "1h")
+    left = {
+        s.kind: " UNION ".join(f"SELECT {s.kind} FROM rec.{s.kind}_{table}" for table in tables)
+        for s in SUBJECTS
+    }
+    limit = [max(0, int(oldest))]
+    ghosts = f"SELECT id FROM rec.vm WHERE seen < ? AND id NOT IN ({left['vm']})"
+    cursor.execute(f"DELETE FROM rec.placement WHERE vm IN ({ghosts})", limit)
+    vms = cursor.execute(
+        f"DELETE FROM rec.vm WHERE id IN ({ghosts}) RETURNING uuid", limit
+    ).fetchall()
+    hosts = cursor.execute(
+        "DELETE FROM rec.host WHERE seen < ? AND id NOT IN"
+        f" ({left['host']} UNION SELECT host FROM rec.placement) RETURNING name",
+        limit,
+    ).fetchall()
+    return [uuid for (uuid,) in vms], [name for (name,) in hosts]

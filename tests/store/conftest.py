@@ -17,13 +17,23 @@ from tests.store.fleet import T0
 
 
 class Clock:
-    """Seconds since the epoch that a test sets."""
+    """Seconds since the epoch that a test sets; time really passes with it unless it jumps."""
 
     def __init__(self) -> None:
         self.now = T0
+        self.jumped = 0.0
 
     def __call__(self) -> float:
         return self.now
+
+    def ticks(self) -> float:
+        """Seconds since a boot a day before the test."""
+        return self.now - self.jumped - T0 + 86_400
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock by so much, with no time passing."""
+        self.now += seconds
+        self.jumped += seconds
 
 
 class Opener(Protocol):
@@ -46,7 +56,8 @@ def opened(path: Path, clock: Clock) -> Iterator[Opener]:
     stores: list[Store] = []
 
     def make(*, want_writer: bool = True, **changes: Any) -> Store:
-        chosen = {"clock": clock, "commit_s": 0.05, "retry_s": 0.1, "free_bytes": 0} | changes
+        rhythm = {"commit_s": 0.05, "retry_s": 0.1, "free_bytes": 0}
+        chosen: dict[str, Any] = {"clock": clock, "ticks": clock.ticks} | rhythm | changes
         store = open_store(path, settings=StoreSettings(**chosen), want_writer=want_writer)
         stores.append(store)
         return store

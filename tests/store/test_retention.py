@@ -28,7 +28,7 @@ def sweep(recorder: Recorder, clock: Clock, at: float, cpu: float) -> None:
 
 def make_recorder(path: Path, clock: Clock, **changes: float) -> Recorder:
     """An open recorder driven by hand."""
-    settings = StoreSettings(clock=clock, free_bytes=0, **changes)  # type: ignore[arg-type]
+    settings = StoreSettings(clock=clock, ticks=clock.ticks, free_bytes=0, **changes)  # type: ignore[arg-type]
     recorder = Recorder(path, settings, Ring(1_000_000))
     recorder.open()
     return recorder

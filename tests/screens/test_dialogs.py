@@ -9,7 +9,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, OptionList
 
 from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
-from drivers.model.job import Action, Confirm, TargetFit
+from drivers.model.job import Action, Check, Confirm, TargetFit, Verdict
 from drivers.model.storage import Volume
 from screens.dialogs.action_menu import ActionMenu
 from screens.dialogs.confirm import ConfirmDialog
@@ -85,6 +85,18 @@ async def test_escape_means_no_and_everything_fits_80x24(number: int) -> None:
         await pilot.press("escape")
         await pilot.pause()
         assert app.result in (None, KeyDecision.REFUSE)
+
+
+@pytest.mark.parametrize("rows", [24, 30, 40, 50, 80])
+async def test_buttons_lie_inside_the_frame_of_a_long_preview(rows: int) -> None:
+    """However high the window is, a text longer than it gives way to the buttons."""
+    checks = tuple(Check(f"check {n}", Verdict.OK, "fine", "proof") for n in range(60))
+    app = Stage(PreviewDialog((plan(checks=checks),)))
+    async with app.run_test(size=(132, rows)) as pilot:
+        await pilot.pause()
+        frame = app.screen.query_one("#frame")
+        for button in app.screen.query(Button):
+            assert frame.content_region.contains_region(button.region), frame.region
 
 
 @pytest.mark.parametrize(

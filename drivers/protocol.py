@@ -7,6 +7,7 @@ driver's own; every one ends within a deadline.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -108,6 +109,19 @@ class ByteStream:
     write: Callable[[bytes], Awaitable[None]]
     resize: Callable[[int, int], None]
     close: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A host's lease in this console's hands.
+
+    Attributes:
+        lost: Set once it is no longer held, for whatever reason.
+        release: Let go of it; never raises.
+    """
+
+    lost: asyncio.Event
+    release: Callable[[], Awaitable[None]]
 
 
 class HostDriver(Protocol):
@@ -286,6 +300,18 @@ class HostDriver(Protocol):
 
     async def find_volume(self, path: str) -> Volume | None:
         """The volume of that path, or None."""
+        ...
+
+    async def hold_lease(self, words: str) -> HeldLease:
+        """Work on the whole host alone; ``words`` tell others who holds it since when, and why.
+
+        It ends with this console. Busy when another holds it, in whose words; Unsupported where
+        no command can be run.
+        """
+        ...
+
+    async def lease_holder(self) -> str:
+        """Who holds the lease, in their words; empty when nobody does."""
         ...
 
     async def open_console(self, uuid: str, *, force: bool = False) -> ByteStream:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from drivers.errors import Refused, Unreachable, Unsupported
-from drivers.kvm import checksum, dirty, migrate, reach, volumes
+from drivers.kvm import checksum, dirty, lease, migrate, reach, volumes
 from drivers.kvm.caps import guest_fit, read_caps
 from drivers.kvm.console import SerialConsole
 from drivers.kvm.domain import Domains
@@ -23,6 +23,7 @@ from drivers.protocol import (
     BlockJob,
     ByteStream,
     FastReading,
+    HeldLease,
     MigrationSpec,
     Prompter,
     SlowReading,
@@ -253,6 +254,14 @@ class KvmDriver:
     async def find_volume(self, path: str) -> Volume | None:
         """The volume of that path, or None."""
         return await volumes.find(self._up().session, path)
+
+    async def hold_lease(self, words: str) -> HeldLease:
+        """Work on the whole host alone, by a file lock that its shell holds there."""
+        return await lease.take(self._writable("take its lease").session, words)
+
+    async def lease_holder(self) -> str:
+        """Who holds the lease, in their words."""
+        return await lease.holder(self._up().session)
 
     async def open_console(self, uuid: str, *, force: bool = False) -> ByteStream:
         """The domain's first serial console."""

@@ -12,8 +12,15 @@ from drivers.model.event import Event, EventKind
 from drivers.model.host import HostFacts, HostSpec, Protect
 from drivers.model.storage import Pool, Volume
 from drivers.model.vm import JobProgress, VmState
-from drivers.protocol import BlockJob, ByteStream, FastReading, MigrationSpec, SlowReading
-from drivers.sim import caps, storage
+from drivers.protocol import (
+    BlockJob,
+    ByteStream,
+    FastReading,
+    HeldLease,
+    MigrationSpec,
+    SlowReading,
+)
+from drivers.sim import caps, lease, storage
 from drivers.sim.domxml import capabilities_xml, domain_xml, guest_from_xml
 from drivers.sim.migration import migrate
 from drivers.sim.readings import fast_reading, pools_reading, slow_reading
@@ -30,6 +37,7 @@ class SimDriver:
         self.spec = spec
         self.world = world
         self._queue: asyncio.Queue[Event] | None = None
+        self._held: HeldLease | None = None
 
     # -- connection ---------------------------------------------------------------------------
 
@@ -56,7 +64,9 @@ class SimDriver:
         return host.facts
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and let go of the lease."""
+        if self._held is not None:
+            await self._held.release()
         queue, self._queue = self._queue, None
         if queue is None:
             return
@@ -326,6 +336,16 @@ class SimDriver:
                 proof='protect = "ro" in the configuration',
                 fix="change protect for this host",
             )
+
+    async def hold_lease(self, words: str) -> HeldLease:
+        """Work on the whole host alone."""
+        self._allow()
+        self._held = lease.hold(await self._ask(), words)
+        return self._held
+
+    async def lease_holder(self) -> str:
+        """Who holds the lease."""
+        return (await self._ask()).lease
 
     async def _act(self, uuid: str) -> tuple[SimHost, SimVm]:
         self._allow()

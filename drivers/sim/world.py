@@ -74,6 +74,7 @@ class SimHost:
     no_psi: bool = False
     no_io: bool = False
     listeners: list[Listener] = field(default_factory=list)
+    lease: str = ""
 
     @property
     def name(self) -> str:

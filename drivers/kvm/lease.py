@@ -1,0 +1,178 @@
+"""A lease on a host: one console at a time works on it as a whole. Nothing is installed there.
+
+The lease is a file lock held on the host by a shell that lives as long as its input does: it ends
+when this console lets go, dies, or is not heard of for ``EXPIRES_S`` seconds. The file is named
+after the host's own UUID, so that several libvirt daemons of one machine do not meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from drivers.errors import Busy, DriverError, Failed, Unsupported
+from drivers.kvm.session import Session
+from drivers.kvm.text import clean
+from drivers.protocol import HeldLease
+
+if TYPE_CHECKING:
+    from drivers.ssh.fast import Pipes
+
+EXPIRES_S = 45
+BEAT_S = 10.0
+_WORDS = 400
+_TAKEN, _NO_FILE = 75, 74
+_UUID = re.compile(r"<uuid>([0-9a-fA-F-]{36})</uuid>")
+
+_TAKE = f"""
+f=/tmp/novacron-$1.lease
+[ -e "$f" ] || (umask 0; set -C; : > "$f") 2>/dev/null
+exec 9<"$f" || {{ echo nofile; exit {_NO_FILE}; }}
+flock -w 2 9 || {{ echo taken; cat "$f"; exit {_TAKEN}; }}
+printf '%-{_WORDS}s\\n' "$2" | dd of="$f" conv=notrunc,nocreat 2>/dev/null || exit {_NO_FILE}
+echo held
+while timeout {EXPIRES_S} sh -c 'read -r _' 9<&-; do :; done
+"""
+# Opened for reading and written without O_CREAT: in a sticky folder the kernel refuses to create
+# over another user's file, and the console before may have logged in as somebody else.
+
+_WHO = """
+f=/tmp/novacron-$1.lease
+[ -e "$f" ] || { echo free; exit 0; }
+exec 9<"$f" || { echo nofile; exit 0; }
+if flock -n -s 9; then echo free; else echo taken; cat "$f"; fi
+"""
+
+
+async def take(session: Session, words: str) -> HeldLease:
+    """Hold the lease of a host until it is released, lost or this console ends.
+
+    Args:
+        session: The host.
+        words: Who holds it, since when and for what: one line that others are shown.
+
+    Raises:
+        Busy: Another console holds it; says who.
+        Unsupported: No command can be run there, or it has no ``flock``.
+    """
+    name = session.spec.name
+    pipes = await _run(session, _TAKE, await _host_id(session), clean(words)[:_WORDS])
+    try:
+        async with asyncio.timeout(session.spec.deadline_s):
+            answer, rest = await _line(pipes)
+            if answer == "taken":
+                rest += await _all(pipes)
+                holder = clean(rest.decode(errors="replace").strip())
+                raise Busy(
+                    f"{name} is being worked on by another console",
+                    proof=holder or "its holder left no name",
+                    fix="wait for it, or talk to them; a dead console's lease ends within "
+                    f"{EXPIRES_S} s",
+                )
+            if answer != "held":
+                raise Unsupported(
+                    f"no lease can be taken on {name}",
+                    proof=f"it answered {clean(answer) or 'nothing'}",
+                    fix="it needs flock, timeout and a writable /tmp there",
+                )
+    except TimeoutError:
+        await pipes.close()
+        raise Failed(f"{name} did not answer when asked for its lease") from None
+    except (DriverError, OSError):
+        await pipes.close()
+        raise
+    return _hold(pipes)
+
+
+async def holder(session: Session) -> str:
+    """Who holds the lease, in their own words; empty when nobody does.
+
+    Raises:
+        Unsupported: No command can be run there.
+    """
+    pipes = await _run(session, _WHO, await _host_id(session))
+    try:
+        async with asyncio.timeout(session.spec.deadline_s):
+            answer, rest = await _line(pipes)
+            rest += await _all(pipes)
+    except TimeoutError:
+        raise Failed(f"{session.spec.name} did not answer when asked for its lease") from None
+    finally:
+        await pipes.close()
+    if answer != "taken":
+        return ""
+    return clean(rest.decode(errors="replace").strip()) or "somebody"
+
+
+def _hold(pipes: Pipes) -> HeldLease:
+    lost = asyncio.Event()
+
+    async def beat() -> None:
+        with contextlib.suppress(OSError):
+            while not lost.is_set():
+                await pipes.write(b"\n")
+                await asyncio.sleep(BEAT_S)
+        lost.set()
+
+    async def watch() -> None:
+        with contextlib.suppress(OSError):
+            while await pipes.read(1024):
+                pass
+        lost.set()
+
+    tasks = (asyncio.create_task(beat()), asyncio.create_task(watch()))
+
+    async def release() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        lost.set()
+        with contextlib.suppress(OSError):
+            await pipes.close()
+
+    return HeldLease(lost, release)
+
+
+async def _host_id(session: Session) -> str:
+    what = f"{session.spec.name} could not be asked who it is"
+    text = str(await session.call(session.conn.getCapabilities, what))
+    found = _UUID.search(text)
+    if found is None:
+        raise Unsupported(f"no lease can be taken on {session.spec.name}", "libvirt tells no UUID")
+    return found[1].lower()
+
+
+async def _run(session: Session, script: str, *args: str) -> Pipes:
+    return await _spawner(session)(["sh", "-c", script, "sh", *args])
+
+
+def _spawner(session: Session) -> Callable[[Sequence[str]], Awaitable[Pipes]]:
+    from drivers.ssh.fast import spawn_local  # asyncssh only where it is needed
+
+    if session.local and session.uri.driver != "test":
+        return spawn_local
+    if session.ssh is None:
+        raise Unsupported(
+            f"no lease can be taken on {session.spec.name}",
+            "no command can be run there through this connection",
+            'use transport = "auto" for this host',
+        )
+    return session.ssh.spawn_reader
+
+
+async def _line(pipes: Pipes) -> tuple[str, bytes]:
+    data = b""
+    while b"\n" not in data and (more := await pipes.read(1024)):
+        data += more
+    line, _, rest = data.partition(b"\n")
+    return line.decode(errors="replace"), rest
+
+
+async def _all(pipes: Pipes) -> bytes:
+    data = b""
+    while len(data) < 2 * _WORDS and (more := await pipes.read(1024)):
+        data += more
+    return data

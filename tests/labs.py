@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from drivers.lab.fleet import LabFleet
+from drivers.lab.ground import MARKER
 
 _PLACE = Path("/var/tmp")  # on a disk, and short enough for the sockets inside
 _PREFIX = "nvt-"
@@ -32,12 +33,15 @@ class RunFolder:
         return self._made[-1]
 
     def close(self) -> None:
-        """End what still runs; each folder must be empty then."""
+        """End what still runs, also of a test that failed; each folder must be empty then."""
         try:
+            left = [path for folder in self._made if folder.exists() for path in folder.iterdir()]
+            end_labs(self.path)
             for folder in self._made:
-                LabFleet(folder).down()
                 if folder.exists():
                     folder.rmdir()
+        except OSError as error:
+            raise AssertionError(f"these were left behind: {left}") from error
         finally:
             self._lock.close()
         shutil.rmtree(self.path)
@@ -48,12 +52,16 @@ def sweep_leftovers() -> None:
     for folder in _PLACE.glob(f"{_PREFIX}*"):
         try:
             if folder.stat().st_uid == os.geteuid() and not _is_held(folder / "run"):
-                for lab in folder.iterdir():
-                    if lab.is_dir():
-                        LabFleet(lab).down()
+                end_labs(folder)
                 shutil.rmtree(folder)
         except FileNotFoundError:  # another run removes it at the same time
             continue
+
+
+def end_labs(folder: Path) -> None:
+    """End every lab in a run's folder, however deep: its processes would outlive its files."""
+    for marker in sorted(folder.rglob(MARKER)):
+        LabFleet(marker.parent).down()
 
 
 def _is_held(lock: Path) -> bool:

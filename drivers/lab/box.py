@@ -18,10 +18,13 @@ from drivers.lab.processes import (
     MARK,
     Process,
     end_all,
+    environment_of,
     every_pid,
     is_alive,
+    marked,
     program_of,
     read_process,
+    shares_root,
     wait_until,
 )
 
@@ -75,9 +78,10 @@ class Box:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         ready, log = folder / "ready", folder / "box.log"
         ready.unlink(missing_ok=True)
+        # By a relative path: a lab in root's home is out of sight once the host has its own home.
         # With SIGCHLD ignored the kernel reaps the daemons that end up with process 1.
-        sleep = "exec env --ignore-signal=CHLD sleep infinity"
-        script = f"set -e\n{setup}\n: >{shlex.quote(str(ready))}\n{sleep}"
+        lines = ["set -e", f"cd {shlex.quote(str(folder))}", setup, f": >{ready.name}", "cd /"]
+        script = "\n".join([*lines, "exec env --ignore-signal=CHLD sleep infinity"])
         spaces = ["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
         argv = ["setsid", "--fork", "unshare", *spaces, "--mount-proc", "sh", "-c", script]
         with log.open("wb") as output:
@@ -111,19 +115,23 @@ class Box:
 
     def ip(self, *words: str) -> None:
         """Run this machine's ``ip`` in the box's network namespace alone."""
-        run_tool("nsenter", "-t", str(self.pid), "-n", "--", "ip", *words)
+        run_tool(self.lab, "nsenter", "-t", str(self.pid), "-n", "--", "ip", *words)
 
     def remove_link(self, name: str) -> None:
         """Remove an interface of the box, if it is there."""
-        remove_link(name, "nsenter", "-t", str(self.pid), "-n", "--")
+        remove_link(self.lab, name, "nsenter", "-t", str(self.pid), "-n", "--")
 
     def outer(self, inner: int) -> Process | None:
         """The process that has this id inside the box, under its id on this machine."""
-        space = _pid_namespace(self.pid)
-        for pid in every_pid():
-            if _pid_namespace(pid) == space and _inner_pid(pid) == inner:
+        for pid in self.pids():
+            if _inner_pid(pid) == inner:
                 return read_process(pid)
         return None
+
+    def pids(self) -> tuple[int, ...]:
+        """This machine's ids of all processes in the box."""
+        space = _pid_namespace(self.pid)
+        return tuple(pid for pid in every_pid() if _pid_namespace(pid) == space)
 
     def _is_gone(self) -> bool:
         """Whether nothing of the box runs; asked twice, as an exec hides an environment."""
@@ -134,36 +142,33 @@ class Box:
 
     def _holders(self) -> tuple[Process, ...]:
         marks = {f"{MARK}={self.lab}".encode(), f"{_BOX_MARK}={self.name}".encode()}
-        found = []
-        for pid in every_pid():
-            try:
-                environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            process = read_process(pid)
-            if process is not None and marks <= set(environ):
-                found.append(process)
-        return tuple(found)
+        return tuple(
+            process
+            for pid in every_pid()
+            if marks <= environment_of(pid)
+            and shares_root(pid)
+            and (process := read_process(pid)) is not None
+        )
 
 
-def run_tool(*argv: str) -> str:
-    """Run a tool of this machine; returns what it printed.
+def run_tool(lab: Path, *argv: str) -> str:
+    """Run a tool of this machine, marked as the lab's; returns what it printed.
 
     Raises:
         Failed: It ended with an error.
     """
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=marked(lab), capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"{argv[0]} failed", f"{' '.join(argv)}: {done.stderr.strip()[-300:]}")
     return done.stdout
 
 
-def remove_link(name: str, *within: str) -> None:
+def remove_link(lab: Path, name: str, *within: str) -> None:
     """Remove a network interface, if it is there; ``within`` goes before the ``ip`` command."""
     try:
-        run_tool(*within, "ip", "link", "del", name)
+        run_tool(lab, *within, "ip", "link", "del", name)
     except Failed:  # never there, or gone with the other end of its pair
-        shown = json.loads(run_tool(*within, "ip", "-j", "link"))
+        shown = json.loads(run_tool(lab, *within, "ip", "-j", "link"))
         if name in [link["ifname"] for link in shown]:
             raise
 

@@ -38,9 +38,10 @@ class Cable:
         This machine is told the host's hardware address for good, or its kernel would notice
         after three seconds and answer "no route to host" itself.
         """
-        nic = run_tool(*self.box.command(["cat", "/sys/class/net/br0/address"])).strip()
+        read = self.box.command(["cat", "/sys/class/net/br0/address"])
+        nic = run_tool(self.box.lab, *read).strip()
         words = ["lladdr", nic, "dev", self.switch.plan.uplink, "nud", "permanent"]
-        run_tool("ip", "neigh", "replace", self.address, *words)
+        self._neigh("replace", self.address, *words)
         self.switch.box.ip("link", "set", self.host, "nomaster")
 
     def slow(self, delay_ms: float, mbit: float = 0.0) -> None:
@@ -75,6 +76,9 @@ class Cable:
             )
 
     def _forget_neighbour(self) -> None:
-        shown = run_tool("ip", "neigh", "show", self.address, "dev", self.switch.plan.uplink)
-        if shown.strip():
-            run_tool("ip", "neigh", "del", self.address, "dev", self.switch.plan.uplink)
+        where = [self.address, "dev", self.switch.plan.uplink]
+        if self._neigh("show", *where).strip():
+            self._neigh("del", *where)
+
+    def _neigh(self, *words: str) -> str:
+        return run_tool(self.box.lab, "ip", "neigh", *words)

@@ -118,6 +118,8 @@ class LabFleet:
             with self._ground.lock():
                 self._end_everything()
                 self._ground.release()
+        elif not self.folder.exists():  # removed by hand, perhaps, and all else still there
+            self._end_everything()
         self._plan, self._made, self._switch = None, (), None
 
     def specs(self) -> tuple[HostSpec, ...]:
@@ -180,14 +182,13 @@ class LabFleet:
         return identity
 
     def remove_guest(self, name: str) -> None:
-        """Destroy and undefine a guest wherever it is, and remove its disks."""
+        """Destroy and undefine a guest wherever it is; remove its disks and their copies."""
         for host in self.hosts:
-            if name in host.domains().values():
-                host.virsh("destroy", name, check=False)
-                host.virsh("undefine", name)
-            for pool in host.pools():
-                for path in host.pool_folder(pool).glob(f"{name}.*"):
-                    path.unlink()
+            guests.remove_guest(host, name)
+        others = {other for host in self.hosts for other in host.domains().values()}
+        for host in self.hosts:
+            for path in guests.disks_of(host, name, others):
+                path.unlink(missing_ok=True)
         self.store.forget(name)
 
     def where(self, name: str) -> LabHost:
@@ -275,8 +276,8 @@ class LabFleet:
 
     def _make_keys(self) -> None:
         ssh = self.folder / "ssh"
-        keys.make_key(ssh / "id_ed25519", "novacron lab")
-        keys.make_key(ssh / "peer_ed25519", "novacron lab, host to host")
+        keys.make_key(self.folder, ssh / "id_ed25519", "novacron lab")
+        keys.make_key(self.folder, ssh / "peer_ed25519", "novacron lab, host to host")
         allowed = [keys.public_key(ssh / name) for name in ("id_ed25519", "peer_ed25519")]
         keys.write_private(ssh / "authorized_keys", "\n".join(allowed) + "\n")
         (ssh / "authorized_keys").chmod(0o644)
@@ -285,7 +286,7 @@ class LabFleet:
         """Host keys, known_hosts and ssh_config; host keys that exist are kept."""
         lines = []
         for host in self._made:
-            keys.make_key(host.host_key, host.name)
+            keys.make_key(self.folder, host.host_key, host.name)
             lines.append(keys.known_hosts_line(host.place, keys.public_key(host.host_key)))
         keys.write_private(self.known_hosts, "\n".join(lines) + "\n")
         places = [host.place for host in self._made]

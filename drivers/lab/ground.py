@@ -16,7 +16,10 @@ from drivers.errors import Busy, Failed, Refused, Unsupported
 from drivers.lab.model import Mode
 
 MARKER = ".novacron-lab"
-"""Says that a folder is a lab's, and whether ``up`` made it; written first, removed last."""
+"""Says that a folder is a lab's, and how many folders ``up`` made for it, itself and those above.
+
+Written first, removed last.
+"""
 
 _OURS = ("ssh", "image", "store", "switch", "lab.json", "lab.json.new")
 _PLAIN = re.compile(r"[A-Za-z0-9._/@+~-]+")
@@ -115,12 +118,13 @@ class Ground:
             Refused: It holds other things, or somebody else could change what is in it.
         """
         fix = "choose another folder with --folder"
-        made = False
+        made = 0
         try:
-            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                self.folder.mkdir(mode=0o700)
-                made = True
+            for folder in (*reversed(self.folder.parents), self.folder):
+                if not folder.exists():
+                    with contextlib.suppress(FileExistsError):
+                        folder.mkdir(mode=0o700)
+                        made += 1
             if self.is_lab:
                 return
             parent = self.folder.parent
@@ -130,7 +134,7 @@ class Ground:
             if strangers:
                 shown = ", ".join(strangers[:5])
                 raise Refused(f"the folder {self.folder} holds other things", shown, fix)
-            self._marker.write_text("made\n" if made else "found\n")
+            self._marker.write_text(f"{made}\n")
         except OSError as error:
             raise Refused(f"no lab can be made in {self.folder}", str(error), fix) from error
 
@@ -171,14 +175,21 @@ class Ground:
             raise Failed(f"the lab in {self.folder} could not be removed", str(error)) from error
 
     def release(self) -> None:
-        """Remove all of the lab, and the folder itself when ``claim`` made it."""
+        """Remove all of the lab, and the empty folders that ``claim`` made."""
         self.clear()
-        made = self._marker.exists() and self._marker.read_text() == "made\n"
+        made = self._made()
         for name in ("lock", MARKER):
             (self.folder / name).unlink(missing_ok=True)
-        if made:
-            with contextlib.suppress(OSError):  # somebody put a file of theirs into it
-                self.folder.rmdir()
+        with contextlib.suppress(OSError):  # somebody put a file of theirs into it
+            for folder in (self.folder, *self.folder.parents)[:made]:
+                folder.rmdir()
+
+    def _made(self) -> int:
+        """How many folders ``claim`` made; none where its mark is unreadable."""
+        try:
+            return int(self._marker.read_text())
+        except (OSError, ValueError):
+            return 0
 
     @staticmethod
     def _check_owner(folder: Path) -> None:

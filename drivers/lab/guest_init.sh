@@ -59,7 +59,9 @@ keep_count() {
     n=${n:-0}
     while :; do
         n=$((n + 1))
-        printf '%-511d\n' $n | dd of=/dev/vda bs=512 seek=$(((n - 1) % ring + 1)) conv=notrunc,fsync 2>/dev/null
+        until printf '%-511d\n' $n | dd of=/dev/vda bs=512 seek=$(((n - 1) % ring + 1)) conv=notrunc,fsync 2>/dev/null; do
+            usleep 100000 # refused: a number counts once it is written
+        done
         printf '%-511d\n' $n | dd of=/dev/vda bs=512 conv=notrunc,fsync 2>/dev/null
         usleep $((count * 1000))
     done

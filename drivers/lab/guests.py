@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from drivers.errors import Gone, TimedOut
@@ -65,6 +66,27 @@ def bring_to(host: LabHost, spec: GuestSpec) -> None:
             if spec.write_counter:
                 wait_until(lambda: read_counter(host.disk_file(spec.name)).newest > 0, 30.0, 0.2)
             host.virsh("suspend", spec.name)
+
+
+def remove_guest(host: LabHost, name: str) -> None:
+    """Destroy and undefine a guest on one host, if it is there."""
+    if name in host.domains().values():
+        host.virsh("destroy", name, check=False)
+    if name in host.domains().values():  # one that was only passing through is gone by now
+        host.virsh("undefine", name)
+
+
+def disks_of(host: LabHost, name: str, others: Container[str]) -> Iterator[Path]:
+    """Files in a host's pools that are a guest's disk, or a copy of it as moves name them.
+
+    A copy is ``web1-2.raw`` where ``web1.raw`` was taken; not when another guest has that name.
+    """
+    mine = re.compile(rf"({re.escape(name)}(?:-\d+)?)\..+")
+    for pool in host.pools():
+        for path in host.pool_folder(pool).iterdir():
+            found = mine.fullmatch(path.name)
+            if found and (found.group(1) == name or found.group(1) not in others):
+                yield path
 
 
 def read_counter(image: Path) -> Counter:

@@ -85,6 +85,10 @@ class LabHost(ABC):
         """The QEMU process of a running guest."""
 
     @abstractmethod
+    def probes(self) -> tuple[Process, ...]:
+        """QEMUs that a libvirtd started to learn what they can do; they outlive a killed one."""
+
+    @abstractmethod
     def base_sshd_options(self) -> dict[str, str]:
         """sshd's configuration before ``reconfigure_sshd``."""
 
@@ -193,6 +197,8 @@ class LabHost(ABC):
         if found is not None:
             send(found, signal.SIGCONT)
         else:
+            for probe in self.probes():
+                send(probe, signal.SIGKILL)
             config = self.inside(self.folder / "etc" / "libvirtd.conf")
             self.run(["libvirtd", "-d", "-f", config], timeout=START_S)
 
@@ -237,7 +243,7 @@ class LabHost(ABC):
         self.sshd_kill()
         key = self.host_key
         key.unlink()
-        keys.make_key(key, self.name)
+        keys.make_key(self.lab, key, self.name)
         self.sshd_start()
         return keys.public_key(key)
 

@@ -20,18 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.errors import Failed, Unsupported
-
-WANTED_MODULES = (
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_balloon",
-    "virtio_net",
-    "button",
-    "evdev",
-)
-"""What a guest needs; their own dependencies come along, and those built in are left out."""
+from drivers.lab.modules import WANTED_MODULES, copy_modules, find_kernel
 
 _META_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
+"""Debian's and Ubuntu's kernel for virtual machines."""
+
+_PARTS = ("linux-image-", "linux-modules-", "linux-binary-")
+"""Where a distribution splits a kernel, its image's package depends on the other parts."""
+
 _INIT = Path(__file__).with_name("guest_init.sh")
 
 
@@ -74,6 +70,8 @@ def ensure_image(cache: Path, progress: Callable[[str], None]) -> GuestImage:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one download for labs that start together
+        for left in cache.glob("fetch-*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         kernel = _cached_kernel(cache) or _fetch_kernel(cache, progress)
         initrd = kernel / f"initrd-{_recipe_hash()}.gz"
         if not initrd.is_file():
@@ -130,7 +128,7 @@ def _packages(cwd: Path) -> list[str]:
     for meta in _META_PACKAGES:
         for image in _depends(meta, cwd):
             if image.startswith("linux-image-"):
-                extra = [p for p in _depends(image, cwd) if p.startswith("linux-modules-")]
+                extra = [part for part in _depends(image, cwd) if part.startswith(_PARTS)]
                 return [image, *extra]
     raise Failed(
         "no cloud kernel is among this machine's packages",
@@ -145,8 +143,6 @@ def _fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
             "the guests' kernel comes from Debian or Ubuntu packages, and there is no apt-get",
             fix="use the simulated fleet: novacron demo --simulated",
         )
-    for left in cache.glob("fetch-*"):  # by a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="fetch-") as scratch:
         work = Path(scratch)
         packages = _packages(work)
@@ -154,68 +150,16 @@ def _fetch_kernel(cache: Path, progress: Callable[[str], None]) -> Path:
         _run(["apt-get", "-qq", "download", *packages], work)
         for deb in sorted(work.glob("*.deb")):
             _run(["dpkg", "-x", str(deb), "root"], work)
-        vmlinuz = next((work / "root").glob("boot/vmlinuz-*"))
-        release = vmlinuz.name.removeprefix("vmlinuz-")
+        vmlinuz, tree = find_kernel(work / "root")
         target = work / "out"
         target.mkdir()
-        shutil.copy(vmlinuz, target / "vmlinuz")
-        _copy_modules(_module_tree(work / "root", release), target)
+        shutil.copyfile(vmlinuz, target / "vmlinuz")  # not its mode: Ubuntu's is closed
+        copy_modules(tree, target)
         (target / "complete").write_text(" ".join(WANTED_MODULES))
-        final = cache / release
+        final = cache / tree.name
         shutil.rmtree(final, ignore_errors=True)
         target.rename(final)
     return final
-
-
-def _module_tree(root: Path, release: str) -> Path:
-    for base in (root / "lib/modules", root / "usr/lib/modules"):
-        if (base / release).is_dir():
-            return base / release
-    raise Failed("the kernel package holds no modules", f"no lib/modules/{release} in it")
-
-
-def _copy_modules(tree: Path, target: Path) -> None:
-    """Copy the wanted modules, uncompressed, and write their load order."""
-    files = {_module_name(path): path for path in tree.rglob("*.ko*")}
-    order: list[str] = []
-
-    def visit(name: str) -> None:
-        path = files.get(name)
-        if path is None or f"{name}.ko" in order:
-            return
-        data = _decompressed(path)
-        for needed in _needs(data):
-            visit(needed)
-        (target / f"{name}.ko").write_bytes(data)
-        order.append(f"{name}.ko")
-
-    for name in WANTED_MODULES:
-        visit(name)
-    (target / "order").write_text("\n".join(order) + "\n")
-
-
-def _module_name(path: Path) -> str:
-    return path.name.split(".", 1)[0].replace("-", "_")
-
-
-def _decompressed(path: Path) -> bytes:
-    tools = {".xz": ["xz", "-dc"], ".zst": ["zstd", "-dc"], ".gz": ["gzip", "-dc"]}
-    tool = tools.get(path.suffix)
-    if tool is None:
-        return path.read_bytes()
-    try:
-        return subprocess.run([*tool, str(path)], capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Failed(
-            "a kernel module cannot be unpacked", str(error), f"install {tool[0]}"
-        ) from error
-
-
-def _needs(module: bytes) -> list[str]:
-    """Names in the ``depends=`` entry of a module's .modinfo section."""
-    found = re.search(rb"\0depends=([^\0]*)\0", module)
-    names = found.group(1).decode() if found else ""
-    return [name.replace("-", "_") for name in names.split(",") if name]
 
 
 def _initramfs(kernel: Path) -> bytes:
@@ -248,8 +192,8 @@ def _cpio(members: Iterable[tuple[str, int, bytes]]) -> Iterator[bytes]:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-    Path(name).chmod(0o644)
-    Path(name).rename(path)
+    """All of it or nothing; the cache's lock keeps others from the file beside it."""
+    scratch = path.with_suffix(".new")
+    scratch.write_bytes(data)
+    scratch.chmod(0o644)
+    scratch.rename(path)

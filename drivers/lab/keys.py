@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.errors import Failed
+from drivers.lab.processes import marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +21,14 @@ class SshPlace:
     user: str
 
 
-def make_key(path: Path, comment: str) -> None:
-    """Make an ed25519 key without a passphrase, unless there is one."""
+def make_key(lab: Path, path: Path, comment: str) -> None:
+    """Make an ed25519 key of a lab, without a passphrase, unless there is one."""
     if path.exists() and path.with_suffix(".pub").exists():
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, env=marked(lab), capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed("an SSH key for the lab could not be made", done.stderr.strip())
 

@@ -17,7 +17,9 @@ from drivers.lab.processes import (
     every_pid,
     program_of,
     read_process,
+    shares_root,
     wait_until,
+    words_of,
 )
 
 
@@ -142,8 +144,4 @@ class NetworkStore:
 
 
 def _serves(pid: int, image: bytes) -> bool:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return image in words and program_of(pid) == "qemu-nbd"
+    return image in words_of(pid) and program_of(pid) == "qemu-nbd" and shares_root(pid)

@@ -20,7 +20,7 @@ from drivers.lab.faults import Cable
 from drivers.lab.host import LabHost
 from drivers.lab.model import TIERS, TINY_POOL
 from drivers.lab.plan import LabPlan
-from drivers.lab.processes import Process, program_of
+from drivers.lab.processes import Process, probes_of, program_of
 from drivers.lab.switch import Switch
 
 OPERATOR = "operator"
@@ -54,7 +54,7 @@ class NetnsHost(LabHost):
 
     def prepare(self) -> None:
         """Make the box with its mounts and network unless it is there, and mend its cable."""
-        keys.make_key(self.host_key, self.name)
+        keys.make_key(self.lab, self.host_key, self.name)
         if self.box.process is None or not (self.box.root / _WHOLE).exists():
             self._make_box()
         self.cable.link_up()
@@ -191,6 +191,12 @@ class NetnsHost(LabHost):
     def qemu(self, vm: str) -> Process | None:
         """By libvirt's pidfile inside the box."""
         return self._by_pidfile(f"run/libvirt/qemu/{vm}.pid", "qemu")
+
+    def probes(self) -> tuple[Process, ...]:
+        """By the monitor's path, among the processes of the box."""
+        if self.box.process is None:
+            return ()
+        return probes_of("/var/lib/libvirt/qemu", self.box.pids())
 
     def _by_pidfile(self, path: str, program: str) -> Process | None:
         if self.box.process is None:

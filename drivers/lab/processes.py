@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def from_pidfile(path: Path, program: str) -> Process | None:
     return read_process(pid) if program_of(pid).startswith(program) else None
 
 
+def probes_of(folder: str, among: Iterable[int]) -> tuple[Process, ...]:
+    """QEMUs without a guest, whose monitor libvirt put into its own folder ``qmp-XXXXXX``."""
+    monitor = f"unix:{folder}/qmp-".encode()
+    return tuple(
+        process
+        for pid in among
+        if any(word.startswith(monitor) for word in words_of(pid))
+        and (process := read_process(pid)) is not None
+    )
+
+
 def program_of(pid: int) -> str:
     """The short name of a process (/proc/PID/comm); empty when it is gone."""
     try:
@@ -93,48 +105,75 @@ def children(pid: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def marked(lab: Path) -> dict[str, str]:
+    """This process's environment with the lab's mark, for commands that work on the lab."""
+    return {**os.environ, MARK: str(lab)}
+
+
 def belonging_to(folder: Path) -> tuple[Process, ...]:
-    """Processes of the lab in ``folder``: marked in their environment, or QEMU or sshd out of it.
+    """Processes of the lab in ``folder``: marked in their environment, or libvirt's or sshd's.
 
-    QEMU gets a clean environment from libvirt, whose XDG variables point into the lab. sshd
-    overwrites its environment with its title: the listener's names its configuration file, and
-    a session's process, which may run nothing at all, has the lab's log open.
+    libvirt gives QEMU an environment of its own, whose HOME or XDG variables point into a host's
+    folder. sshd overwrites its environment with its title: the listener's names its configuration
+    file, and a session's process, which may run nothing at all, has the host's log open. What
+    has another root folder is a container's, whose lab only has the same name.
     """
-    mark = f"{MARK}={folder}".encode()
-    inside = f"{folder}/".encode()
-    found = []
-    for pid in every_pid():
-        if pid == os.getpid():
-            continue
-        try:
-            environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        program = program_of(pid)
-        ours = mark in environ
-        if program.startswith("qemu"):
-            ours = ours or any(
-                word.startswith(b"XDG_") and word.partition(b"=")[2].startswith(inside)
-                for word in environ
-            )
-        elif program.startswith("sshd"):
-            ours = ours or b" " + inside in command or b"\0" + inside in command
-            ours = ours or _holds_open(pid, f"{folder}/")
-        process = read_process(pid)
-        if ours and process is not None:
-            found.append(process)
-    return tuple(found)
+    return tuple(
+        process
+        for pid in every_pid()
+        if pid != os.getpid()
+        and _is_of_lab(pid, str(folder))
+        and shares_root(pid)
+        and (process := read_process(pid)) is not None
+    )
 
 
-def _holds_open(pid: int, prefix: str) -> bool:
-    """Whether a process has a file open whose path begins so (/proc/PID/fd)."""
+def shares_root(pid: int) -> bool:
+    """Whether a process sees the same files as this one; a container's does not."""
     try:
-        return any(
-            str(link.readlink()).startswith(prefix) for link in Path(f"/proc/{pid}/fd").iterdir()
-        )
+        return Path(f"/proc/{pid}/root").samefile("/")
     except OSError:
         return False
+
+
+def environment_of(pid: int) -> frozenset[bytes]:
+    """A process's environment as ``NAME=value``; empty when it is gone or may not be read."""
+    try:
+        return frozenset(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:
+        return frozenset()
+
+
+def words_of(pid: int) -> list[bytes]:
+    """A process's command line; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _is_of_lab(pid: int, folder: str) -> bool:
+    environ = environment_of(pid)
+    if f"{MARK}={folder}".encode() in environ:
+        return True
+    inside = re.compile(re.escape(f"{folder}/".encode()) + rb"kvm\d+/")
+    if any(
+        word.startswith((b"HOME=", b"XDG_")) and inside.match(word.partition(b"=")[2])
+        for word in environ
+    ):
+        return True
+    return program_of(pid).startswith("sshd") and (
+        any(inside.match(word) for text in words_of(pid) for word in text.split())
+        or any(inside.match(path) for path in _open_files(pid))
+    )
+
+
+def _open_files(pid: int) -> list[bytes]:
+    """Paths of the files that a process has open (/proc/PID/fd)."""
+    try:
+        return [os.fsencode(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return []
 
 
 def end_all(find: Callable[[], tuple[Process, ...]], deadline_s: float = 20.0) -> bool:

@@ -26,27 +26,27 @@ class Switch:
             return False
         self.remove_uplink()
         self.box.start("mount -n -t sysfs sysfs /sys\nip link set lo up")
-        plan = self.plan
+        plan, lab = self.plan, self.box.lab
         self.box.ip("link", "add", "br0", "type", "bridge")
         self.box.ip("addr", "add", f"{plan.store_address}/24", "dev", "br0")
         self.box.ip("link", "set", "br0", "up")
         pair = ["type", "veth", "peer", "name", "uplink", "netns", str(self.box.pid)]
-        run_tool("ip", "link", "add", plan.uplink, *pair)
-        run_tool("ip", "addr", "add", f"{plan.subnet}.1/24", "dev", plan.uplink)
-        run_tool("ip", "link", "set", plan.uplink, "up")
+        run_tool(lab, "ip", "link", "add", plan.uplink, *pair)
+        run_tool(lab, "ip", "addr", "add", f"{plan.subnet}.1/24", "dev", plan.uplink)
+        run_tool(lab, "ip", "link", "set", plan.uplink, "up")
         self.box.ip("link", "set", "uplink", "master", "br0", "up")
         return True
 
     def _is_whole(self) -> bool:
         """Whether the last step of ``ensure`` was taken before it was interrupted, if it was."""
         argv = ["nsenter", "-t", str(self.box.pid), "-n", "--", "ip", "-j", "link"]
-        links = {link["ifname"]: link for link in json.loads(run_tool(*argv))}
+        links = {link["ifname"]: link for link in json.loads(run_tool(self.box.lab, *argv))}
         uplink = links.get("uplink", {})
         return uplink.get("master") == "br0" and "UP" in uplink.get("flags", ())
 
     def remove_uplink(self) -> None:
         """Remove this machine's interface, when a crash left it."""
-        remove_link(self.plan.uplink)
+        remove_link(self.box.lab, self.plan.uplink)
 
     def plug(self, host: str, box: Box) -> None:
         """Give a host's box an ``eth0`` whose other end is a port of the bridge."""

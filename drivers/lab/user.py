@@ -14,7 +14,7 @@ from drivers.lab import keys, xml
 from drivers.lab.host import LabHost
 from drivers.lab.model import TIERS
 from drivers.lab.plan import PORTS_PER_HOST, LabPlan
-from drivers.lab.processes import MARK, Process, from_pidfile
+from drivers.lab.processes import MARK, Process, every_pid, from_pidfile, probes_of
 
 
 class UserHost(LabHost):
@@ -48,7 +48,7 @@ class UserHost(LabHost):
             f"migration_port_min = {port + 1}\n"
             f"migration_port_max = {port + PORTS_PER_HOST - 1}\n"
         )
-        keys.make_key(self.host_key, self.name)
+        keys.make_key(self.lab, self.host_key, self.name)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command itself: only the environment tells hosts apart."""
@@ -97,6 +97,10 @@ class UserHost(LabHost):
     def qemu(self, vm: str) -> Process | None:
         """By libvirt's pidfile."""
         return from_pidfile(self.folder / "r" / "libvirt/qemu/run" / f"{vm}.pid", "qemu")
+
+    def probes(self) -> tuple[Process, ...]:
+        """By the monitor's path, which is in the host's folder."""
+        return probes_of(f"{self.folder}/c/libvirt/qemu/lib", every_pid())
 
     def base_sshd_options(self) -> dict[str, str]:
         """An sshd that an ordinary user can run: no PAM, its own keys, its own port."""

@@ -80,13 +80,25 @@ class OrdinaryUser:
 
     def do(self, verb: str, *words: str, env: Mapping[str, str] | None = None) -> Any:
         """Run a verb of ``tests.lab.user_verbs``; returns the value it printed."""
-        path = {"PYTHONPATH": str(self._code), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = self.run(
-            self.python, "-m", "tests.lab.user_verbs", verb, *words, env={**path, **(env or {})}
-        )
+        more = {**self._code_path, **(env or {})}
+        done = self.run(self.python, "-m", "tests.lab.user_verbs", verb, *words, env=more)
         if done.returncode:
             raise AssertionError(f"{verb} {' '.join(words)}: {done.stderr}")
         return json.loads(done.stdout)
+
+    def start(self, verb: str, *words: str) -> subprocess.Popen[bytes]:
+        """Start a verb of ``tests.lab.user_verbs`` in a process that can be killed."""
+        return subprocess.Popen(
+            self.command(self.python, "-m", "tests.lab.user_verbs", verb, *words),
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **self._code_path},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    @property
+    def _code_path(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(self._code), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def _find_python(self) -> str:
         """A Python that the user may read: root's own is often in root's home."""

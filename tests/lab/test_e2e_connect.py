@@ -213,7 +213,7 @@ async def test_jump_hosts_are_passed(lab: LabFleet, desk: Desk, hops: tuple[str,
 async def test_a_wrong_key_is_turned_away_by_name(desk: Desk) -> None:
     """The error names the key that was tried, and what to do."""
     wrong = desk.folder / "id_wrong"
-    make_key(wrong, "somebody else")
+    make_key(desk.folder, wrong, "somebody else")
     with pytest.raises(AuthFailed) as turned_away:
         async with connected(desk.spec(IdentityFile=str(wrong))):
             pass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,10 +15,11 @@ import pytest
 from drivers.errors import Refused, Unsupported
 from drivers.lab.fleet import LabFleet, default_folder
 from drivers.lab.ground import LONGEST_FOLDER, MARKER, Ground, check_path
-from drivers.lab.image import cache_folder
+from drivers.lab.image import cache_folder, static_busybox
 from drivers.lab.model import Mode
 from drivers.lab.plan import free_ports, free_subnet, token_of
 from drivers.lab.preflight import choose_mode
+from drivers.lab.processes import marked
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +108,18 @@ def test_only_what_the_lab_made_is_removed(tmp_path: Path) -> None:
         assert ground.folder.exists() is kept
     assert list((tmp_path / "found").iterdir()) == []
     assert [path.name for path in (tmp_path / "mixed").iterdir()] == ["notes.txt"]
+
+
+def test_the_folders_above_go_too_when_they_were_made(tmp_path: Path) -> None:
+    """A state folder that was not there is none afterwards, unless others moved in."""
+    for name, kept in (("alone", False), ("shared", True)):
+        ground = Ground(tmp_path / name / "state" / "novacron" / "lab")
+        ground.claim()
+        if kept:
+            (tmp_path / name / "state" / "other").mkdir()
+        LabFleet(ground.folder).down()
+        assert (tmp_path / name / "state").exists() is kept
+        assert not (tmp_path / name / "state" / "novacron").exists()
 
 
 def test_a_folder_through_a_link_is_the_same_lab(tmp_path: Path) -> None:
@@ -218,3 +233,59 @@ def test_labs_of_killed_runs_are_removed(
     assert living.path.exists()
     living.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_tests_lab_is_ended_with_its_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However deep its folder lies: else its processes would outlive their files."""
+    from tests import labs
+
+    monkeypatch.setattr(labs, "_PLACE", tmp_path)
+    killed = tmp_path / "nvt-killed"
+    living = labs.RunFolder()
+    for folder in (killed / "a", living.new()):
+        Ground(folder / "made" / "deep").claim()
+    (killed / "run").touch()
+    deep = {
+        folder: subprocess.Popen(["sleep", "600"], env=marked(folder), start_new_session=True)
+        for folder in (marker.parent for marker in tmp_path.rglob(MARKER))
+    }
+    assert len(deep) == 2
+    labs.sweep_leftovers()
+    living.close()
+    assert list(tmp_path.iterdir()) == []
+    assert [process.wait(10) for process in deep.values()] == [-signal.SIGKILL] * 2
+
+
+def test_a_lab_whose_folder_was_removed_is_ended(tmp_path: Path) -> None:
+    """``rm -r`` takes the folder and leaves the processes; ``lab down`` still ends those."""
+    folder, other = tmp_path / "lab", tmp_path / "lab2"
+    gone, lives = (subprocess.Popen(["sleep", "600"], env=marked(each)) for each in (folder, other))
+    try:
+        LabFleet(folder).down()
+        assert gone.wait(10) == -signal.SIGKILL
+        assert lives.poll() is None
+    finally:
+        lives.kill()
+        lives.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a process another root")
+def test_a_lab_of_the_same_name_in_a_container_is_left_alone(tmp_path: Path) -> None:
+    """It has other files: its folder only has the same path."""
+    folder, tree = tmp_path / "lab", tmp_path / "tree"
+    (tree / "bin").mkdir(parents=True)
+    busybox = static_busybox()
+    assert busybox is not None
+    shutil.copy(busybox, tree / "bin" / "busybox")
+    argv = ["chroot", tree, "/bin/busybox", "sh", "-c", "echo up; exec /bin/busybox sleep 600"]
+    inside = subprocess.Popen(argv, env=marked(folder), stdout=subprocess.PIPE)
+    try:
+        assert inside.stdout is not None
+        assert inside.stdout.readline() == b"up\n"
+        LabFleet(folder).down()
+        assert inside.poll() is None
+    finally:
+        inside.kill()
+        inside.communicate()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +90,20 @@ def test_a_fleet_leaves_nothing_behind(lab_folder: Callable[[], Path]) -> None:
     assert links_elsewhere() == before
     assert files_elsewhere() == elsewhere
     fleet.down()
+
+
+def test_a_fleet_in_roots_own_home(lab: LabFleet) -> None:
+    """Where ``novacron demo`` puts it: each host has a home of its own in that very place."""
+    with tempfile.TemporaryDirectory(dir=pwd.getpwuid(0).pw_dir, prefix="nvt-") as home:
+        folder = Path(home) / "lab"
+        fleet = LabFleet(folder, hosts=1, guests=0)
+        try:
+            fleet.up()
+            assert fleet.status().healthy
+            assert ssh(fleet, fleet.hosts[0], "ls ~/.ssh/id_ed25519").returncode == 0
+        finally:
+            fleet.down()
+        assert traces(folder) == []
 
 
 def kill(pid: int | None) -> None:

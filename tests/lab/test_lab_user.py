@@ -11,6 +11,7 @@ import pytest
 
 from drivers.lab.fleet import LabFleet
 from drivers.lab.image import cache_folder, ensure_image
+from drivers.lab.processes import wait_until
 from tests.lab.as_user import OrdinaryUser
 from tests.lab.traces import files_elsewhere, links_elsewhere, traces
 
@@ -120,6 +121,43 @@ def test_people_with_unusual_folders_get_a_fleet(user: OrdinaryUser) -> None:
     folder = user.place / "o"
     assert user.do("up", str(folder), env=env)["healthy"]
     user.do("down", str(folder), env=env)
+    assert traces(folder) == []
+    assert not folder.exists()
+
+
+KILL_POINTS = {
+    "before anything runs": "ssh/config",
+    "at its sshd": "kvm1/ssh/sshd.pid",
+    "while libvirtd asks what QEMU can": "kvm1/r/libvirt/libvirtd.pid",
+    "at its pools": "kvm1/etc/pool-cold.xml",
+    "at its guests": "kvm1/r/libvirt/qemu/run/web1.pid",
+}
+
+
+@pytest.mark.parametrize("point", KILL_POINTS)
+def test_a_start_killed_midway_is_removed(user: OrdinaryUser, point: str) -> None:
+    """kill -9 of ``lab up`` at any moment: ``down`` leaves no process and no file."""
+    folder = user.place / "k"
+    starting = user.start("up", str(folder), "1", "1")
+    reached = wait_until((folder / KILL_POINTS[point]).exists, 60, 0.001)
+    starting.kill()
+    starting.wait()
+    assert reached
+    user.do("down", str(folder))
+    assert traces(folder) == []
+    assert not folder.exists()
+
+
+def test_a_killed_libvirtds_questions_end_with_the_fleet(user: OrdinaryUser) -> None:
+    """A QEMU that libvirtd asks what it can do outlives it, with nothing of the lab's mark."""
+    folder = user.place / "q"
+    assert user.do("up", str(folder), "1", "0")["healthy"]
+    assert user.do("orphan_probe", str(folder)), "a libvirtd was killed as it asked"
+    assert any("qemu-system" in trace for trace in traces(folder))
+    assert user.do("up", str(folder), "1", "0")["healthy"]
+    assert not any("qemu-system" in trace for trace in traces(folder)), "a repair ends it"
+    assert user.do("orphan_probe", str(folder))
+    user.do("down", str(folder))
     assert traces(folder) == []
     assert not folder.exists()
 

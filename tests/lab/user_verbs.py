@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,8 +26,8 @@ def fleet_in(folder: str) -> LabFleet:
     return LabFleet(Path(folder), hosts=2, guests=2)
 
 
-def up(folder: str) -> Any:
-    fleet_in(folder).up()
+def up(folder: str, hosts: str = "2", guests: str = "2") -> Any:
+    LabFleet(Path(folder), hosts=int(hosts), guests=int(guests)).up()
     return status(folder)
 
 
@@ -76,6 +77,21 @@ def breakdown(folder: str) -> Any:
     fleet.hosts[0].libvirtd_kill()
     fleet.hosts[1].sshd_kill()
     return status(folder)["healthy"]
+
+
+def orphan_probe(folder: str) -> Any:
+    """Kill libvirtd while a QEMU tells it what it can do; returns whether one is left."""
+    host = fleet_in(folder).hosts[0]
+    host.libvirtd_kill()
+    known = host.folder / "d" / "cache" / "libvirt" / "qemu" / "capabilities"
+    shutil.rmtree(known, ignore_errors=True)
+    argv = ["libvirtd", "-d", "-f", str(host.folder / "etc" / "libvirtd.conf")]
+    subprocess.run(argv, env=host.environment(), stdin=subprocess.DEVNULL, check=True)
+    asking = ["virsh", "-c", host.direct_uri, "capabilities"]
+    with subprocess.Popen(asking, env=host.environment(), stdout=subprocess.DEVNULL):
+        wait_until(lambda: bool(host.probes()), 30, 0.001)
+        host.libvirtd_kill()
+    return len(host.probes())
 
 
 def migrate_shared(folder: str) -> Any:
@@ -157,6 +173,7 @@ VERBS = (
     no_down,
     pids,
     breakdown,
+    orphan_probe,
     migrate_shared,
     migrate_copied,
     shutdown,

@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 
 BUILD_PACKAGES=(python3-venv python3-dev libvirt-dev pkg-config gcc)
 LAB_PACKAGES=(qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu
-    libvirt-clients openssh-server openssh-client iproute2 netcat-openbsd busybox-static)
+    libvirt-clients openssh-server openssh-client iproute2 netcat-openbsd busybox-static zstd)
 STAMP=.venv/.novacron-setup
 
 say() { printf 'setup: %s\n' "$*"; }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from console.policy.preflight.grounds import NO_RULES, Rules
 from drivers.model.host import HostSpec
 from drivers.open import open_driver
 from drivers.protocol import HostDriver, Prompter
@@ -23,21 +24,30 @@ class FleetSource:
         specs: The hosts, in order.
         make: Makes an unconnected driver.
         simulated: Marked SIMULATED on every screen.
+        rules: What hosts may carry and which VMs belong together.
     """
 
     name: str
     specs: tuple[HostSpec, ...]
     make: Callable[[HostSpec, Prompter], HostDriver]
     simulated: bool = False
+    rules: Rules = NO_RULES
 
     def drivers(self, prompter: Callable[[str], Prompter]) -> dict[str, HostDriver]:
         """An unconnected driver for each host, by host name; ``prompter`` gives each its own."""
         return {spec.name: self.make(spec, prompter(spec.name)) for spec in self.specs}
 
 
-def real_fleet(name: str, specs: tuple[HostSpec, ...], clock: Clock = time.time) -> FleetSource:
+def real_fleet(
+    name: str, specs: tuple[HostSpec, ...], clock: Clock = time.time, rules: Rules = NO_RULES
+) -> FleetSource:
     """Hosts reached through libvirt."""
-    return FleetSource(name, specs, lambda spec, ask: open_driver(spec, ask, clock=clock))
+    return FleetSource(
+        name,
+        specs,
+        lambda spec, ask: open_driver(spec, ask, clock=clock),
+        rules=rules,
+    )
 
 
 def simulated_fleet(hosts: int, vms: int, seed: int = 1, clock: Clock = time.time) -> FleetSource:

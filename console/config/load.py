@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from console.config.lines import key_lines, line_of
 from console.config.schema import FleetFile, HostDefaults, HostEntry, Intervals
+from console.policy.preflight.grounds import Group, Rules
 from drivers.errors import DriverError
 from drivers.model.host import HostSpec, Protect, Transport
 from drivers.model.problem import Problem
@@ -52,6 +53,22 @@ def load_fleet(path: Path) -> FleetFile:
 def specs_of(fleet: FleetFile) -> tuple[HostSpec, ...]:
     """Host specifications, with defaults and sites applied, nearest first."""
     return tuple(_spec(fleet, host) for host in fleet.hosts)
+
+
+def rules_of(fleet: FleetFile) -> Rules:
+    """The limits and groups of ``[policy]``, as the planners take them."""
+    told = fleet.policy
+    return Rules(
+        cpu_overcommit=told.cpu_overcommit,
+        memory_overcommit=told.memory_overcommit,
+        memory_reserve=told.memory_reserve_mb << 20,
+        clock_skew_s=told.clock_skew,
+        link_bps=told.migration_mib_s * (1 << 20) if told.migration_mib_s else None,
+        groups=tuple(
+            Group(g.name, g.rule, frozenset(g.vms), frozenset(g.tags), g.strict)
+            for g in told.groups
+        ),
+    )
 
 
 def specs_from_uris(uris: list[str]) -> tuple[HostSpec, ...]:

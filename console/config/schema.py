@@ -125,6 +125,35 @@ class HistorySettings(_Part):
     """A Unix group whose members may read and record through this user's socket."""
 
 
+class GroupEntry(_Part):
+    """VMs that should share a host, or must not."""
+
+    name: str
+    rule: Literal["together", "apart"]
+    vms: tuple[str, ...] = ()
+    """Names or UUIDs."""
+    tags: tuple[str, ...] = ()
+    """Every VM with one of these tags belongs to it."""
+    strict: bool = True
+    """Refuse what breaks it; otherwise only warn."""
+
+
+class PolicySettings(_Part):
+    """What a host may carry, and which VMs belong together."""
+
+    cpu_overcommit: Annotated[float, Field(gt=0, le=100)] | None = None
+    """vCPUs a CPU; unset: nothing is refused, and more than 4 is warned of."""
+    memory_overcommit: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Promised memory as a share of what there is; unset: nothing refused, beyond 1 warned of."""
+    memory_reserve_mb: Annotated[int, Field(ge=0)] = 0
+    """Memory of each host that is never given to VMs, MiB."""
+    clock_skew: Annotated[Duration, Field(ge=0, le=3600)] = 2.0
+    """Seconds two hosts' clocks may be apart without a warning."""
+    migration_mib_s: Annotated[float, Field(gt=0)] | None = None
+    """MiB a second that a migration gets, for estimates; unset: measured, or assumed and said."""
+    groups: tuple[GroupEntry, ...] = ()
+
+
 class UiSettings(_Part):
     """The look."""
 
@@ -141,6 +170,7 @@ class FleetFile(_Part):
     hosts: tuple[HostEntry, ...] = ()
     vms: dict[str, VmEntry] = {}
     history: HistorySettings = HistorySettings()
+    policy: PolicySettings = PolicySettings()
     ui: UiSettings = UiSettings()
     keys: dict[str, str] = {}
     """Binding id to keys, such as ``"vm.migrate" = "M"``."""

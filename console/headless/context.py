@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.config.load import ConfigError, load_fleet, specs_from_uris, specs_of
+from console.config.load import ConfigError, load_fleet, rules_of, specs_from_uris, specs_of
 from console.config.paths import Paths, user_paths
 from console.config.schema import FleetFile
 from console.sources import FleetSource, real_fleet
@@ -43,7 +43,7 @@ class Context:
                 "No hosts are configured.",
                 "run `novacron init`, or name one: novacron qemu+ssh://root@HOST/system",
             )
-        return real_fleet(self.fleet.name, specs)
+        return real_fleet(self.fleet.name, specs, rules=rules_of(self.fleet))
 
     @property
     def database(self) -> Path:

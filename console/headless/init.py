@@ -62,6 +62,19 @@ protect = "confirm"
 # theme = "novacron-dark"
 # ascii = false
 
+# [policy]                 # what hosts may carry; unset limits only warn
+# cpu_overcommit = 4.0     # vCPUs of running VMs a CPU
+# memory_overcommit = 1.0  # promised memory as a share of what there is
+# memory_reserve_mb = 2048 # of each host, never given to VMs
+# clock_skew = "2s"        # clocks further apart are warned of
+# migration_mib_s = 400    # for estimates; unset: measured, or assumed and said
+#
+# [[policy.groups]]        # also by tags of VMs: apart:NAME, together:NAME
+# name = "databases"
+# rule = "apart"           # apart or together
+# vms = ["db1", "db2"]     # or tags = ["db"]
+# strict = true            # false: only warn
+
 # [keys]                   # binding id to keys; `?` in the console shows the ids
 # "vm.migrate" = "M"
 

@@ -9,12 +9,19 @@ from console.policy.migration_checks import (
     cpu_checks,
     from_problem,
     host_checks,
-    memory_check,
+    memory_checks,
     network_checks,
     software_checks,
     vm_check,
 )
-from console.policy.placement import place
+from console.policy.placement import Placement, place
+from console.policy.preflight.estimate import duration_check
+from console.policy.preflight.grounds import NO_GROUNDS, Grounds
+from console.policy.preflight.groups import cordon_check, group_checks
+from console.policy.preflight.guest import guest_checks
+from console.policy.preflight.hardware import hardware_checks
+from console.policy.preflight.links import clock_check, data_check, login_check
+from console.policy.preflight.storage import storage_checks
 from console.policy.subject import Subject, find, host_problem
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host
@@ -25,7 +32,9 @@ P2P = "p2p"
 MANAGED = "managed"
 
 
-def migration_targets(snapshot: FleetSnapshot, uuid: str, *, now: float) -> tuple[TargetFit, ...]:
+def migration_targets(
+    snapshot: FleetSnapshot, uuid: str, *, now: float, grounds: Grounds = NO_GROUNDS
+) -> tuple[TargetFit, ...]:
     """Every other host with whether the VM fits there, fits first, then least to copy.
 
     Returns:
@@ -38,7 +47,7 @@ def migration_targets(snapshot: FleetSnapshot, uuid: str, *, now: float) -> tupl
     for host in snapshot.hosts:
         if host.name == subject.host.name:
             continue
-        fit = target_fit(subject, host, now=now)
+        fit = target_fit(subject, host, now=now, grounds=grounds)
         warned = sum(c.verdict is Verdict.WARN for c in fit.reasons)
         free = (host.load.memory_available if host.load else None) or 0
         ranked.append(
@@ -48,30 +57,57 @@ def migration_targets(snapshot: FleetSnapshot, uuid: str, *, now: float) -> tupl
 
 
 def target_fit(
-    subject: Subject, target: Host, *, now: float, options: Mapping[str, str] | None = None
+    subject: Subject,
+    target: Host,
+    *,
+    now: float,
+    options: Mapping[str, str] | None = None,
+    grounds: Grounds = NO_GROUNDS,
 ) -> TargetFit:
-    """One host, looked at from every side."""
+    """One host, looked at from every side.
+
+    The target list, the plan's preview and the pre-flight matrix all show these checks. Without
+    evidence in ``grounds`` only the snapshot is judged, and what it cannot tell says so.
+    """
     mode = chosen_mode(target, options or {})
+    placement = place(subject, target, now)
+    deep = _deep_checks(subject, target, placement, grounds)
+    answered = {check.name for check in deep}
     checks: tuple[Check, ...] = (
         from_problem("source", host_problem(subject.host, now), f"{subject.host.name} answers"),
         vm_check(subject),
         *host_checks(subject, target, now),
-        memory_check(subject.vm, target),
-        *cpu_checks(subject, target),
+        cordon_check(target, grounds.cordoned),
+        *memory_checks(subject.vm, target, grounds.rules),
+        *cpu_checks(subject, target, grounds.rules, compared="cpu" in answered),
         *software_checks(subject, target),
         *network_checks(subject, target),
-        *place(subject, target, now).checks,
+        *(check for check in placement.checks if check.name not in answered),
+        *deep,
         *clash_checks(subject.vm, target),
-        mode_check(subject, target, mode),
-        Check(
-            "data path",
-            Verdict.NOT_TESTED,
-            f"{subject.host.name} sends memory straight to {target.name}",
-            f"to {target.spec.migrate_uri or 'its host name, TCP ports 49152 to 49215'}",
-        ),
+        *group_checks(subject, target, grounds.rules),
+        mode_check(subject, target, mode, grounds),
+        data_check(subject, target, grounds.evidence),
+        clock_check(subject, target, grounds.rules),
     )
     return TargetFit(
         target.name, not any(c.verdict is Verdict.BLOCKED for c in checks), mode, checks
+    )
+
+
+def _deep_checks(
+    subject: Subject, target: Host, placement: Placement, grounds: Grounds
+) -> tuple[Check, ...]:
+    """What only gathered readings can tell; one check that says so where none were gathered."""
+    evidence = grounds.evidence
+    if evidence is None:
+        text = f"what {subject.vm.name} asks of a host was not read: devices, firmware, snapshots"
+        return (Check("definition", Verdict.NOT_TESTED, text, "the pre-flight matrix reads it"),)
+    return (
+        *hardware_checks(subject, target, evidence),
+        *guest_checks(subject, target, evidence),
+        *storage_checks(subject, target, placement, evidence),
+        duration_check(subject, target, placement, evidence, grounds.rules),
     )
 
 
@@ -83,7 +119,7 @@ def chosen_mode(target: Host, options: Mapping[str, str]) -> str:
     return P2P if target.spec.peer_uri else MANAGED
 
 
-def mode_check(subject: Subject, target: Host, mode: str) -> Check:
+def mode_check(subject: Subject, target: Host, mode: str, grounds: Grounds = NO_GROUNDS) -> Check:
     """Who drives the migration, and what a dying console would mean."""
     if mode == MANAGED:
         return Check(
@@ -100,9 +136,4 @@ def mode_check(subject: Subject, target: Host, mode: str) -> Check:
             f"peer_uri of {target.name} is not set",
             f"set peer_uri for {target.name}, or use mode managed",
         )
-    return Check(
-        "mode",
-        Verdict.NOT_TESTED,
-        f"peer-to-peer: {subject.host.name} drives it, so it goes on if this console dies",
-        f"whether {subject.host.name} may log in at {target.spec.peer_uri} is seen when it begins",
-    )
+    return login_check(subject, target, grounds.evidence)

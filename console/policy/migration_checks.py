@@ -6,6 +6,7 @@ import re
 from itertools import zip_longest
 
 from console.policy.lifecycle import PAUSED, RUNNING
+from console.policy.preflight.grounds import NO_RULES, Rules
 from console.policy.protect import protection_problem
 from console.policy.sizes import size_words
 from console.policy.subject import Subject, host_problem
@@ -16,6 +17,9 @@ from drivers.model.vm import Vm, VmNic
 
 _MIN_LEFT = 0.05
 """Share of a host's memory that should stay free after a move."""
+
+USUAL_OVERCOMMIT = 4.0
+"""vCPUs a CPU beyond which a host without a configured limit is warned of."""
 
 
 def from_problem(name: str, problem: Problem | None, text: str) -> Check:
@@ -52,15 +56,26 @@ def host_checks(subject: Subject, target: Host, now: float) -> tuple[Check, ...]
     )
 
 
-def memory_check(vm: Vm, target: Host) -> Check:
-    """Whether the guest's memory fits into what the target has available now."""
+def memory_checks(vm: Vm, target: Host, rules: Rules = NO_RULES) -> tuple[Check, ...]:
+    """Whether the guest's memory fits into what the target has available, and may promise."""
+    total = _memory_total(target)
+    promised = sum(other.memory for other in target.vms if other.state.active)
+    found = [_available_check(vm, target, total, promised, rules)]
+    if total:
+        found.append(_promise_check(vm, target, total, promised, rules))
+    return tuple(found)
+
+
+def _memory_total(target: Host) -> int:
     load, facts = target.load, target.facts
-    available = load.memory_available if load else None
-    total = (load.memory_total if load else None) or (facts.memory if facts else 0)
+    return (load.memory_total if load else None) or (facts.memory if facts else 0)
+
+
+def _available_check(vm: Vm, target: Host, total: int, promised: int, rules: Rules) -> Check:
+    available = target.load.memory_available if target.load else None
     source = "available now"
     if available is None and total:
-        available = total - sum(other.memory for other in target.vms if other.state.active)
-        source = "not given to its running VMs"
+        available, source = total - promised, "not given to its running VMs"
     if available is None:
         return Check(
             "memory",
@@ -69,7 +84,10 @@ def memory_check(vm: Vm, target: Host) -> Check:
             "no reading of its memory",
         )
     proof = f"needs {size_words(vm.memory)}, {size_words(available)} {source}"
-    if vm.memory > available:
+    if rules.memory_reserve:
+        proof += f", {size_words(rules.memory_reserve)} of it kept for the host"
+    left = available - rules.memory_reserve - vm.memory
+    if left < 0:
         return Check(
             "memory",
             Verdict.BLOCKED,
@@ -77,26 +95,67 @@ def memory_check(vm: Vm, target: Host) -> Check:
             proof,
             f"move or stop another VM of {target.name}",
         )
-    if total and available - vm.memory < _MIN_LEFT * total:
+    if total and left < _MIN_LEFT * total:
         return Check("memory", Verdict.WARN, f"{target.name} will be nearly full", proof)
     return Check("memory", Verdict.OK, "memory fits", proof)
 
 
-def cpu_checks(subject: Subject, target: Host) -> tuple[Check, ...]:
-    """vCPU count, and what of the CPU model can be told without asking libvirt."""
-    vm, here, there = subject.vm, subject.host.facts, target.facts
+def _promise_check(vm: Vm, target: Host, total: int, promised: int, rules: Rules) -> Check:
+    """What all running VMs may take once the guest is there, against the configured share."""
+    share = rules.memory_overcommit or 1.0
+    limit = int((total - rules.memory_reserve) * share)
+    words = f"{share:g} x {size_words(total)}"
+    after = promised + vm.memory
+    proof = f"{size_words(after)} for all running VMs after the move, {words} allowed"
+    if after <= limit:
+        return Check("memory promised", Verdict.OK, f"{target.name} can keep its word", proof)
+    text = f"{target.name} would promise more memory than it may"
+    fix = "move another VM away first, or raise memory_overcommit under [policy]"
+    strict = Verdict.WARN if rules.memory_overcommit is None else Verdict.BLOCKED
+    return Check("memory promised", strict, text, proof, fix)
+
+
+def cpu_checks(
+    subject: Subject, target: Host, rules: Rules = NO_RULES, *, compared: bool = False
+) -> tuple[Check, ...]:
+    """vCPUs beside the CPUs, and what of the CPU model can be told without asking libvirt.
+
+    Args:
+        compared: libvirt was asked: the model needs no word here.
+    """
+    here, there = subject.host.facts, target.facts
     if there is None:
         return (_unread("vcpus", target),)
-    proof = f"{vm.vcpus} vCPUs, {there.cpus} CPUs on {target.name}"
-    if there.cpus and vm.vcpus > there.cpus:
-        count = Check("vcpus", Verdict.WARN, f"more vCPUs than {target.name} has CPUs", proof)
-    else:
-        count = Check("vcpus", Verdict.OK, "vCPUs fit", proof)
+    counts = (_count_check(subject.vm, target, there), _share_check(subject.vm, target, rules))
+    if compared:
+        return counts
     if here is not None and here.cpu_model and here.cpu_model == there.cpu_model:
-        return count, Check("cpu model", Verdict.OK, f"same CPU: {there.cpu_model}")
+        return *counts, Check("cpu model", Verdict.OK, f"same CPU: {there.cpu_model}")
     models = f"{here.cpu_model if here else ''} here, {there.cpu_model} there"
     text = "CPU features are compared by libvirt when it begins"
-    return count, Check("cpu model", Verdict.NOT_TESTED, text, models)
+    return *counts, Check("cpu model", Verdict.NOT_TESTED, text, models)
+
+
+def _count_check(vm: Vm, target: Host, facts: HostFacts) -> Check:
+    proof = f"{vm.vcpus} vCPUs, {facts.cpus} CPUs on {target.name}"
+    if facts.cpus and vm.vcpus > facts.cpus:
+        return Check("vcpus", Verdict.WARN, f"more vCPUs than {target.name} has CPUs", proof)
+    return Check("vcpus", Verdict.OK, "vCPUs fit", proof)
+
+
+def _share_check(vm: Vm, target: Host, rules: Rules) -> Check:
+    cpus = target.facts.cpus if target.facts else 0
+    if not cpus:
+        return Check("vcpus in all", Verdict.NOT_TESTED, f"{target.name} does not tell its CPUs")
+    after = vm.vcpus + sum(other.vcpus for other in target.vms if other.state.active)
+    share = rules.cpu_overcommit or USUAL_OVERCOMMIT
+    proof = f"{after} vCPUs after the move on {cpus} CPUs, {share:g} a CPU allowed"
+    if after <= cpus * share:
+        return Check("vcpus in all", Verdict.OK, f"{target.name} has CPUs for it", proof)
+    text = f"{target.name} would carry too many vCPUs"
+    fix = "move another VM away first, or raise cpu_overcommit under [policy]"
+    strict = Verdict.WARN if rules.cpu_overcommit is None else Verdict.BLOCKED
+    return Check("vcpus in all", strict, text, proof, fix)
 
 
 def software_checks(subject: Subject, target: Host) -> tuple[Check, ...]:

@@ -7,6 +7,7 @@ import json
 from console.policy.draft import Draft, blocked_problem
 from console.policy.migration import MANAGED, P2P, mode_check, target_fit
 from console.policy.placement import Copy, Placement, place
+from console.policy.preflight.grounds import NO_GROUNDS, Grounds
 from console.policy.subject import Subject
 from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, file_word, sed_line, virsh
@@ -15,7 +16,9 @@ from drivers.model.job import Request, Step
 from drivers.model.problem import Problem
 
 
-def plan_migration(subject: Subject, request: Request, *, now: float) -> Draft:
+def plan_migration(
+    subject: Subject, request: Request, *, now: float, grounds: Grounds = NO_GROUNDS
+) -> Draft:
     """Check, make room, migrate, verify; the source's copied volumes stay unless chosen."""
     vm = subject.vm
     title = f"Migrate {vm.name} from {subject.host.name} to {request.target or '?'}"
@@ -23,7 +26,7 @@ def plan_migration(subject: Subject, request: Request, *, now: float) -> Draft:
     problem = _request_problem(subject, request, target)
     if problem or target is None:
         return Draft(title, refusal=problem)
-    fit = target_fit(subject, target, now=now, options=request.options)
+    fit = target_fit(subject, target, now=now, options=request.options, grounds=grounds)
     refusal = blocked_problem(f"{vm.name} cannot go to {target.name}", fit.reasons)
     if refusal:
         return Draft(title, checks=fit.reasons, refusal=refusal)

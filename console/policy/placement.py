@@ -165,5 +165,10 @@ def _copy_check(copy: Copy, target: Host, promised: int) -> Check:
     return _check(copy.disk, Verdict.OK, text, proof)
 
 
+def disk_name(disk: VmDisk) -> str:
+    """What the check of a disk is called."""
+    return f"disk {disk.target}"
+
+
 def _check(disk: VmDisk, verdict: Verdict, text: str, proof: str = "", fix: str = "") -> Check:
-    return Check(f"disk {disk.target}", verdict, text, proof, fix)
+    return Check(disk_name(disk), verdict, text, proof, fix)

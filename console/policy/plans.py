@@ -8,6 +8,7 @@ from console.policy.deleting import plan_delete
 from console.policy.draft import Draft
 from console.policy.lifecycle import plan_lifecycle
 from console.policy.migration_plan import plan_migration
+from console.policy.preflight.grounds import NO_GROUNDS, Grounds
 from console.policy.protect import confirm_for, protection_problem
 from console.policy.subject import Subject, find, request_problem
 from console.policy.tier_plan import plan_tier
@@ -21,7 +22,14 @@ _BESIDE_A_JOB = frozenset(
 """What libvirt still accepts while a migration or a block copy runs."""
 
 
-def make_plan(snapshot: FleetSnapshot, request: Request, *, now: float, plan_id: str) -> Plan:
+def make_plan(
+    snapshot: FleetSnapshot,
+    request: Request,
+    *,
+    now: float,
+    plan_id: str,
+    grounds: Grounds = NO_GROUNDS,
+) -> Plan:
     """The plan that answers a request; one with a ``refusal`` carries no steps and cannot run.
 
     Args:
@@ -29,6 +37,7 @@ def make_plan(snapshot: FleetSnapshot, request: Request, *, now: float, plan_id:
         request: What was asked.
         now: The console's clock, to judge how old readings are.
         plan_id: Unique identity of the plan.
+        grounds: What a migration is judged by beside the snapshot.
     """
     subject = find(snapshot, request.uuid)
     if isinstance(subject, Problem):
@@ -50,16 +59,16 @@ def make_plan(snapshot: FleetSnapshot, request: Request, *, now: float, plan_id:
     )
     if refusal:
         return replace(plan, refusal=refusal)
-    draft = _draft(subject, request, now)
+    draft = _draft(subject, request, now, grounds)
     plan = replace(plan, title=draft.title, checks=draft.checks, refusal=draft.refusal)
     return plan if draft.refusal else replace(plan, steps=draft.steps, effects=draft.effects)
 
 
-def _draft(subject: Subject, request: Request, now: float) -> Draft:
+def _draft(subject: Subject, request: Request, now: float, grounds: Grounds) -> Draft:
     if request.action is Action.DELETE:
         return plan_delete(subject, request, now=now)
     if request.action is Action.MIGRATE:
-        return plan_migration(subject, request, now=now)
+        return plan_migration(subject, request, now=now, grounds=grounds)
     if request.action is Action.TIER:
         return plan_tier(subject, request, now=now)
     return plan_lifecycle(subject, request)

@@ -1,7 +1,7 @@
 """The content of a volume as one number, read where it lies if that is possible.
 
-In order: on the host through SSH (``sha256sum`` for raw, else ``python3 -`` fed over standard
-input), as a file of this machine, or streamed out by libvirt (virStorageVolDownload).
+In order: on the host through SSH (``sha256sum`` for raw, else ``python3 -c``), as a file of this
+machine, or streamed out by libvirt (virStorageVolDownload).
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ async def _over_ssh(session: Session, path: str, fmt: str) -> str:
     """The digest the host worked out; empty where it could not."""
     if session.ssh is None:
         return ""
-    tries: list[tuple[tuple[str, ...], bytes]] = []
+    tries: list[tuple[str, ...]] = []
     if fmt in ("raw", ""):
-        tries.append((("sha256sum", "--", path), b""))
-    script = await asyncio.to_thread(Path(imagehash.__file__).read_bytes)
-    tries.append((("python3", "-", path, fmt or "raw"), script))
-    for argv, text in tries:
+        tries.append(("sha256sum", "--", path))
+    script = await asyncio.to_thread(Path(imagehash.__file__).read_text)
+    tries.append(("python3", "-c", script, path, fmt or "raw"))
+    for argv in tries:
         try:
-            done = await session.ssh.run(argv, timeout=LONG_S, stdin=text)
+            done = await session.ssh.run(argv, timeout=LONG_S)
         except DriverError:
             continue
         found = _HEX.search(done.stdout.decode(errors="replace"))

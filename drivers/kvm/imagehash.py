@@ -1,7 +1,7 @@
 """SHA-256 of what a guest reads from a disk image, whatever format holds it.
 
-Only the standard library and nothing of ours: the same text runs here and, fed over standard input
-to ``python3 -``, on a host where nothing is installed.
+Only the standard library and nothing of ours: the same text runs here and, handed to
+``python3 -c``, on a host where nothing is installed.
 """
 
 from __future__ import annotations

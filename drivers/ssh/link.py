@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shlex
 import shutil
@@ -29,11 +28,18 @@ from drivers.uri import LibvirtUri
 
 _TAIL = 2000
 HELPER = "virt-ssh-helper"
+# Ends a command with its channel, on whose end the inner loop waits. sshd allows ten sessions,
+# holds one until its program ends, and sends no signals to the programs of root.
+_LEASH = (
+    'exec 3<&0; "$@" </dev/null 3<&- & p=$!; '
+    '{ while read -r _; do :; done; kill -9 "$p" "$$"; } <&3 >/dev/null 2>&1 & '
+    'w=$!; exec 3<&-; wait "$p"; s=$?; exec 2>/dev/null; kill -9 "$w"; exit "$s"'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A command that ended: exit status (negative: a signal or none given) and its output."""
+    """A command that ended: exit status (128 + signal, negative: none given) and its output."""
 
     status: int
     stdout: bytes
@@ -126,27 +132,26 @@ class SshLink:
             self._folder = ""
         self.closed.set()
 
-    async def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
-        """Run a command to its end.
+    async def run(self, argv: Sequence[str], *, timeout: float) -> Completed:
+        """Run a command to its end; it reads nothing.
 
         Args:
             argv: Program and arguments, quoted here for the remote shell.
             timeout: Seconds it may take.
-            stdin: What it reads.
 
         Raises:
-            TimedOut: It did not end; its channel was closed, which hangs up on it.
+            TimedOut: It did not end; its channel was closed, which kills it there.
             Unreachable, Busy, Refused: It could not be run.
         """
         connection = self._open_connection()
         try:
             async with asyncio.timeout(timeout):
-                command = shlex.join(argv)
-                process = await connection.create_process(command, input=stdin, encoding=None)
+                command = shlex.join(("sh", "-c", _LEASH, "sh", *argv))
+                process = await connection.create_process(command, encoding=None)
                 try:
                     done = await process.wait()
                 finally:
-                    _end(process)
+                    process.close()
         except (asyncssh.Error, OSError) as error:
             raise channel_error(error, self.spec.name, f"running {argv[0]}", timeout) from None
         return Completed(
@@ -356,13 +361,6 @@ def helper_argv(uri: LibvirtUri) -> list[str]:
         return [uri.netcat or "nc", "-U", uri.socket or "/run/libvirt/libvirt-sock"]
     chosen = uri.mode in ("direct", "legacy")
     return [HELPER, f"{uri.local}?mode={uri.mode}" if chosen else uri.local]
-
-
-def _end(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    """Give a command's session back: sshd allows ten, and holds one until its program ends."""
-    with contextlib.suppress(OSError):  # it ended by itself
-        process.kill()
-    process.close()
 
 
 def _plain(error: BaseException) -> BaseException:

@@ -177,6 +177,16 @@ async def sshd_link(
     await link.close()
 
 
+async def sshd_pid(link: SshLink) -> int:
+    """The process of sshd that serves this connection."""
+    script = (
+        'p=$$; while [ "$(cat /proc/$p/comm)" != sshd ]; '
+        "do p=$(cut -d ' ' -f 4 /proc/$p/stat); done; echo $p"
+    )
+    found = await link.run(["sh", "-c", script], timeout=30)
+    return int(found.stdout)
+
+
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait for a condition with a deadline."""
     async with asyncio.timeout(seconds):

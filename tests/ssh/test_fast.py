@@ -19,7 +19,7 @@ from drivers.errors import DriverError, TimedOut
 from drivers.protocol import FastReading
 from drivers.ssh.fast import DomainRef, FastLane, Pipes, Spawn, spawn_local
 from drivers.ssh.link import SshLink
-from tests.ssh.conftest import Sshd, until
+from tests.ssh.conftest import Sshd, sshd_pid, until
 
 BUSY = "while True: pass"
 
@@ -203,14 +203,15 @@ async def test_over_ssh(
     assert reading.rtt_ms is not None
     assert reading.rtt_ms < 5000
     await lane.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await children(link) > 1:  # the one is the shell that counts
             continue
 
 
 async def children(link: SshLink) -> int:
     """Processes that this connection's sshd has running."""
-    found = await link.run(["sh", "-c", "pgrep -P $PPID | wc -l"], timeout=5)
+    pid = await sshd_pid(link)
+    found = await link.run(["sh", "-c", f"pgrep -P {pid} | wc -l"], timeout=30)
     return int(found.stdout)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -11,9 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import AuthFailed, DriverError, Refused, TimedOut, Unreachable, Unsupported
-from drivers.ssh.link import SshLink
-from tests.ssh.conftest import Box, Person, Sshd, until
+from drivers.errors import (
+    AuthFailed,
+    Busy,
+    DriverError,
+    Refused,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
+from drivers.ssh.link import Completed, SshLink
+from tests.ssh.conftest import Box, Person, Sshd, sshd_pid, until
 
 
 async def echo_server(path: Path) -> asyncio.Server:
@@ -39,8 +48,9 @@ async def test_run_gives_status_and_output(sshd_link: tuple[SshLink, Sshd]) -> N
     link, server = sshd_link
     done = await link.run(["printf", "%s|", "a b", "$HOME;", "'"], timeout=5)
     assert (done.status, done.stdout) == (0, b"a b|$HOME;|'|")
-    echoed = await link.run(["sh", "-c", "cat; echo no >&2; exit 3"], timeout=5, stdin=b"in\0put")
-    assert (echoed.status, echoed.stdout, echoed.stderr) == (3, b"in\0put", b"no\n")
+    script = "cat; printf 'out\\0put'; echo no >&2; exit 3"
+    told = await link.run(["sh", "-c", script], timeout=5)
+    assert (told.status, told.stdout, told.stderr) == (3, b"out\0put", b"no\n")
     assert link.route == f"127.0.0.1:{server.port}"
 
 
@@ -50,6 +60,36 @@ async def test_run_that_hangs_ends_at_its_deadline(sshd_link: tuple[SshLink, Ssh
     with pytest.raises(TimedOut, match="did not answer within"):
         await link.run(["sleep", "60"], timeout=0.3)
     assert (await link.run(["true"], timeout=5)).status == 0
+
+
+async def test_a_hung_command_ends_with_its_channel(
+    box: Box, start_sshd: Callable[..., Sshd]
+) -> None:
+    """Given up, it is gone from the host, and its place among MaxSessions is free, also as root."""
+    server = start_sshd("MaxSessions 2")
+    box.know(server.port, server.host_key)
+    link = box.link(server.uri(), Person())
+    await link.connect()
+    mark = box.folder / "pids"
+    hung = ["sh", "-c", 'echo $$ >> "$1"; trap "" HUP TERM PIPE; exec sleep 1000', "sh", str(mark)]
+    try:
+        for _ in range(4):
+            with pytest.raises(TimedOut):
+                await run_when_free(link, hung, timeout=1.0)
+        pids = mark.read_text().split()
+        assert pids
+        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 30.0)
+        assert (await run_when_free(link, ["true"], timeout=30.0)).status == 0
+    finally:
+        await link.close()
+
+
+async def run_when_free(link: SshLink, argv: list[str], timeout: float) -> Completed:
+    """Run once sshd, which takes a moment to notice an end, has a session to give."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(Busy):
+                return await link.run(argv, timeout=timeout)
 
 
 async def test_forward_reaches_a_socket_and_is_private(
@@ -142,10 +182,10 @@ async def test_shell_has_a_terminal_that_resizes(sshd_link: tuple[SshLink, Sshd]
 
 
 async def test_ping_and_sftp(sshd_link: tuple[SshLink, Sshd]) -> None:
-    """The round trip is a small positive number; files can be read over SFTP."""
+    """The round trip is a positive number; files can be read over SFTP."""
     link, _ = sshd_link
-    assert 0 < await link.ping() < 2000
-    assert 0 < await link.ping() < 2000
+    assert await link.ping() > 0
+    assert await link.ping() > 0
     assert b"root" in await link.sftp_read("/etc/passwd")
     with pytest.raises(DriverError):
         await link.sftp_read("/nothing/here")
@@ -154,8 +194,7 @@ async def test_ping_and_sftp(sshd_link: tuple[SshLink, Sshd]) -> None:
 async def test_a_killed_session_is_noticed(sshd_link: tuple[SshLink, Sshd]) -> None:
     """When sshd's child dies the link says so at once, and calls fail with a reason."""
     link, _ = sshd_link
-    found = await link.run(["sh", "-c", "echo $PPID"], timeout=5)
-    os.kill(int(found.stdout), 9)
+    os.kill(await sshd_pid(link), 9)
     await asyncio.wait_for(link.closed.wait(), 5)
     with pytest.raises(Unreachable):
         await link.run(["true"], timeout=5)

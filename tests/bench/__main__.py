@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-PARTS = ("bench_ui", "bench_poll", "bench_store")
+PARTS = ("bench_ui", "bench_poll", "bench_store", "bench_plan")
 
 
 def main() -> int:

@@ -1,0 +1,48 @@
+"""What the fleet file says of capacity and groups, in the planner's own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from console.policy.preflight.grounds import Group, Rules
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import Host
+from drivers.model.operation import Limits
+from drivers.model.vm import Vm
+
+
+def limits_of(rules: Rules, *, per_host: int = 2, per_link: int = 2) -> Limits:
+    """Caps with the configured capacity; what is not configured keeps the planner's own limit."""
+    usual = Limits()
+    return Limits(
+        per_host,
+        per_link,
+        rules.cpu_overcommit or usual.vcpu_overcommit,
+        rules.memory_overcommit or usual.memory_overcommit,
+        rules.memory_reserve,
+    )
+
+
+def with_groups(snapshot: FleetSnapshot, groups: Sequence[Group]) -> FleetSnapshot:
+    """The snapshot with a tag ``apart:NAME`` or ``together:NAME`` on each member of a group.
+
+    Groups that only warn are left out.
+    """
+    strict = [g for g in groups if g.strict]
+    if not strict:
+        return snapshot
+    return replace(snapshot, hosts=tuple(_tagged_host(h, strict) for h in snapshot.hosts))
+
+
+def _tagged_host(host: Host, groups: Sequence[Group]) -> Host:
+    return replace(host, vms=tuple(_tagged(vm, groups) for vm in host.vms))
+
+
+def _tagged(vm: Vm, groups: Sequence[Group]) -> Vm:
+    more = [
+        f"{g.rule}:{g.name}"
+        for g in groups
+        if vm.name in g.vms or vm.uuid in g.vms or any(t in g.tags for t in vm.tags)
+    ]
+    return replace(vm, tags=tuple(dict.fromkeys((*vm.tags, *more)))) if more else vm

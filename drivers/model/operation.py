@@ -1,0 +1,256 @@
+"""Work on whole hosts: cordons, and operations that move many VMs by one recorded plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from drivers.model.job import Check
+from drivers.model.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Cordon:
+    """A host that takes no new VMs; ``since`` is epoch seconds, ``by`` is ``user@machine``."""
+
+    host: str
+    since: float
+    by: str
+    reason: str = ""
+
+
+class OperationKind(StrEnum):
+    """DRAIN empties a host, RETURN brings its VMs back, UNDO takes back what was done so far."""
+
+    DRAIN = "drain"
+    RETURN = "return"
+    UNDO = "undo"
+
+
+class MoveVerb(StrEnum):
+    """What a move does to its VM."""
+
+    MIGRATE = "migrate"
+    SHUTDOWN = "shutdown"
+    START = "start"
+
+
+class MoveState(StrEnum):
+    """How a move stands. BLOCKED: its check said no just now; it is looked at again."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    DONE = "done"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will be tried by itself."""
+        return self in (MoveState.DONE, MoveState.FAILED, MoveState.DROPPED)
+
+
+class Choice(StrEnum):
+    """What a person decides for a VM that cannot simply move; NONE is no decision yet."""
+
+    NONE = ""
+    LEAVE = "leave"
+    SHUTDOWN = "shutdown"
+    COPY = "copy"
+
+
+class Outlook(StrEnum):
+    """Whether every VM has a place.
+
+    IMPOSSIBLE: a complete search found none. NOT_PROVEN: the search was cut short.
+    """
+
+    POSSIBLE = "possible"
+    IMPOSSIBLE = "impossible"
+    NOT_PROVEN = "not proven"
+
+
+class OperationState(StrEnum):
+    """State of an operation; RUNNING with a dead owner waits to be resumed."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more will happen by itself."""
+        return self in (OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds at every step of an operation.
+
+    Attributes:
+        per_host: Moves at a time that leave or enter one host.
+        per_link: Moves at a time from one host to one other.
+        vcpu_overcommit: vCPUs a host may be given for each of its CPUs.
+        memory_overcommit: Bytes a host may promise its guests for each byte it has.
+        memory_reserve: Bytes of each host that are never given to guests.
+    """
+
+    per_host: int = 2
+    per_link: int = 2
+    vcpu_overcommit: float = 8.0
+    memory_overcommit: float = 1.0
+    memory_reserve: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step of an operation: one VM.
+
+    Attributes:
+        id: Unique within the operation, stable when the rest is planned anew.
+        target: Where it goes; the same as ``source`` for a shutdown or a start.
+        reason: Why this target.
+        wave: Moves of one wave may run side by side; for the reader, from 1.
+        after: Ids of moves that must be done before this one may begin.
+        memory: Bytes.
+        copy_bytes: Bytes of storage copied along.
+    """
+
+    id: str
+    verb: MoveVerb
+    uuid: str
+    vm_name: str
+    source: str
+    target: str
+    reason: str = ""
+    wave: int = 1
+    after: tuple[str, ...] = ()
+    memory: int = 0
+    vcpus: int = 0
+    copy_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A VM that cannot simply move: why, what may be chosen, and what was chosen."""
+
+    uuid: str
+    vm_name: str
+    why: Problem
+    choices: tuple[Choice, ...]
+    choice: Choice = Choice.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a host has given to its active VMs, before and after; bytes and vCPUs.
+
+    ``memory_total`` and ``vcpus_total`` are what it may give, overcommit included; 0 is not known.
+    """
+
+    host: str
+    arrivals: int
+    memory_total: int
+    memory_before: int
+    memory_after: int
+    vcpus_total: int
+    vcpus_before: int
+    vcpus_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperationPlan:
+    """Exactly what an operation will do, made from one snapshot. ``refusal``: it cannot run.
+
+    Attributes:
+        host: The host to be emptied or filled again.
+        moves: In order.
+        stuck: VMs that need a choice, or that were left out by one.
+        staying: VMs that stay and need none, each with why, such as a VM that is off.
+        rooms: Every host that gives or takes.
+        outlook: Whether all VMs that could move at all have a place.
+        outlook_text: That in one sentence.
+        spare: Whether the rest still carries all VMs when one more host is lost.
+        effects: What will be different, in sentences: the blast radius.
+    """
+
+    kind: OperationKind
+    host: str
+    made_at: float
+    limits: Limits
+    moves: tuple[Move, ...] = ()
+    stuck: tuple[Stuck, ...] = ()
+    staying: tuple[str, ...] = ()
+    rooms: tuple[Room, ...] = ()
+    outlook: Outlook = Outlook.POSSIBLE
+    outlook_text: str = ""
+    spare: Check | None = None
+    effects: tuple[str, ...] = ()
+    refusal: Problem | None = None
+
+    @property
+    def undecided(self) -> tuple[Stuck, ...]:
+        """VMs that still need a choice; the plan does not run before each has one."""
+        return tuple(s for s in self.stuck if s.choice is Choice.NONE)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host involved, the operation's own first."""
+        ends = (end for move in self.moves for end in (move.source, move.target))
+        return tuple(dict.fromkeys((self.host, *ends)))
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRun:
+    """What became of one move.
+
+    Attributes:
+        job_id: The job that carries it out; empty before one is given.
+        jobs: Every job it was ever given, oldest first.
+        note: Why it is blocked, failed or dropped, or how it ended.
+    """
+
+    move: Move
+    state: MoveState = MoveState.PENDING
+    job_id: str = ""
+    jobs: tuple[str, ...] = ()
+    started_at: float | None = None
+    ended_at: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation as the store holds it; every change is durable before it is acted on.
+
+    Attributes:
+        actor: Who asked for it, ``user@machine``.
+        owner: The console that runs it, ``user@host:pid:start``; empty when none does.
+        excluded: Targets ruled out since the plan was made, because they died.
+        pins: (VM UUID, target) as a person wants it.
+        parent: The operation this one takes back.
+    """
+
+    id: str
+    plan: OperationPlan
+    state: OperationState = OperationState.RUNNING
+    runs: tuple[MoveRun, ...] = ()
+    actor: str = ""
+    owner: str = ""
+    created_at: float = 0.0
+    ended_at: float | None = None
+    problem: Problem | None = None
+    outcome: str = ""
+    excluded: tuple[str, ...] = ()
+    pins: tuple[tuple[str, str], ...] = ()
+    parent: str = ""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every host involved, the operation's own first."""
+        ends = (end for run in self.runs for end in (run.move.source, run.move.target))
+        return tuple(dict.fromkeys((self.plan.host, *ends)))

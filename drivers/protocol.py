@@ -17,6 +17,7 @@ from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
 from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event
 from drivers.model.host import HostFacts, HostLoad, HostSpec
+from drivers.model.migration import Tuning
 from drivers.model.problem import Missing
 from drivers.model.storage import Pool, Volume
 from drivers.model.vm import JobProgress, Vm, VmFast
@@ -73,6 +74,7 @@ class MigrationSpec:
         copy_disks: Targets of disks to copy along; their files are made on the destination.
         bandwidth_mib: Cap in MiB/s, 0 for none.
         uri: Migration data URI; empty lets libvirt choose.
+        tuning: Options beyond that.
         dest_paths: Disk target to the path it gets on the destination, where it differs.
     """
 
@@ -82,6 +84,7 @@ class MigrationSpec:
     bandwidth_mib: int = 0
     uri: str = ""
     dest_paths: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +259,23 @@ class HostDriver(Protocol):
 
     async def abort_job(self, uuid: str) -> None:
         """Cancel the domain's running job (virDomainAbortJob)."""
+        ...
+
+    async def tune_migration(
+        self,
+        uuid: str,
+        *,
+        bandwidth_mib: int | None = None,
+        max_downtime_ms: float | None = None,
+    ) -> None:
+        """Change the cap or the allowed pause of the domain's running migration."""
+        ...
+
+    async def start_post_copy(self, uuid: str) -> None:
+        """Let the guest run on the destination now; the rest of its memory follows on demand.
+
+        Only where the migration was begun with ``Tuning.post_copy``. There is no way back.
+        """
         ...
 
     async def block_copy(

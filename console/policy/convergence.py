@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from console.policy.sizes import size_words
+from drivers.model.migration import Outlook, Pace
 from drivers.model.vm import JobProgress
 
 _WEIGHT = 0.4
@@ -27,16 +27,6 @@ _STALL_S = 10.0
 
 _FIRST_PASSES = 2
 """All memory, and what changed meanwhile."""
-
-
-class Pace(StrEnum):
-    """How a migration comes along."""
-
-    STARTING = "starting"
-    CONVERGING = "converging"
-    SLOW = "slow"
-    NOT_CONVERGING = "not converging"
-    STALLED = "stalled"
 
 
 _SHRINKING = (Pace.CONVERGING, Pace.SLOW)
@@ -67,25 +57,6 @@ class Course:
     rate_bps: float | None = None
     passes: tuple[Pass, ...] = ()
     moved_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """The verdict on a migration.
-
-    Attributes:
-        reason: Why, with the figures.
-        changed_per_sent: Bytes the guest changes per byte sent, at worst; None when not measured.
-        implied_downtime_ms: Pause of the guest if it were switched over now.
-        eta_s: Seconds left, at best and at worst; a worst of None means maybe never, and no band
-            at all that nothing can be told.
-    """
-
-    pace: Pace
-    reason: str
-    changed_per_sent: float | None = None
-    implied_downtime_ms: float | None = None
-    eta_s: tuple[float, float | None] | None = None
 
 
 def observe(course: Course, reading: JobProgress) -> Course:

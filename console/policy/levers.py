@@ -5,23 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 
-from console.policy.convergence import Outlook, Pace
 from console.policy.sizes import size_words
+from drivers.model.migration import Lever, LeverOption, Outlook, Pace
 from drivers.model.vm import JobProgress
-
-
-class Lever(StrEnum):
-    """One way to make a migration end."""
-
-    BANDWIDTH = "bandwidth"
-    DOWNTIME = "downtime"
-    THROTTLE = "throttle"
-    POST_COPY = "post-copy"
-    PAUSE = "pause"
-    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +44,6 @@ class Promise:
     levers: tuple[Lever, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One lever as it stands now; ``blocked`` says why it cannot be pulled, empty when it can."""
-
-    lever: Lever
-    value: float = 0.0
-    effect: str = ""
-    blocked: str = ""
-
-
 _NONE: Mapping[Lever, int] = MappingProxyType({})
 
 
@@ -96,7 +74,7 @@ _EFFECT_S = 5.0
 """Seconds a pull is given to show its effect."""
 
 
-def options(moment: Moment) -> tuple[Option, ...]:
+def options(moment: Moment) -> tuple[LeverOption, ...]:
     """Every lever with its expected effect, mildest first."""
     return (
         _bandwidth(moment),
@@ -104,71 +82,73 @@ def options(moment: Moment) -> tuple[Option, ...]:
         _throttle(moment),
         _post_copy(moment),
         _pause(moment),
-        Option(
+        LeverOption(
             Lever.CANCEL,
             effect="the guest goes on at the source; what was sent is thrown away",
         ),
     )
 
 
-def _bandwidth(moment: Moment) -> Option:
+def _bandwidth(moment: Moment) -> LeverOption:
     cap = moment.settings.bandwidth_mib
     if not cap:
-        return Option(Lever.BANDWIDTH, blocked="no cap is set: it sends as fast as it can")
+        return LeverOption(Lever.BANDWIDTH, blocked="no cap is set: it sends as fast as it can")
     wanted = round(cap * _STEP)
     ratio = moment.outlook.changed_per_sent
     effect = f"cap from {cap} to {wanted} MiB/s"
     if ratio is not None:
         effect += f": {ratio / _STEP:.2f} instead of {ratio:.2f} bytes changed per byte sent"
-    return Option(Lever.BANDWIDTH, wanted, effect)
+    return LeverOption(Lever.BANDWIDTH, wanted, effect)
 
 
-def _downtime(moment: Moment) -> Option:
+def _downtime(moment: Moment) -> LeverOption:
     allowed = moment.settings.max_downtime_ms
     if allowed >= _LONGEST_DOWNTIME_MS:
-        return Option(Lever.DOWNTIME, blocked=f"{allowed:.0f} ms is the most that is offered")
+        return LeverOption(Lever.DOWNTIME, blocked=f"{allowed:.0f} ms is the most that is offered")
     wanted = min(_LONGEST_DOWNTIME_MS, allowed * _STEP)
     implied = moment.outlook.implied_downtime_ms
     effect = f"the guest may pause {wanted:.0f} instead of {allowed:.0f} ms"
     if implied is not None:
         enough = "now enough" if implied <= wanted else f"{implied:.0f} ms would be needed now"
         effect += f"; {enough}"
-    return Option(Lever.DOWNTIME, wanted, effect)
+    return LeverOption(Lever.DOWNTIME, wanted, effect)
 
 
-def _throttle(moment: Moment) -> Option:
+def _throttle(moment: Moment) -> LeverOption:
     if not moment.settings.auto_converge:
-        return Option(
+        return LeverOption(
             Lever.THROTTLE,
             blocked="it was begun without auto-converge, which QEMU takes at the start only",
         )
     share = moment.progress.throttle
     told = f"it takes {share} % of the guest's CPU time now" if share else "not begun yet"
-    return Option(Lever.THROTTLE, blocked=f"QEMU slows the guest by itself: {told}")
+    return LeverOption(Lever.THROTTLE, blocked=f"QEMU slows the guest by itself: {told}")
 
 
-def _post_copy(moment: Moment) -> Option:
+def _post_copy(moment: Moment) -> LeverOption:
     if not moment.settings.post_copy:
-        return Option(
+        return LeverOption(
             Lever.POST_COPY,
             blocked="it was begun without post-copy, which QEMU takes at the start only",
         )
     left = moment.progress.remaining
     rest = f"{size_words(left)} fetched over the network on demand" if left is not None else ""
-    return Option(
+    return LeverOption(
         Lever.POST_COPY,
         effect=f"the guest runs on the target at once, {rest or 'slow until all is fetched'}; "
         "if the link or either host fails before the end, the guest stops",
     )
 
 
-def _pause(moment: Moment) -> Option:
+def _pause(moment: Moment) -> LeverOption:
     implied = moment.outlook.implied_downtime_ms
     told = f"about {implied / 1000:.1f} s" if implied is not None else "until all is sent"
-    return Option(Lever.PAUSE, effect=f"the guest stands still for {told}, then runs on the target")
+    return LeverOption(
+        Lever.PAUSE, effect=f"the guest stands still for {told}, then runs on the target"
+    )
 
 
-def next_pull(moment: Moment, promise: Promise) -> Option | None:
+def next_pull(moment: Moment, promise: Promise) -> LeverOption | None:
     """What a profile pulls now to keep its promise; None while it is being kept or nothing helps.
 
     A lever is pulled only while the outlook misses the promise, and never one that would itself
@@ -200,7 +180,7 @@ def _late(moment: Moment, promise: Promise) -> bool:
     return band[1] is None or band[1] > left
 
 
-def _allowed(option: Option, moment: Moment, promise: Promise) -> bool:
+def _allowed(option: LeverOption, moment: Moment, promise: Promise) -> bool:
     implied = moment.outlook.implied_downtime_ms
     if option.lever is Lever.DOWNTIME:
         return moment.settings.max_downtime_ms < promise.max_downtime_ms
@@ -209,8 +189,8 @@ def _allowed(option: Option, moment: Moment, promise: Promise) -> bool:
     return not moment.pulled.get(option.lever) or option.lever is Lever.BANDWIDTH
 
 
-def _capped(option: Option, promise: Promise) -> Option:
+def _capped(option: LeverOption, promise: Promise) -> LeverOption:
     if option.lever is not Lever.DOWNTIME or option.value <= promise.max_downtime_ms:
         return option
     capped = promise.max_downtime_ms
-    return Option(Lever.DOWNTIME, capped, f"the guest may pause {capped:.0f} ms, as promised")
+    return LeverOption(Lever.DOWNTIME, capped, f"the guest may pause {capped:.0f} ms, as promised")

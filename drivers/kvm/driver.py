@@ -85,7 +85,9 @@ class KvmDriver:
     async def read_fast(self) -> FastReading:
         """One tick of /proc, for the VMs that the last sweep found running."""
         live = self._up()
-        return await live.swift.read(live.slow.vms.values())
+        reading = await live.swift.read(live.slow.vms.values())
+        live.pools.load = reading.load
+        return reading
 
     async def read_slow(self) -> SlowReading:
         """One sweep of every domain; a stuck one is named and does not hold the others."""
@@ -207,6 +209,30 @@ class KvmDriver:
         """Cancel the domain's running job."""
         await self._domains("cancel a job").act(
             uuid, "rid of its job", lambda d: d.abortJob(), even_stuck=True
+        )
+
+    async def tune_migration(
+        self,
+        uuid: str,
+        *,
+        bandwidth_mib: int | None = None,
+        max_downtime_ms: float | None = None,
+    ) -> None:
+        """Change the cap or the allowed pause of the domain's running migration."""
+        domains = self._domains("tune a migration")
+        if bandwidth_mib is not None:
+            cap = bandwidth_mib
+            await domains.act(uuid, "given another cap", lambda d: d.migrateSetMaxSpeed(cap))
+        if max_downtime_ms is not None:
+            pause = max(1, round(max_downtime_ms))
+            await domains.act(
+                uuid, "given a longer pause", lambda d: d.migrateSetMaxDowntime(pause)
+            )
+
+    async def start_post_copy(self, uuid: str) -> None:
+        """Let the guest run on the destination now."""
+        await self._domains("switch a migration").act(
+            uuid, "switched to post-copy", lambda d: d.migrateStartPostCopy()
         )
 
     async def block_copy(

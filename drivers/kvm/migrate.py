@@ -17,6 +17,7 @@ from drivers.kvm import room, volumes
 from drivers.kvm.domxml import DomainDef, parse_domain
 from drivers.kvm.editxml import repoint
 from drivers.kvm.session import LONG_S, Session
+from drivers.model.migration import Tuning
 from drivers.protocol import MigrationSpec
 
 _ABORT_WAIT_S = 10.0
@@ -136,11 +137,12 @@ def _run(
     """The blocking call, in a thread of its own."""
     lv = source.lv
     domain = here.lookupByUUIDString(uuid)
-    flags = lv.VIR_MIGRATE_LIVE | lv.VIR_MIGRATE_ABORT_ON_ERROR
+    flags = lv.VIR_MIGRATE_LIVE | lv.VIR_MIGRATE_ABORT_ON_ERROR | _flags(lv, spec.tuning)
     persistent = bool(domain.isPersistent())
     if persistent:
         flags |= lv.VIR_MIGRATE_PERSIST_DEST | lv.VIR_MIGRATE_UNDEFINE_SOURCE
     params = _params(lv, domain, peer, spec, persistent=persistent)
+    params.update(_tuned(lv, spec.tuning))
     if spec.copy_disks:
         flags |= lv.VIR_MIGRATE_NON_SHARED_DISK
         params[lv.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = list(spec.copy_disks)
@@ -148,6 +150,25 @@ def _run(
         domain.migrateToURI3(peer.spec.peer_uri, params, flags | lv.VIR_MIGRATE_PEER2PEER)
     else:
         domain.migrate3(there, params, flags)
+
+
+def _flags(lv: Any, tuning: Tuning) -> int:
+    flags = 0
+    flags |= lv.VIR_MIGRATE_AUTO_CONVERGE if tuning.auto_converge else 0
+    flags |= lv.VIR_MIGRATE_POSTCOPY if tuning.post_copy else 0
+    flags |= lv.VIR_MIGRATE_COMPRESSED if tuning.compression else 0
+    flags |= lv.VIR_MIGRATE_PARALLEL if tuning.parallel else 0
+    flags |= lv.VIR_MIGRATE_TUNNELLED if tuning.tunnelled else 0
+    return int(flags)
+
+
+def _tuned(lv: Any, tuning: Tuning) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    if tuning.compression:
+        params[lv.VIR_MIGRATE_PARAM_COMPRESSION] = [tuning.compression]
+    if tuning.parallel:
+        params[lv.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] = tuning.parallel
+    return params
 
 
 def _params(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from drivers.model.migration import LeverOption, Outlook
 from drivers.model.problem import Missing
 
 
@@ -74,7 +75,12 @@ class VmNic:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """Live figures of a long operation (virDomainGetJobStats, block job info, a copied file)."""
+    """Live figures of a long operation (virDomainGetJobStats, block job info, a copied file).
+
+    ``downtime_ms`` is the pause that QEMU expects. For a migration this console carries out,
+    ``outlook`` and ``levers`` tell how it will go and what can be pulled, and ``trail`` is how
+    many bytes remained over the last minutes, as (epoch seconds, bytes).
+    """
 
     phase: str
     at: float
@@ -89,6 +95,9 @@ class JobProgress:
     throttle: int | None = None
     eta_s: float | None = None
     note: str = ""
+    outlook: Outlook | None = None
+    levers: tuple[LeverOption, ...] = ()
+    trail: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

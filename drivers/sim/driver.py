@@ -22,7 +22,7 @@ from drivers.protocol import (
 )
 from drivers.sim import caps, lease, storage
 from drivers.sim.domxml import capabilities_xml, domain_xml, guest_from_xml
-from drivers.sim.migration import migrate
+from drivers.sim.migration import job_of, migrate, switch_over
 from drivers.sim.readings import fast_reading, pools_reading, slow_reading
 from drivers.sim.terminal import console_stream, shell_stream
 from drivers.sim.world import SimHost, SimVm, World
@@ -246,9 +246,23 @@ class SimDriver:
     async def abort_job(self, uuid: str) -> None:
         """Cancel the running migration."""
         _host, guest = await self._act(uuid)
-        if guest.job is None:
-            raise Refused(f"{guest.vm.name} has no running job.", proof="no job is active")
-        guest.job.aborted = True
+        job_of(guest).aborted = True
+
+    async def tune_migration(
+        self,
+        uuid: str,
+        *,
+        bandwidth_mib: int | None = None,
+        max_downtime_ms: float | None = None,
+    ) -> None:
+        """Change the cap or the allowed pause of a running migration."""
+        _host, guest = await self._act(uuid)
+        job_of(guest).tune(bandwidth_mib, max_downtime_ms)
+
+    async def start_post_copy(self, uuid: str) -> None:
+        """Switch the guest over now."""
+        _host, guest = await self._act(uuid)
+        switch_over(guest)
 
     async def block_copy(
         self, uuid: str, disk: str, path: str, fmt: str, bandwidth_mib: int = 0

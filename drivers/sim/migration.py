@@ -37,6 +37,32 @@ async def migrate(
     await asyncio.shield(task)
 
 
+def job_of(guest: SimVm) -> SimJob:
+    """The migration that moves a guest.
+
+    Raises:
+        Refused: There is none.
+    """
+    if guest.job is None:
+        raise Refused(f"{guest.vm.name} has no running job.", proof="no job is active")
+    return guest.job
+
+
+def switch_over(guest: SimVm) -> None:
+    """Let the guest run on the target now.
+
+    Raises:
+        Refused: It is not on its way, or not with permission for this.
+    """
+    job = job_of(guest)
+    if not job.may_post_copy:
+        raise Refused(
+            "This migration cannot be switched to post-copy.",
+            proof="it was begun without permission for it",
+        )
+    job.post_copy = True
+
+
 def _check(source: SimHost, target: SimHost, guest: SimVm, spec: MigrationSpec) -> None:
     vm = guest.vm
     if guest.job is not None or guest.copies:
@@ -56,6 +82,10 @@ def _check(source: SimHost, target: SimHost, guest: SimVm, spec: MigrationSpec) 
         )
 
 
+def _rate(cap_mib: int) -> float:
+    return min(LINK_BPS, float(cap_mib * MIB)) if cap_mib else LINK_BPS
+
+
 class _Move:
     """One migration under way."""
 
@@ -68,14 +98,16 @@ class _Move:
         self._guest = guest
         self._spec = spec
         self._began = world.clock()
-        cap = spec.bandwidth_mib * MIB
-        self._rate = min(LINK_BPS, float(cap)) if cap else LINK_BPS
+        self._downtime_s = (spec.tuning.max_downtime_ms or 300.0) / 1000
+        self._since, self._sent, self._passes = self._began, 0, 0
+        self._first = guest.vm.memory
+        self._rate = _rate(spec.bandwidth_mib)
         copied = [d for d in guest.vm.disks if d.target in spec.copy_disks]
         self._disks = sum(d.allocation or d.capacity or 0 for d in copied)
 
     async def run(self) -> None:
         world, guest, uuid = self._world, self._guest, self._guest.vm.uuid
-        job = guest.job = SimJob(self._progress)
+        job = guest.job = SimJob(self._progress, self._tune, self._spec.tuning.post_copy)
         self._target.incoming[uuid] = guest
         world.emit(self._target, guest.vm, "started", "started (migrated)")
         try:
@@ -91,7 +123,7 @@ class _Move:
 
     async def _carry(self, job: SimJob) -> None:
         iteration = 0
-        while not (now := self._at(self._world.clock())).finished:
+        while not (now := self._at(self._world.clock())).finished and not job.post_copy:
             if job.aborted:
                 raise Cancelled(
                     f"The migration of {self._guest.vm.name} was cancelled.",
@@ -130,13 +162,37 @@ class _Move:
         world.emit(source, guest.vm, "undefined", "undefined (removed)")
         world.enter(target, guest, VmState.RUNNING, "migrated", "resumed", "resumed (migrated)")
 
+    def _tune(self, bandwidth_mib: int | None, max_downtime_ms: float | None) -> None:
+        """Go on from where it stands with another rate or pause."""
+        now = self._world.clock()
+        state = self._stretch(now)
+        if state.iteration:
+            self._disks, self._first = 0, state.remaining
+            self._passes += state.iteration - 1
+        else:
+            self._disks -= state.done
+        self._sent += state.done
+        self._since = now
+        if bandwidth_mib is not None:
+            self._rate = _rate(bandwidth_mib)
+        if max_downtime_ms is not None:
+            self._downtime_s = max_downtime_ms / 1000
+
     def _at(self, now: float) -> Precopy:
+        state = self._stretch(now)
+        passes = self._passes + state.iteration if state.iteration else 0
+        return replace(state, done=self._sent + state.done, iteration=passes)
+
+    def _stretch(self, now: float) -> Precopy:
+        """How it stands since it was last tuned."""
         return precopy(
-            now - self._began,
+            now - self._since,
             self._guest.vm.memory,
             self._disks,
             self._rate,
             self._guest.character.dirty_bps,
+            self._downtime_s,
+            self._first,
         )
 
     def _progress(self, now: float) -> JobProgress:

@@ -102,24 +102,32 @@ class Precopy:
 
 
 def precopy(
-    elapsed_s: float, memory: int, disks: int, rate_bps: float, dirty_bps: float
+    elapsed_s: float,
+    memory: int,
+    disks: int,
+    rate_bps: float,
+    dirty_bps: float,
+    max_downtime_s: float = 0.3,
+    first: int | None = None,
 ) -> Precopy:
     """State of a live migration ``elapsed_s`` after it began.
 
     Disks go first. Then each iteration sends what the guest rewrote during the one before; it is
-    through once the rest fits into 300 ms, and never is where memory is rewritten faster than sent.
+    through once the rest fits into the allowed downtime, and never is where memory is rewritten
+    faster than sent. ``first`` is what the first iteration sends, if that is not all memory.
     """
     sent = max(0.0, elapsed_s) * rate_bps
     if sent < disks:
-        return Precopy(int(sent), int(memory + disks - sent), 0, False, 0.0)
-    left, rest, done = sent - disks, float(memory), float(disks)
+        first = memory if first is None else first
+        return Precopy(int(sent), int(first + disks - sent), 0, False, 0.0)
+    left, rest, done = sent - disks, float(memory if first is None else first), float(disks)
     for iteration in range(1, 1000):
         if left < rest:
             return Precopy(int(done + left), int(rest - left), iteration, False, 0.0)
         left -= rest
         done += rest
         rest = min(float(memory), rest / rate_bps * dirty_bps)
-        if rest / rate_bps <= 0.3:
+        if rest / rate_bps <= max_downtime_s:
             downtime = 1000.0 * rest / rate_bps
             return Precopy(int(done + rest), 0, iteration + 1, True, downtime)
     return Precopy(int(done), int(rest), 1000, False, 0.0)

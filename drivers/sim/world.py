@@ -22,10 +22,19 @@ Listener = tuple[asyncio.AbstractEventLoop, "asyncio.Queue[Event]"]
 
 @dataclass(slots=True)
 class SimJob:
-    """A live migration under way; ``progress`` tells how it stands at any instant."""
+    """A live migration under way; ``progress`` tells how it stands at any instant.
+
+    Attributes:
+        tune: Takes another cap (MiB/s) and another allowed pause (milliseconds); None keeps one.
+        may_post_copy: It was begun with permission to switch early.
+        post_copy: Switch now; what is left is taken as fetched at once.
+    """
 
     progress: Callable[[float], JobProgress]
+    tune: Callable[[int | None, float | None], None]
+    may_post_copy: bool = False
     aborted: bool = False
+    post_copy: bool = False
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.policy.convergence import Course, Outlook, Pace, observe, outlook, time_left
+from console.policy.convergence import Course, observe, outlook, time_left
+from drivers.model.migration import Outlook, Pace
 from drivers.model.vm import JobProgress
 
 MIB = 1 << 20

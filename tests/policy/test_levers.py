@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from console.policy.convergence import Outlook, Pace
-from console.policy.levers import Lever, Moment, Promise, Settings, next_pull, options
+from console.policy.levers import Moment, Promise, Settings, next_pull, options
+from drivers.model.migration import Lever, Outlook, Pace
 from drivers.model.vm import JobProgress
 
 GIB = 1 << 30

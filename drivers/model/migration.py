@@ -1,0 +1,83 @@
+"""How a live migration is carried out and how it comes along: tuning, verdict, levers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a live migration is carried out, beyond where it goes.
+
+    Attributes:
+        max_downtime_ms: Pause of the guest allowed for the switch; 0 leaves QEMU's own (300 ms).
+        auto_converge: QEMU may slow the guest down when its memory changes too fast.
+        post_copy: The switch may be made before all memory is sent, on demand.
+        compression: Method, such as ``xbzrle``; empty for none.
+        parallel: Connections side by side (multifd); 0 for the usual single one.
+        tunnelled: Memory goes through the two daemons instead of straight between QEMUs.
+    """
+
+    max_downtime_ms: float = 0.0
+    auto_converge: bool = False
+    post_copy: bool = False
+    compression: str = ""
+    parallel: int = 0
+    tunnelled: bool = False
+
+
+class Pace(StrEnum):
+    """How a migration comes along."""
+
+    STARTING = "starting"
+    CONVERGING = "converging"
+    SLOW = "slow"
+    NOT_CONVERGING = "not converging"
+    STALLED = "stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The verdict on a migration.
+
+    Attributes:
+        reason: Why, with the figures.
+        changed_per_sent: Bytes the guest changes per byte sent, at worst; None when not measured.
+        implied_downtime_ms: Pause of the guest if it were switched over now.
+        eta_s: Seconds left, at best and at worst; a worst of None means maybe never, and no band
+            at all that nothing can be told.
+    """
+
+    pace: Pace
+    reason: str
+    changed_per_sent: float | None = None
+    implied_downtime_ms: float | None = None
+    eta_s: tuple[float, float | None] | None = None
+
+
+class Lever(StrEnum):
+    """One way to make a migration end, mildest first."""
+
+    BANDWIDTH = "bandwidth"
+    DOWNTIME = "downtime"
+    THROTTLE = "throttle"
+    POST_COPY = "post-copy"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class LeverOption:
+    """One lever as it stands now.
+
+    Attributes:
+        value: What it would be set to: MiB/s for BANDWIDTH, milliseconds for DOWNTIME.
+        effect: What is expected of it.
+        blocked: Why it cannot be pulled; empty when it can.
+    """
+
+    lever: Lever
+    value: float = 0.0
+    effect: str = ""
+    blocked: str = ""

@@ -40,6 +40,8 @@ T = TypeVar("T")
 KEEPALIVE = (5, 3)
 # A migration or a copy has no deadline of its own; this one is only "not for ever".
 LONG_S = 30 * 86400.0
+# Seconds that a host may take over saying goodbye; then the link is dropped.
+_PARTING_S = 1.0
 
 
 class Session:
@@ -99,21 +101,30 @@ class Session:
         self.diag, _ = await together(self.second(), self._arm())
 
     async def close(self, handles: tuple[int, ...] = ()) -> None:
-        """Let go of event handles, connections and link; never raises, waits seconds at most."""
+        """Let go of event handles, connections and link within two seconds; never raises."""
         lost, self.closed = self.closed, True
         if self._watch is not None:
             self._watch.cancel()
         if lost:  # end the carrier first: closing calls over a dead one would wait
             await self._leave_ssh()
-        if handles:
-            with contextlib.suppress(DriverError):
-                await self.call(
-                    lambda: self._deregister(handles), "events stayed registered", deadline_s=1.0
-                )
-        for conn in {id(c): c for c in (self.diag, self.conn) if c is not None}.values():
-            with contextlib.suppress(DriverError):
-                await self.call(conn.close, "the connection could not be closed", deadline_s=1.0)
+        first, second = self.conn, self.diag
+        # Side by side: a host that answers none of them is waited for once.
+        await asyncio.gather(
+            self._part(first, handles), self._part(None if second is first else second)
+        )
         await self._leave_ssh()
+
+    async def _part(self, conn: Any, handles: tuple[int, ...] = ()) -> None:
+        if conn is None:
+            return
+
+        def part() -> None:
+            if handles:
+                self._deregister(handles)
+            conn.close()
+
+        with contextlib.suppress(DriverError):
+            await self.call(part, "a connection could not be closed", deadline_s=_PARTING_S)
 
     async def _leave_ssh(self) -> None:
         wrapper, self._wrapper = self._wrapper, ""
@@ -155,9 +166,8 @@ class Session:
 
     async def hang_up(self, conn: Any) -> None:
         """Close a connection that ``second`` gave; never raises."""
-        if conn is not None and conn is not self.conn:
-            with contextlib.suppress(DriverError):
-                await self.call(conn.close, "a connection could not be closed", deadline_s=1.0)
+        if conn is not self.conn:
+            await self._part(conn)
 
     def _deregister(self, handles: tuple[int, ...]) -> None:
         with contextlib.suppress(self.lv.libvirtError):

@@ -14,7 +14,8 @@ import termios
 from drivers.protocol import ByteStream
 
 _CHUNK = 65536
-_BACKLOG = 64  # chunks that may wait for a slow terminal before the shell has to
+# Chunks that may wait for a slow terminal; then the shell waits, as its own terminal is full.
+_BACKLOG = 64
 
 
 class LocalShell:
@@ -24,7 +25,8 @@ class LocalShell:
         self._master = master
         self._process = process
         self._loop = asyncio.get_running_loop()
-        self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        # One place more than is ever read ahead: for the mark of the end.
+        self._incoming: asyncio.Queue[bytes] = asyncio.Queue(_BACKLOG + 1)
         self._open = True
         self._held = False
         self._loop.add_reader(master, self._readable)

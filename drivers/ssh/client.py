@@ -250,7 +250,7 @@ class LoginClient(asyncssh.SSHClient):
 
 
 async def hang_up(
-    connections: Sequence[asyncssh.SSHClientConnection], seconds: float = 2.0
+    connections: Sequence[asyncssh.SSHClientConnection], seconds: float = 0.8
 ) -> None:
     """Close connections in order, politely, then hard; returns within about ``seconds``."""
     for connection in connections:

@@ -95,7 +95,7 @@ class Dialer:
         return self.hops
 
     async def hang_up(self) -> None:
-        """Close every hop, the host first, within two seconds; never raises."""
+        """Close every hop, the host first, within a second; never raises."""
         hops, self.hops = self.hops, []
         if hops:
             await hang_up([hop.connection for hop in reversed(hops)])

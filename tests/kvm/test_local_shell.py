@@ -31,3 +31,20 @@ async def _first(read: object, mark: bytes) -> bytes:
         assert data, seen[-200:]
         seen += data
     return bytes(seen)
+
+
+async def test_what_nobody_reads_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood stops at the bound, not at the end of memory, and a hang-up still gets through."""
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    stream = await open_local_shell(80, 24, "dumb")
+    shell = stream.read.__self__  # type: ignore[attr-defined]
+    waiting = shell._incoming
+    await stream.write(b"yes\n")
+    async with asyncio.timeout(60):
+        while not shell._held:  # noqa: ASYNC110 - the flood fills it, nothing tells of it
+            await asyncio.sleep(0.01)
+    full = waiting.qsize()
+    await asyncio.sleep(0)
+    assert waiting.qsize() == full < waiting.maxsize
+    await stream.close()
+    assert waiting.full()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.policy.draft import Draft, blocked_problem
 from console.policy.lifecycle import OFF
 from console.policy.subject import Subject, age_words
-from console.policy.usage import other_users, users_words, volume_at
+from console.policy.usage import deletion_check, other_users, users_words, volume_at
 from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, virsh
 from drivers.model.fleet import stale_after
@@ -32,6 +32,7 @@ def plan_delete(subject: Subject, request: Request, *, now: float) -> Draft:
     refusal = blocked_problem("a chosen volume must not be deleted", checks)
     if refusal:
         return Draft(title, checks=checks, refusal=refusal)
+    checks += tuple(deletion_check(host, path) for path in dict.fromkeys(chosen))
     nvram = request.options.get("nvram", "") == "yes"
     return Draft(title, _steps(subject, chosen, nvram), checks, _effects(subject, chosen, nvram))
 

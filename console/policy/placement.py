@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from console.policy.sizes import size_words
 from console.policy.subject import Subject, age_words
-from console.policy.usage import disk_size, free_name, holds, path_in, volume_at, volume_name
+from console.policy.usage import (
+    disk_size,
+    free_name,
+    holds,
+    path_in,
+    sharing,
+    volume_at,
+    volume_name,
+)
 from drivers.model.fleet import stale_after
 from drivers.model.host import Host
 from drivers.model.job import Check, Verdict
@@ -53,7 +61,7 @@ def place(subject: Subject, target: Host, now: float) -> Placement:
             checks.append(_check(disk, Verdict.OK, "empty drive"))
         elif disk.device != "disk" or disk.read_only:
             checks.append(_read_only(disk, target))
-        elif disk.shared or disk.kind not in ("file", "block"):
+        elif _is_shared(subject, disk) or disk.kind not in ("file", "block"):
             checks.append(_shared(disk, target))
         else:
             outcome = _copy(subject, target, disk, promised, now)
@@ -66,9 +74,27 @@ def place(subject: Subject, target: Host, now: float) -> Placement:
     return Placement(tuple(copies), tuple(checks))
 
 
+def _is_shared(subject: Subject, disk: VmDisk) -> bool:
+    return disk.shared or sharing(subject.host, disk.source).shared is True
+
+
 def _shared(disk: VmDisk, target: Host) -> Check:
     if disk.kind in ("file", "block"):
-        return _check(disk, Verdict.OK, f"{disk.source} is on storage that hosts share: not copied")
+        there = sharing(target, disk.source)
+        if there.shared is False:
+            return _check(
+                disk,
+                Verdict.BLOCKED,
+                f"{disk.source} is on shared storage that {target.name} does not have there",
+                there.proof,
+                f"mount it on {target.name} at the same place",
+            )
+        return _check(
+            disk,
+            Verdict.OK,
+            f"{disk.source} is on storage that hosts share: not copied",
+            there.proof,
+        )
     return _check(
         disk,
         Verdict.NOT_TESTED,

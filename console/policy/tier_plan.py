@@ -5,7 +5,14 @@ from __future__ import annotations
 from console.policy.draft import Draft, blocked_problem
 from console.policy.subject import Subject
 from console.policy.tiering import LIVE, disk_of, pool_fit
-from console.policy.usage import disk_size, free_name, path_in, volume_at, volume_name
+from console.policy.usage import (
+    deletion_check,
+    disk_size,
+    free_name,
+    path_in,
+    volume_at,
+    volume_name,
+)
 from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, file_word, sed_line, virsh
 from drivers.model.job import Request, Step
@@ -36,9 +43,11 @@ def plan_tier(subject: Subject, request: Request, *, now: float) -> Draft:
     keep = request.options.get("keep_old", "") == "yes"
     live = fit.mode == LIVE
     steps = (*(move.live() if live else move.cold()), move.verify())
+    checks = fit.reasons
     if not keep:
         steps = (*steps, move.remove_old())
-    return Draft(title, steps, fit.reasons, move.effects(live=live, keep=keep))
+        checks = (*checks, deletion_check(subject.host, disk.source))
+    return Draft(title, steps, checks, move.effects(live=live, keep=keep))
 
 
 class _Move:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import Host
+from drivers.model.job import Check, Verdict
 from drivers.model.storage import Pool, Volume
 from drivers.model.vm import Vm, VmDisk
 
@@ -43,15 +46,47 @@ SHARED_POOLS = frozenset(
 """Kinds of pool whose content several hosts can reach at once (virStoragePoolType)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Whether several hosts reach a path at once, and how that was judged; None: not known."""
+
+    shared: bool | None
+    proof: str
+
+
+def sharing(host: Host, path: str) -> Sharing:
+    """Judge a path of one host by its pool's kind, else by the filesystem it is mounted on."""
+    pool = next((p for p in host.pools if _in_pool(p, path)), None)
+    if pool is not None and pool.kind in SHARED_POOLS:
+        return Sharing(True, f"pool {pool.name} of {host.name} is of kind {pool.kind}")
+    if path.startswith("/dev/"):
+        return Sharing(None, f"{path} is a device: other hosts may have the same one attached")
+    found = host.load.filesystem_of(path) if host.load else None
+    if host.load is None or found is None:
+        return Sharing(None, f"what is mounted on {host.name} is not known")
+    return Sharing(
+        found in host.load.remote, f"{found.mount} of {host.name} is mounted as {found.kind}"
+    )
+
+
 def on_shared_storage(snapshot: FleetSnapshot, path: str) -> bool:
     """Whether any host says that ``path`` lies where several hosts reach it."""
     if any(d.shared and d.source == path for vm in snapshot.vms() for d in vm.disks):
         return True
-    return any(
-        pool.kind in SHARED_POOLS and _in_pool(pool, path)
-        for host in snapshot.hosts
-        for pool in host.pools
-    )
+    return any(sharing(host, path).shared for host in snapshot.hosts)
+
+
+def deletion_check(host: Host, path: str) -> Check:
+    """What deleting a path of a host could mean for hosts outside this fleet."""
+    name, judged = f"reach of {path}", sharing(host, path)
+    if judged.shared:
+        text = "hosts outside this fleet may reach it, and they are not asked"
+        return Check(name, Verdict.WARN, text, judged.proof, "keep it, if there are such hosts")
+    if judged.shared is None:
+        text = "whether other hosts reach it is not known"
+        fix = "keep it, unless only this host does"
+        return Check(name, Verdict.WARN, text, judged.proof, fix)
+    return Check(name, Verdict.OK, f"only {host.name} reaches it", judged.proof)
 
 
 def hosts_listing(snapshot: FleetSnapshot, path: str) -> frozenset[str]:

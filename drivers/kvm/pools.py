@@ -13,6 +13,7 @@ from drivers.kvm.session import Session
 from drivers.kvm.text import clean, parse_xml, whole
 from drivers.kvm.translate import guarded
 from drivers.lane import Lane
+from drivers.model.host import HostLoad
 from drivers.model.storage import Pool, Tier, Volume
 from drivers.model.vm import Vm
 
@@ -50,6 +51,10 @@ class PoolReader:
     Args:
         session: The connection.
         clock: The console's clock.
+
+    Attributes:
+        places: Where disks lie, as of the last reading.
+        load: The host's newest load, whose mounts tell which folders a file server holds.
     """
 
     def __init__(self, session: Session, clock: Callable[[], float] = time.time) -> None:
@@ -57,6 +62,7 @@ class PoolReader:
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
         self.places = Places()
+        self.load: HostLoad | None = None
 
     def close(self) -> None:
         """End the lanes; hung calls are left to their daemon threads."""
@@ -72,7 +78,7 @@ class PoolReader:
         users = _users(vms)
         # Side by side: one that hangs must not make the others wait for their turn.
         pools = tuple(await asyncio.gather(*(self._one(*pool, users) for pool in found)))
-        self.places = index_places(pools)
+        self.places = index_places(pools, self.load)
         return pools
 
     def _list(self) -> list[tuple[str, str]]:

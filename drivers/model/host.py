@@ -151,7 +151,7 @@ class HostNic:
 
 @dataclass(frozen=True, slots=True)
 class Filesystem:
-    """One mounted filesystem, bytes."""
+    """One mounted filesystem, bytes; 0 where a server holds it: a dead one is never asked."""
 
     mount: str
     kind: str
@@ -169,7 +169,11 @@ class Psi:
 
 @dataclass(frozen=True, slots=True)
 class HostLoad:
-    """Live figures of a host from /proc. CPU shares are percent of all CPUs, over the interval."""
+    """Live figures of a host from /proc. CPU shares are percent of all CPUs, over the interval.
+
+    ``filesystems`` are those on the host's own disks, ``remote`` those that a server or a cluster
+    holds for several hosts.
+    """
 
     cpu_pct: float | None = None
     user_pct: float | None = None
@@ -192,6 +196,16 @@ class HostLoad:
     nics: tuple[HostNic, ...] = ()
     filesystems: tuple[Filesystem, ...] = ()
     uptime_s: float | None = None
+    remote: tuple[Filesystem, ...] = ()
+
+    def filesystem_of(self, path: str) -> Filesystem | None:
+        """The filesystem that a path lies on; None when no mount is known."""
+        over = [f for f in (*self.filesystems, *self.remote) if _lies_in(f.mount, path)]
+        return max(over, key=lambda f: len(f.mount), default=None)
+
+
+def _lies_in(mount: str, path: str) -> bool:
+    return path == mount or path.startswith(f"{mount.rstrip('/')}/")
 
 
 @dataclass(frozen=True, slots=True)

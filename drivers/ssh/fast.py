@@ -29,6 +29,7 @@ from drivers.ssh.proc_host import (
     parse_down,
     parse_host,
     parse_sizes,
+    remote_mounts,
 )
 from drivers.ssh.proc_vm import Qemu, VmCount, parse_scan, parse_vm, watched
 from drivers.ssh.rates import host_load, vm_fast
@@ -139,6 +140,7 @@ class FastLane:
         self._kinds: dict[str, str] = {}
         self._carriers: dict[str, str] = {}
         self._filesystems: tuple[Filesystem, ...] = ()
+        self._remote: tuple[Filesystem, ...] = ()
 
     async def read(self, domains: Sequence[DomainRef]) -> FastReading:
         """One tick: the host's load and the figures of the given domains.
@@ -255,7 +257,8 @@ class FastLane:
             )
         self._learn(counts)
         down = parse_down(files, self._carriers)
-        load = host_load(host, before.host if before else None, self._filesystems, down)
+        last = before.host if before else None
+        load = host_load(host, last, self._filesystems, down, self._remote)
         self._carriers = carrier_files(host.nics)
         self._before = _Before(host, counts)
         return FastReading(at, load, vms, host.missing, rtt * 1000.0)
@@ -269,7 +272,8 @@ class FastLane:
     async def _size(self, wire: _Wire, frame: Frame) -> None:
         """Read filesystem sizes now and then; they change slowly."""
         if not self._kinds:
-            self._kinds = local_mounts(frame.files().get("/proc/mounts", ""))
+            mounts = frame.files().get("/proc/mounts", "")
+            self._kinds, self._remote = local_mounts(mounts), remote_mounts(mounts)
         now = time.monotonic()
         if self._kinds and now - self._sized >= _SIZES_S:
             self._sized = now

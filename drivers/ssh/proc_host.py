@@ -31,6 +31,28 @@ _STACKED = re.compile(r"^(?:dm-\d+|md\d+)$")
 # Filesystems on this host's own disks; asking a dead network filesystem would hang the reader.
 _NATIVE = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "reiserfs", "bcachefs")
 LOCAL_KINDS = frozenset((*_NATIVE, "vfat", "exfat", "ntfs3", "overlay"))
+# Filesystems that several hosts reach at once: file servers, clusters, and whatever FUSE hides.
+REMOTE_KINDS = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "glusterfs",
+        "ceph",
+        "9p",
+        "virtiofs",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "orangefs",
+        "afs",
+        "gfs2",
+        "ocfs2",
+    ]
+)
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # /proc/mounts writes a blank as \040
 _PLAIN_NAME = re.compile(r"^[\w.-]+$")
 _PASSING = ("vnet", "tap", "veth")
 _PLAIN_PATH = re.compile(r"^/[\w./+@:,=-]*$")
@@ -251,6 +273,23 @@ def local_mounts(text: str) -> dict[str, str]:
         seen.add(words[0])
         found[words[1]] = words[2]
     return found
+
+
+def remote_mounts(text: str) -> tuple[Filesystem, ...]:
+    """Filesystems that other hosts may reach too, without their sizes.
+
+    Args:
+        text: /proc/mounts.
+    """
+    found: dict[str, Filesystem] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 3:
+            continue
+        if words[2] in REMOTE_KINDS or words[2].startswith("fuse."):
+            mount = _ESCAPED.sub(lambda m: chr(int(m[1], 8) & 0xFF), words[1])
+            found[mount] = Filesystem(mount, words[2], 0, 0)
+    return tuple(found.values())
 
 
 def parse_sizes(text: str, kinds: Mapping[str, str]) -> tuple[Filesystem, ...]:

@@ -31,6 +31,7 @@ def host_load(
     old: HostCount | None,
     filesystems: tuple[Filesystem, ...] = (),
     down: frozenset[str] = frozenset(),
+    remote: tuple[Filesystem, ...] = (),
 ) -> HostLoad:
     """A host's load over the interval between two readings.
 
@@ -39,6 +40,7 @@ def host_load(
         old: The one before, None at first.
         filesystems: As read last.
         down: Network devices without a carrier.
+        remote: Filesystems that a server holds, as read last.
     """
     shares = cpu_shares(new.cpu, old.cpu if old else ())
     memory = new.memory
@@ -61,6 +63,7 @@ def host_load(
         nics=_nics(new.nics, old.nics if old else {}, seconds, down),
         filesystems=filesystems,
         uptime_s=new.uptime_s,
+        remote=remote,
     )
 
 

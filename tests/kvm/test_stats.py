@@ -9,6 +9,7 @@ from drivers.kvm.domxml import DiskDef, DomainDef, NicDef
 from drivers.kvm.places import Places, index_places
 from drivers.kvm.progress import read_job
 from drivers.kvm.stats import Facts, Mark, build_vm
+from drivers.model.host import Filesystem, HostLoad
 from drivers.model.storage import Pool, Tier, Volume
 from drivers.model.vm import Vm, VmState
 
@@ -175,6 +176,25 @@ def test_disks_are_placed_in_pools_and_tiers() -> None:
         ("", "", "", False),
     ]
     assert vm.disks[2].source == "/hot/a.qcow2"
+
+
+def test_a_folder_on_a_file_server_is_shared_whatever_its_pool_says() -> None:
+    """A dir pool over a mount, and a file in no pool, are known by the mount they lie on."""
+    pool = Pool("images", "kvm1", path="/srv/images", volumes=(
+        Volume("a.raw", "/srv/images/a.raw", "images", "kvm1"),
+    ))  # fmt: skip
+    local = Pool("near", "kvm1", path="/srv/images/near")
+    load = HostLoad(
+        filesystems=(Filesystem("/", "ext4", 9, 9), Filesystem("/srv/images/near", "xfs", 9, 9)),
+        remote=(Filesystem("/srv/images", "nfs4", 0, 0),),
+    )
+    disks = ("/srv/images/a.raw", "/srv/images/new.raw", "/srv/images/near/x", "/srv/images2/x",
+             "/srv/images/deep/er/x")  # fmt: skip
+    definition = DomainDef(disks=tuple(DiskDef(f"vd{i}", path) for i, path in enumerate(disks)))
+    vm, _ = sweep(record(), definition=definition, places=index_places([pool, local], load))
+    assert [d.shared for d in vm.disks] == [True, True, False, False, True]
+    vm, _ = sweep(record(), definition=definition, places=index_places([pool, local]))
+    assert not any(d.shared for d in vm.disks)
 
 
 _VALUES = st.one_of(

@@ -21,6 +21,7 @@ from drivers.ssh.proc_host import (
     parse_nics,
     parse_psi,
     parse_sizes,
+    remote_mounts,
 )
 from drivers.ssh.proc_vm import (
     Qemu,
@@ -145,11 +146,30 @@ def test_local_filesystems_only_and_once() -> None:
     )
     kinds = local_mounts(mounts)
     assert kinds == {"/": "ext4", "/data": "xfs"}
+    assert remote_mounts(mounts) == (Filesystem("/mnt/nas", "nfs4", 0, 0),)
     busybox = (
         "Filesystem           1024-blocks    Used Available Capacity Mounted on\n"
         "/dev/sda1                   1000     400       500  44% /\n- 0 0 0 - /data\n"
     )
     assert parse_sizes(busybox, kinds) == (Filesystem("/", "ext4", 1024000, 512000),)
+
+
+@pytest.mark.parametrize(
+    ("line", "mount", "kind"),
+    [
+        ("nas:/x /my\\040disks nfs rw 0 0", "/my disks", "nfs"),
+        ("//nas/x /mnt cifs rw 0 0", "/mnt", "cifs"),
+        ("a:/vol /gl fuse.glusterfs rw 0 0", "/gl", "fuse.glusterfs"),
+        ("10.0.0.1:6789:/ /ceph ceph rw 0 0", "/ceph", "ceph"),
+        ("share /v virtiofs rw 0 0", "/v", "virtiofs"),
+        ("hostshare /9 9p rw 0 0", "/9", "9p"),
+    ],
+)
+def test_file_servers_are_known_by_their_kind(line: str, mount: str, kind: str) -> None:
+    """Their mounts are told without asking the server for sizes."""
+    assert remote_mounts("/dev/sda1 / ext4 rw 0 0\n" + line + "\nproc /proc proc rw 0 0") == (
+        Filesystem(mount, kind, 0, 0),
+    )
 
 
 def scan_text(name: str = "web1", threads: tuple[str, ...] = ("CPU 0/KVM", "CPU 1/KVM")) -> str:
@@ -248,6 +268,7 @@ def test_no_text_breaks_a_parser(text: str) -> None:
         host_load(parse_host(dict.fromkeys(paths, candidate), None), None)
         parse_sizes(candidate, {"/": "ext4"})
         local_mounts(candidate)
+        remote_mounts(candidate)
     process = Qemu(1, UUID, 7, (2,), "KVM")
     parse_vm(dict.fromkeys(watched(process, schedstat=None), text), process, 100)
     parse_vm({"/proc/1/stat": TASK, "/proc/1/io": text}, process, 100)

@@ -186,6 +186,10 @@ class NovaCronApp(TypeAheadApp):
         """Show a place and remember the way."""
         self._places.go(place)
 
+    def keys_wait(self) -> bool:
+        """Whether the next key belongs to a screen or dialog on its way."""
+        return self._places.travelling or self._flows.dialog_comes or super().keys_wait()
+
     def run_guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run a flow; its failure is told, and the interface goes on."""
         self.run_worker(self._guard.run(work), group="flow")
@@ -216,7 +220,7 @@ class NovaCronApp(TypeAheadApp):
 
     def on_action_requested(self, message: ask.ActionRequested) -> None:
         """Plan, preview, run."""
-        self.run_guarded(self._flows.act(message, self.view.snapshot))
+        self.run_guarded(self._flows.expected(self._flows.act(message, self.view.snapshot)))
 
     def on_job_cancelled(self, message: ask.JobCancelled) -> None:
         """Stop a job."""
@@ -224,7 +228,8 @@ class NovaCronApp(TypeAheadApp):
 
     def on_job_followup(self, message: ask.JobFollowup) -> None:
         """Do what an ended job offers."""
-        self.run_guarded(self._flows.followup(message.job_id, message.choice))
+        flow = self._flows.followup(message.job_id, message.choice)
+        self.run_guarded(self._flows.expected(flow))
 
     def on_xml_requested(self, message: ask.XmlRequested) -> None:
         """Show a definition, or fetch it for the screen that shows one."""

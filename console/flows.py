@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.attach import attach
 from console.backend import AttachedStream
@@ -17,6 +18,7 @@ from drivers.model.problem import Problem
 from drivers.model.vm import Vm
 from screens.base import FleetScreen
 from screens.dialogs.delete import DeleteDialog
+from screens.dialogs.dialog import Dialog
 from screens.dialogs.disk import DiskDialog, why_fixed
 from screens.dialogs.preview import PreviewDialog
 from screens.dialogs.target import TargetDialog
@@ -28,12 +30,41 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+DIALOG_S = 0.5
+"""Seconds that keys wait for the next dialog of a flow; then they go to the screen there is."""
+
 
 class Flows:
     """Runs inside workers of the App: each step may wait for a person or for the backend."""
 
     def __init__(self, app: NovaCronApp) -> None:
         self._app = app
+        self._open = 0
+        self._since = 0.0
+
+    @property
+    def dialog_comes(self) -> bool:
+        """Whether a flow is about to show a dialog that the next key belongs to."""
+        app = self._app
+        soon = time.monotonic() - self._since < DIALOG_S
+        return self._open > 0 and soon and app.screen is app.front
+
+    def expected(self, flow: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+        """The same flow; from this moment on its first dialog is waited for."""
+        self._open += 1
+        self._since = time.monotonic()
+        return self._counted(flow)
+
+    async def _counted(self, flow: Coroutine[Any, Any, None]) -> None:
+        try:
+            await flow
+        finally:
+            self._open -= 1
+
+    async def _answered(self, dialog: Dialog[T]) -> T | None:
+        answer = await self._app.push_screen_wait(dialog)
+        self._since = time.monotonic()
+        return answer
 
     async def act(self, asked: ActionRequested, snapshot: FleetSnapshot) -> None:
         """Complete what was asked for, plan it, preview it and run it; any step may end it."""
@@ -45,7 +76,7 @@ class Flows:
 
     async def preview(self, plans: tuple[Plan, ...]) -> None:
         """Show plans and run exactly those that can run, if the person says so."""
-        if not plans or not await self._app.push_screen_wait(PreviewDialog(plans)):
+        if not plans or not await self._answered(PreviewDialog(plans)):
             return
         ready = tuple(plan for plan in plans if plan.refusal is None)
         if ready:
@@ -141,9 +172,7 @@ class Flows:
         ask = self._app.backend.targets
         offers = [(vm, await answer(ask(asked.action, vm.uuid, disks[vm.uuid]))) for vm in vms]
         fits = combined(offers, snapshot)
-        chosen = await self._app.push_screen_wait(
-            TargetDialog(vms[0], asked.action, fits, count=len(vms))
-        )
+        chosen = await self._answered(TargetDialog(vms[0], asked.action, fits, count=len(vms)))
         if chosen is None:
             return ()
         target, options = chosen
@@ -158,13 +187,13 @@ class Flows:
         movable = [disk.target for disk in vm.disks if not why_fixed(disk)]
         if len(movable) == 1:
             return movable[0]
-        return await self._app.push_screen_wait(DiskDialog(vm))
+        return await self._answered(DiskDialog(vm))
 
     async def _deletions(self, vms: list[Vm]) -> tuple[Request, ...]:
         requests = []
         for vm in vms:
             volumes = await answer(self._app.backend.volumes_of(vm.uuid))
-            paths = await self._app.push_screen_wait(DeleteDialog(vm, volumes))
+            paths = await self._answered(DeleteDialog(vm, volumes))
             if paths is None:
                 return ()
             requests.append(Request(Action.DELETE, vm.uuid, options={"volumes": ",".join(paths)}))

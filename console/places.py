@@ -19,11 +19,17 @@ class Places:
         self._app = app
         self._trail = Trail(Place(VIEWS[0]))
         self._kept: dict[str, FleetScreen] = {}
+        self._arrived: Place | None = None
 
     @property
     def here(self) -> Place:
         """The place shown now."""
         return self._trail.here
+
+    @property
+    def travelling(self) -> bool:
+        """Whether the screen of the place shown now is still on its way."""
+        return self._arrived != self.here
 
     def go(self, place: Place) -> None:
         """Show a place and remember the way."""
@@ -43,13 +49,15 @@ class Places:
 
     async def arrive(self) -> None:
         """Put the screen of the place in front, with the newest view."""
-        app, screen = self._app, self.screen_of(self.here)
+        app, here = self._app, self.here
+        screen = self.screen_of(here)
         screen.set_reactive(FleetScreen.view, app.view)
         if app.front is None:
             await app.push_screen(screen)
         elif screen is not app.front:
             await app.switch_screen(screen)
         screen.view = app.view
+        self._arrived = here
 
     def screen_of(self, place: Place) -> FleetScreen:
         """The screen kept for a top-level view, or a new one."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
+
+from textual.widgets import Input
 
 from console.backend import QuestionAsked, QuestionSettled
 from drivers.model.ask import HostKeyQuestion, KeyDecision, Question
@@ -12,6 +15,12 @@ from screens.dialogs.secret import SecretDialog
 
 if TYPE_CHECKING:
     from console.app import NovaCronApp
+
+QUIET_S = 0.7
+"""Seconds without a key before a question comes: a key meant for a list answers nothing."""
+
+WRITING_S = 5.0
+"""The same while a line is being typed into."""
 
 
 class Questions:
@@ -37,6 +46,9 @@ class Questions:
     def _next(self) -> None:
         if self._shown is not None or not self._waiting:
             return
+        if (left := self._busy_for()) > 0:
+            self._app.set_timer(left, self._next)
+            return
         question = self._waiting.popleft()
         if isinstance(question, HostKeyQuestion):
             self._ask_key(question)
@@ -44,6 +56,11 @@ class Questions:
             secret = SecretDialog(question)
             self._shown = (question.id, secret)
             self._app.push_screen(secret, lambda answers: self._told(question.id, answers))
+
+    def _busy_for(self) -> float:
+        """Seconds until a person at the keys has paused for long enough."""
+        pause = WRITING_S if isinstance(self._app.focused, Input) else QUIET_S
+        return self._app.key_at + pause - time.monotonic()
 
     def _ask_key(self, question: HostKeyQuestion) -> None:
         dialog = HostKeyDialog(question)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.suggester import Suggester
@@ -73,17 +72,8 @@ class PromptLine(Input):
         self._typed = typed
         self._past = [*past, value]
         self._place = len(past)
-        self._met: events.Key | None = None
         self.back: Widget | None = None
         """What had the keys before, and gets them back when the line is closed by a key."""
-
-    def on_key(self, event: events.Key) -> None:
-        """Remember the key, so that one which bubbles up from here is not taken for another's."""
-        self._met = event
-
-    def has_met(self, event: events.Key) -> bool:
-        """Whether the line was offered this very key press."""
-        return event is self._met
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell what is typed so far."""

@@ -28,7 +28,8 @@ _MARKS = {
 def run_check(args: argparse.Namespace, context: Context) -> int:
     """Probe each host and print its findings; 0 when nothing is blocked."""
     source = context.source(args.host or "")
-    found = asyncio.run(_probe_all(source.specs))
+    hosts = asyncio.run(_probe_all(source.specs))
+    found = {**hosts, **_keys(context)}
     if args.json:
         report = {
             name: [{**asdict(c), "verdict": str(c.verdict)} for c in checks]
@@ -38,12 +39,26 @@ def run_check(args: argparse.Namespace, context: Context) -> int:
     else:
         for name, checks in found.items():
             _print_host(name, checks)
-    bad = any(c.verdict is Verdict.BLOCKED for checks in found.values() for c in checks)
+    bad = any(c.verdict is Verdict.BLOCKED for checks in hosts.values() for c in checks)
     if bad and all(
-        any(c.verdict is Verdict.BLOCKED for c in checks) for checks in found.values()
-    ) and len(found) > 1:  # fmt: skip
+        any(c.verdict is Verdict.BLOCKED for c in checks) for checks in hosts.values()
+    ) and len(hosts) > 1:  # fmt: skip
         print("Every host has a blocked check: suspect the local network first.", file=sys.stderr)
     return Exit.UNREACHABLE if bad else Exit.OK
+
+
+def _keys(context: Context) -> dict[str, tuple[Check, ...]]:
+    """What is wrong with the remapped keys; the console leaves those out."""
+    wanted = context.fleet.keys
+    if not wanted:
+        return {}
+    from console.app import NovaCronApp  # the interface, for its bindings
+    from console.keys import check_keys, scopes_of
+
+    problems = check_keys(wanted, scopes_of(NovaCronApp)).problems
+    told = tuple(Check("keys", Verdict.WARN, p.what, p.proof, p.fix) for p in problems)
+    fine = Check("keys", Verdict.OK, f"{len(wanted)} remapped, none clashes")
+    return {"[keys]": told or (fine,)}
 
 
 async def _probe_all(specs: tuple[HostSpec, ...]) -> dict[str, tuple[Check, ...]]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from drivers.model.audit import Entry
-from drivers.model.event import Event
+from drivers.model.event import Event, EventKind, Severity
 from drivers.model.history import HistoryQuery, Series, StoreStatus, Table
 from drivers.model.host import Host
 from drivers.model.job import Job
 from drivers.model.problem import Problem
+
+if TYPE_CHECKING:
+    from store.operations import Operations
 
 
 class StoreError(Exception):
@@ -57,6 +60,11 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def operations(self) -> Operations:
+        """Operations on whole hosts, and cordons."""
+        ...
+
     def put_audit(self, entry: Entry) -> None:
         """Add to the audit ledger, durable on return. Raises StoreError if it is not."""
         ...
@@ -66,9 +74,17 @@ class Store(Protocol):
         ...
 
     def events(
-        self, *, since: float = 0.0, limit: int = 1000, host: str = "", vm: str = ""
+        self,
+        *,
+        since: float = 0.0,
+        until: float | None = None,
+        limit: int = 1000,
+        host: str = "",
+        vm: str = "",
+        kind: EventKind | None = None,
+        least: Severity = Severity.INFO,
     ) -> list[Event]:
-        """Events, newest first."""
+        """Events from ``since`` to ``until``, at least so severe, newest first."""
         ...
 
     def history(self, query: HistoryQuery) -> Series:

@@ -1,14 +1,16 @@
-"""One transaction from memory to disk: samples, placements, events and jobs."""
+"""One transaction from memory to disk: samples, placements, events, jobs and operations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import duckdb
 import numpy as np
 
 from drivers.model.event import Event
+from store.api import StoreError
 from store.book import Book, Leases, insert
 from store.metrics import HOST, VM, Subject, encode
 from store.ring import Load
@@ -17,6 +19,23 @@ from store.sample import HostBatch, plain
 _SAME_EVENT_S = 5.0  # two consoles tell of the same libvirt event within this time
 JobRow = tuple[object, ...]
 _VM = 6  # place of the VM's UUID in a row
+
+
+class Write(Protocol):
+    """One change that must be durable before anybody acts on it."""
+
+    @property
+    def holder(self) -> str:
+        """Who kept it out; empty once it is written."""
+        ...
+
+    def apply(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Write it, unless another holds what it is about."""
+        ...
+
+    def refusal(self) -> StoreError:
+        """Why it was kept out."""
+        ...
 
 
 @dataclass(slots=True)
@@ -33,6 +52,16 @@ class JobWrite:
     row: JobRow
     beside: frozenset[str] | None = None
     holder: str = ""
+
+    def apply(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Write it, unless another job holds its VM."""
+        self.holder = _holder(cursor, self)
+        if not self.holder:
+            _write_job(cursor, self.row)
+
+    def refusal(self) -> StoreError:
+        """Why it was kept out."""
+        return StoreError("another job of this VM is under way", self.holder, code="busy")
 
 
 @dataclass(slots=True)
@@ -59,11 +88,12 @@ def commit(
     leases: Leases,
     seen: Seen,
     load: Load,
-    jobs: Sequence[JobWrite] = (),
+    writes: Sequence[Write] = (),
 ) -> None:
     """Write all of it or nothing; the book is right again in both cases.
 
-    A new job whose VM is held by another one is left out, and told so by its ``holder``.
+    A new job whose VM is held by another one is left out, and told so by its ``holder``; so is any
+    other change that somebody holds off.
 
     Raises:
         duckdb.Error: Nothing was written.
@@ -76,10 +106,8 @@ def commit(
         rows = [_event_row(e) for source, e in load.events if seen.first(source, e)]
         if rows:
             insert(cursor, "rec.event", rows)
-        for job in jobs:
-            job.holder = _holder(cursor, job)
-            if not job.holder:
-                _write_job(cursor, job.row)
+        for write in writes:
+            write.apply(cursor)
         cursor.commit()
     except BaseException:
         _undo(cursor, book)

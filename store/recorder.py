@@ -18,7 +18,7 @@ from drivers.model.job import Job
 from store.api import StoreError
 from store.book import Book, Leases
 from store.clock import KeepingClock
-from store.commit import JobRow, JobWrite, Seen, commit
+from store.commit import JobRow, JobWrite, Seen, Write, commit
 from store.database import Database, explain, is_fatal, open_database
 from store.plain import to_plain
 from store.ring import Load, Ring
@@ -52,7 +52,7 @@ class Recorder:
         self._book = Book()
         self._leases = Leases(settings.lease_s)
         self._seen = Seen()
-        self._jobs: list[tuple[JobWrite, Future[None]]] = []
+        self._jobs: list[tuple[Write, Future[None]]] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
@@ -105,8 +105,15 @@ class Recorder:
         Raises:
             StoreError: It is not durable, or another job holds its VM (code ``busy``).
         """
+        self.write(JobWrite(_job_row(job), None if beside is None else frozenset(beside)))
+
+    def write(self, write: Write) -> None:
+        """Write one change; returns once it is durable.
+
+        Raises:
+            StoreError: It is not durable, or it was kept out.
+        """
         done: Future[None] = Future()
-        write = JobWrite(_job_row(job), None if beside is None else frozenset(beside))
         with self._lock:
             if self._closed:
                 raise StoreError("the store was closed", code="closed")
@@ -187,14 +194,12 @@ class Recorder:
         _keep_private(self.path.with_name(self.path.name + ".wal"))
         for job, done in jobs:
             if job.holder:
-                done.set_exception(_held(job))
+                done.set_exception(job.refusal())
             else:
                 done.set_result(None)
         return True
 
-    def _failed(
-        self, error: Exception, load: Load, jobs: list[tuple[JobWrite, Future[None]]]
-    ) -> None:
+    def _failed(self, error: Exception, load: Load, jobs: list[tuple[Write, Future[None]]]) -> None:
         problem = explain(error, self.path)
         for _, done in jobs:
             done.set_exception(problem)
@@ -236,10 +241,6 @@ class Recorder:
             jobs, self._jobs = self._jobs, []
         for _, done in jobs:
             done.set_exception(problem)
-
-
-def _held(job: JobWrite) -> StoreError:
-    return StoreError("another job of this VM is under way", job.holder, code="busy")
 
 
 def _free_bytes(path: Path) -> int:

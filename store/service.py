@@ -11,10 +11,10 @@ from typing import Any
 
 import duckdb
 
-from drivers.model.event import Event
+from drivers.model.event import Event, Severity
 from drivers.model.history import HistoryQuery, StoreStatus
 from drivers.model.job import Job
-from store import queries
+from store import operations, queries
 from store.api import StoreError
 from store.ask import ask
 from store.database import Database, explain
@@ -24,7 +24,7 @@ from store.settings import StoreSettings
 from store.wire import batch_from_plain, finite
 
 Args = Mapping[str, Any]
-_OWN = frozenset({"put_job"})
+_OWN = frozenset({"put_job", *operations.WRITES})
 
 
 class Reads:
@@ -40,6 +40,7 @@ class Reads:
             "names": lambda c, a: queries.names(c, str(a["kind"])),
             "placements": lambda c, a: queries.placements(c, str(a["uuid"])),
             "sql": self._sql,
+            **operations.READS,
         }
 
     def answer(self, database: Database, op: str, args: Args) -> Any:
@@ -71,6 +72,9 @@ class Reads:
             limit=int(finite(args["limit"])),
             host=str(args["host"]),
             vm=str(args["vm"]),
+            until=None if args.get("until") is None else finite(args["until"]),
+            kind=str(args.get("kind", "")),
+            least=Severity(args.get("least", Severity.INFO)),
         )
 
     def _sql(self, cursor: duckdb.DuckDBPyConnection, args: Args) -> object:
@@ -112,6 +116,8 @@ class Service:
                 "record to a history of your own ([history] path), or act as that user",
                 "forbidden",
             )
+        if op in operations.WRITES:
+            return self._change(op, args)
         write = self._writes.get(op)
         if write is None:
             return self._reads.answer(self._recorder.database, op, args)
@@ -139,6 +145,15 @@ class Service:
             pending=recorder.ring.pending,
             dropped=recorder.ring.dropped,
         )
+
+    def _change(self, op: str, args: Args) -> None:
+        try:
+            write = operations.WRITES[op](args)
+        except (KeyError, ValueError, TypeError) as error:
+            raise StoreError(
+                "the request makes no sense", str(error), code="bad-request"
+            ) from error
+        self._recorder.write(write)
 
     def _put(self, args: Args, source: str) -> None:
         self._recorder.ring.put(source, [batch_from_plain(b) for b in args["batches"]])

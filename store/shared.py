@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.model.audit import Entry
-from drivers.model.event import Event
+from drivers.model.event import Event, EventKind, Severity
 from drivers.model.history import HistoryQuery, Series, StoreStatus, Table
 from drivers.model.host import Host
 from drivers.model.job import Job
@@ -27,6 +27,7 @@ from store.client import Client, WriterGone
 from store.database import open_database, prepare_folder
 from store.export import write_rows
 from store.ledger import Ledger, ledger_path
+from store.operations import AskedOperations, Operations
 from store.plain import from_plain, to_plain
 from store.recorder import Recorder
 from store.ring import Ring
@@ -110,6 +111,11 @@ class SharedStore:
         """
         self._ask("put_job", {"job": to_plain(job), "beside": to_plain(beside)})
 
+    @property
+    def operations(self) -> Operations:
+        """Operations on whole hosts, and cordons."""
+        return AskedOperations(self._ask)
+
     def put_audit(self, entry: Entry) -> None:
         """Add to the audit ledger beside the file, whoever writes that; durable on return.
 
@@ -126,10 +132,20 @@ class SharedStore:
         return [from_plain(Job, row) for row in rows]
 
     def events(
-        self, *, since: float = 0.0, limit: int = 1000, host: str = "", vm: str = ""
+        self,
+        *,
+        since: float = 0.0,
+        until: float | None = None,
+        limit: int = 1000,
+        host: str = "",
+        vm: str = "",
+        kind: EventKind | None = None,
+        least: Severity = Severity.INFO,
     ) -> list[Event]:
         """Events, newest first; ``vm`` is a UUID or a name."""
-        rows = self._ask("events", {"since": since, "limit": limit, "host": host, "vm": vm})
+        args = {"since": since, "until": until, "limit": limit, "host": host, "vm": vm,
+                "kind": kind or "", "least": str(least)}  # fmt: skip
+        rows = self._ask("events", args)
         return [from_plain(Event, row) for row in rows]
 
     def history(self, query: HistoryQuery) -> Series:

@@ -87,6 +87,24 @@ class OperationState(StrEnum):
         return self in (OperationState.DONE, OperationState.FAILED, OperationState.CANCELLED)
 
 
+class WishVerb(StrEnum):
+    """What can be asked of an operation under way."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asked of an operation, at ``at`` (epoch seconds); its owner obeys."""
+
+    operation: str
+    verb: WishVerb
+    at: float
+    by: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What holds at every step of an operation.

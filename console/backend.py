@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from drivers.model.ask import KeyDecision, Question
-from drivers.model.event import Event
+from drivers.model.event import Event, EventQuery
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.job import Action, Job, Plan, Request, TargetFit
+from drivers.model.matrix import Matrix
 from drivers.model.storage import Volume
 from drivers.protocol import ByteStream
 
@@ -99,6 +100,10 @@ class Backend(Protocol):
         """Where a VM (MIGRATE) or a disk (TIER) could go, fits first, with reasons."""
         ...
 
+    def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Future[Matrix]:
+        """These VMs against these hosts (none: all), every check made that can be made."""
+        ...
+
     def volumes_of(self, uuid: str) -> Future[tuple[Volume, ...]]:
         """Volumes behind a VM's disks, for the delete dialog."""
         ...
@@ -113,6 +118,10 @@ class Backend(Protocol):
 
     def names(self, kind: str) -> Future[list[tuple[str, str]]]:
         """(identity, name) of everything recorded: ``vm`` or ``host``."""
+        ...
+
+    def events(self, query: EventQuery) -> Future[tuple[Event, ...]]:
+        """Recorded events, newest first, for reading further back than the news goes."""
         ...
 
     def refresh(self, host: str = "") -> None:

@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from console.answers import Answers, Books
 from console.backend import AttachedStream, EventsReady, JobsReady, News, SnapshotReady, StoreReady
+from console.evidence import EvidenceDesk
 from console.jobs.owner import this_owner
 from console.jobs.runner import JobRunner
 from console.poller import Poller
@@ -26,10 +28,11 @@ from console.tidy import Tidy
 from drivers.errors import DriverError
 from drivers.lane import Lane
 from drivers.model.ask import KeyDecision
-from drivers.model.event import Event, EventKind, Severity
+from drivers.model.event import Event, EventKind, EventQuery, Severity
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series, StoreStatus
-from drivers.model.job import Action, Plan, Request, TargetFit
+from drivers.model.job import Action, Job, Plan, Request, TargetFit
+from drivers.model.matrix import Matrix
 from drivers.model.storage import Volume
 from drivers.protocol import Prompter
 from store.api import Store, StoreError
@@ -77,10 +80,14 @@ class Engine:
         self._lane = Lane("history", HISTORY_DEADLINE_S)
         self._poller = Poller(self._drivers, self._on_snapshot, self._on_events, clock=clock)
         self._books = Books(self._lane)
+        self._evidence = EvidenceDesk(
+            self._drivers, lambda: self._poller.snapshot, self._source.rules
+        )
         self._answers = Answers(
             self._poller,
             self._drivers,
             self._books,
+            self._evidence,
             clock=clock,
             submit=self._submit,
             on_events=self._on_events,
@@ -132,7 +139,7 @@ class Engine:
             self._drivers,
             store,
             snapshot=lambda: self._poller.snapshot,
-            publish=lambda jobs: self._tell(JobsReady(jobs)),
+            publish=self._on_jobs,
             on_events=self._on_events,
             nudge=self._poller.nudge,
             clock=self._clock,
@@ -212,6 +219,10 @@ class Engine:
     def _tell(self, news: News) -> None:
         self._publish(news)
 
+    def _on_jobs(self, jobs: tuple[Job, ...]) -> None:
+        self._evidence.paces.take(jobs)
+        self._tell(JobsReady(jobs))
+
     def _on_snapshot(self, snapshot: FleetSnapshot) -> None:
         self._tell(SnapshotReady(snapshot))
 
@@ -242,6 +253,10 @@ class Engine:
         """See ``Backend.targets``."""
         return self._submit(self._answers.targets(action, uuid, disk))
 
+    def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Future[Matrix]:
+        """See ``Backend.preflight``."""
+        return self._submit(self._answers.preflight(uuids, hosts))
+
     def volumes_of(self, uuid: str) -> Future[tuple[Volume, ...]]:
         """See ``Backend.volumes_of``."""
         return self._submit(self._answers.volumes_of(uuid))
@@ -257,6 +272,10 @@ class Engine:
     def names(self, kind: str) -> Future[list[tuple[str, str]]]:
         """See ``Backend.names``."""
         return self._submit(self._books.ask(lambda store: store.names(kind)))
+
+    def events(self, query: EventQuery) -> Future[tuple[Event, ...]]:
+        """See ``Backend.events``."""
+        return self._submit(self._books.ask(lambda store: tuple(store.events(**asdict(query)))))
 
     def refresh(self, host: str = "") -> None:
         """See ``Backend.refresh``."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from drivers.model.event import Event
+from drivers.model.event import Event, Severity
 from drivers.model.history import HistoryQuery, Series
 from drivers.model.job import Job
 from store.api import StoreError
@@ -164,13 +164,26 @@ def _parts(
 
 
 def events(
-    cursor: duckdb.DuckDBPyConnection, *, since: float, limit: int, host: str, vm: str
+    cursor: duckdb.DuckDBPyConnection,
+    *,
+    since: float,
+    limit: int,
+    host: str,
+    vm: str,
+    until: float | None = None,
+    kind: str = "",
+    least: Severity = Severity.INFO,
 ) -> list[Event]:
     """Events, newest first; ``vm`` is a UUID or a name."""
     where, values = ["moment >= ?"], [since]  # type: tuple[list[str], list[object]]
-    if host:
-        where.append("host = ?")
-        values.append(host)
+    for condition, value in (("moment <= ?", until), ("host = ?", host), ("kind = ?", kind)):
+        if value is not None and value != "":
+            where.append(condition)
+            values.append(value)
+    if least is not Severity.INFO:
+        words = [str(one) for one in Severity][[*Severity].index(least) :]
+        where.append(f"severity IN ({', '.join('?' * len(words))})")
+        values += words
     if vm:
         where.append("(vm = ? OR vm_name = ?)")
         values += [vm, vm]

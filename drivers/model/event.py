@@ -55,3 +55,24 @@ class Event:
     detail: str = ""
     change: str = ""
     severity: Severity = Severity.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which recorded events are asked for; the newest of them come back, newest first.
+
+    Attributes:
+        until: No event after this moment, epoch seconds; None for the newest.
+        host: A host's name; empty for all.
+        vm: A VM's UUID or name; empty for all.
+        kind: One kind only; None for all.
+        least: No event of lower severity.
+        limit: At most so many.
+    """
+
+    until: float | None = None
+    host: str = ""
+    vm: str = ""
+    kind: EventKind | None = None
+    least: Severity = Severity.INFO
+    limit: int = 500

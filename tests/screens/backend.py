@@ -7,8 +7,10 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from console.backend import AttachedStream, EventsReady, JobsReady, News, SnapshotReady, StoreReady
+from console.policy.preflight.matrix import preflight
 from drivers.errors import Unreachable
 from drivers.model.ask import KeyDecision
+from drivers.model.event import Event, EventQuery, Severity
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series
 from drivers.model.job import (
@@ -23,6 +25,7 @@ from drivers.model.job import (
     TargetFit,
     Verdict,
 )
+from drivers.model.matrix import Matrix
 from drivers.model.storage import Volume
 from tests.screens.fleets import EVENTS, NOW, RECORDING, make_fleet
 
@@ -44,6 +47,7 @@ class FakeBackend:
         self.asked: list[tuple[str, tuple[Any, ...]]] = []
         self.publish: Callable[[News], None] = lambda _news: None
         self.jobs: tuple[Job, ...] = ()
+        self.recorded: tuple[Event, ...] = EVENTS
         self.fails: Exception | None = None
         self.xml_text = "<domain type='kvm'>\n  <name>web1</name>\n</domain>\n"
         self.stream: AttachedStream | None = None
@@ -98,6 +102,11 @@ class FakeBackend:
         fits = (TargetFit(names[0], True, "p2p", (ok,)), TargetFit(names[1], False, "", (bad,)))
         return self._answer(fits)
 
+    def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Future[Matrix]:
+        self._note("preflight", uuids, hosts)
+        names = hosts or tuple(host.name for host in self.snapshot.hosts)
+        return self._answer(preflight(self.snapshot, uuids, names, now=NOW))
+
     def volumes_of(self, uuid: str) -> Future[tuple[Volume, ...]]:
         self._note("volumes_of", uuid)
         return self._answer((Volume("v.qcow2", "/pools/hot/v.qcow2", "hot", "kvm1", "qcow2"),))
@@ -115,6 +124,19 @@ class FakeBackend:
         if kind == "host":
             return self._answer([(h.name, h.name) for h in self.snapshot.hosts])
         return self._answer([(vm.uuid, vm.name) for vm in self.snapshot.vms()])
+
+    def events(self, query: EventQuery) -> Future[tuple[Event, ...]]:
+        self._note("events", query)
+        ranks = list(Severity)
+        found = [
+            event
+            for event in reversed(self.recorded)
+            if query.until is None or event.at <= query.until
+            if query.host in ("", event.host) and query.vm in ("", event.vm)
+            if query.kind in (None, event.kind)
+            if ranks.index(event.severity) >= ranks.index(query.least)
+        ]
+        return self._answer(tuple(found[: query.limit]))
 
     def refresh(self, host: str = "") -> None:
         self._note("refresh", host)

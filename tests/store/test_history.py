@@ -169,6 +169,9 @@ def test_events_and_jobs_come_back_newest_first(opened: Opener, clock: Clock) ->
     assert store.events() == events[::-1]
     assert store.events(host="kvm1") == [events[3], events[1]]
     assert store.events(vm=uuid(2), since=T0 + 1) == [events[2]]
+    assert store.events(until=T0 + 2, limit=2) == [events[2], events[1]]
+    assert store.events(kind=EventKind.BLOCK, least=Severity.WARN) == events[::-1]
+    assert store.events(kind=EventKind.JOB) == store.events(least=Severity.ERROR) == []
     assert [(j.id, j.state) for j in store.jobs()] == [
         ("b", JobState.RUNNING),
         ("a", JobState.DONE),

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from console.jobs.work import Made, Work
+from console.policy.sizes import size_words
 from console.policy.usage import (
     hosts_listing,
     names_path,
@@ -41,7 +42,7 @@ async def create_volume(work: Work, step: Step) -> str:
         raise
     if volume.path != own.path:
         await work.remember_made((*before, Made(own.host, volume.path, own.disk)))
-    return f"{volume.path}, {capacity} bytes"
+    return f"{volume.path}, {size_words(capacity)}"
 
 
 async def refuse_existing(work: Work, host: str, path: str) -> None:

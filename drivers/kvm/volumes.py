@@ -62,10 +62,23 @@ async def find(session: Session, path: str) -> Volume | None:
 async def delete(session: Session, path: str) -> None:
     """Delete a volume, unless a domain or an overlay of the host needs it (virStorageVolDelete).
 
+    Every pool is asked for what it holds, which hangs where one lies on a dead server: that is
+    done over a connection of its own, so that it takes no turn of what reads the host.
+
     Raises:
         Gone: No pool has it.
         Refused: A domain's live or stored definition points at it, or it backs another volume.
+        TimedOut: Some pool did not tell whether it holds an overlay; nothing was deleted.
     """
+    what = f"{clean(path)} was not deleted: what is built on it could not be read"
+    async with session.extra() as conn:
+        overlay = await session.call(lambda: _overlay_of(conn, session.lv, path), what)
+    if overlay:
+        raise Refused(
+            f"{clean(path)} was not deleted: {clean(overlay)} is built on it",
+            f"the backing file of {clean(overlay)} is this path",
+            "merge or remove what is built on it first",
+        )
 
     def remove() -> None:
         handle = session.conn.storageVolLookupByPath(path)
@@ -75,13 +88,6 @@ async def delete(session: Session, path: str) -> None:
                 f"{clean(path)} was not deleted: {user} uses it",
                 f"the definition of {user} names this path",
                 "move or remove that disk first",
-            )
-        overlay = _overlay_of(session, path)
-        if overlay:
-            raise Refused(
-                f"{clean(path)} was not deleted: {clean(overlay)} is built on it",
-                f"the backing file of {clean(overlay)} is this path",
-                "merge or remove what is built on it first",
             )
         handle.delete(0)
 
@@ -170,10 +176,10 @@ def _user_of(session: Session, path: str) -> str:
     return ""
 
 
-def _overlay_of(session: Session, path: str) -> str:
+def _overlay_of(conn: Any, lv: Any, path: str) -> str:
     """The path of a volume in any active pool that has ``path`` as its backing file."""
-    lv = session.lv
-    for pool in session.conn.listAllStoragePools(lv.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+    conn.storageVolLookupByPath(path)  # what is not there needs no search
+    for pool in conn.listAllStoragePools(lv.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
         for volume in pool.listAllVolumes():
             try:
                 root = parse_xml(volume.XMLDesc(0))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import signal
 import sys
 import threading
@@ -56,28 +54,3 @@ def _log(news: News) -> None:
 
 def _stamp() -> str:
     return time.strftime(STAMP)
-
-
-UNIT = """\
-[Unit]
-Description=NovaCron history recorder
-After=network-online.target
-
-[Service]
-ExecStart={program} record
-Restart=on-failure
-RestartSec=5
-UMask=0077
-
-[Install]
-WantedBy=default.target
-"""
-"""A systemd user unit; ``novacron record --unit`` prints it."""
-
-
-def print_unit(args: argparse.Namespace) -> int:
-    """Print the unit for this installation."""
-    program = shutil.which("novacron") or sys.argv[0]
-    config = f" --config {args.config}" if args.config else ""
-    print(UNIT.format(program=f"{program}{config}"), end="")
-    return Exit.OK

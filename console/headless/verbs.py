@@ -39,7 +39,8 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _record(args: argparse.Namespace) -> int:
-    from console.headless.record import print_unit, run_record
+    from console.headless.record import run_record
+    from console.headless.unit import print_unit
 
     return print_unit(args) if args.unit else run_record(context_of(args))
 
@@ -48,6 +49,12 @@ def _list(args: argparse.Namespace) -> int:
     from console.headless.lists import run_list
 
     return run_list(args, context_of(args))
+
+
+def _preflight(args: argparse.Namespace) -> int:
+    from console.headless.preflight import run_preflight
+
+    return run_preflight(args, context_of(args))
 
 
 def _act(args: argparse.Namespace) -> int:
@@ -94,5 +101,6 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "history": _history,
     "sql": _sql,
     "audit": _audit,
+    "preflight": _preflight,
     "act": _act,
 }

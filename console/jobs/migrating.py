@@ -6,8 +6,10 @@ import asyncio
 import json
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from console.jobs.cockpit import Cockpit, promise_of, settings_of, tuning_of
 from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused
 from console.jobs.work import Work
@@ -64,17 +66,25 @@ async def migrate(work: Work, step: Step) -> str:
         bandwidth_mib=int(args["bandwidth_mib"]),
         uri=args["uri"],
         dest_paths=moved,
+        tuning=tuning_of(args),
     )
     await work.remember(phase="migrating", mode=args["mode"])
     started = work.now()
-    await follow(work, work.driver().migrate(work.uuid, spec))
+    cockpit = work.cockpit = Cockpit(
+        work.driver(), work.uuid, settings_of(args), promise_of(args), work.cancelled.set
+    )
+    try:
+        await follow(work, work.driver().migrate(work.uuid, spec), cockpit)
+    finally:
+        work.cockpit = None
     work.tools.nudge(work.host)
     work.tools.nudge(args["target"])
-    return f"libvirt says it is done after {work.now() - started:.1f} s"
+    told = (f"libvirt says it is done after {work.now() - started:.1f} s", *cockpit.log)
+    return "; ".join(told)
 
 
-async def follow(work: Work, running: Coroutine[Any, Any, None]) -> None:
-    """Show figures until the call returns; abort it when cancelled.
+async def follow(work: Work, running: Coroutine[Any, Any, None], cockpit: Cockpit) -> None:
+    """Show figures and pull levers until the call returns; abort it when cancelled.
 
     When the console closes, the call is let go and not aborted: the runner decides before.
     """
@@ -88,7 +98,9 @@ async def follow(work: Work, running: Coroutine[Any, Any, None]) -> None:
             ):
                 aborted_at = work.now()
                 await _abort(work)
-            await _show(work, meter, aborting=aborted_at is not None)
+            await _show(work, meter, cockpit, aborting=aborted_at is not None)
+            if aborted_at is None:
+                await cockpit.steer(partial(_remember_pull, work))
             if not task.done():
                 await work.pause()
     except asyncio.CancelledError:
@@ -102,6 +114,12 @@ async def follow(work: Work, running: Coroutine[Any, Any, None]) -> None:
         raise
 
 
+async def _remember_pull(work: Work, told: str) -> None:
+    """Journal a pull before it is made; a guest paused to finish must be known as such."""
+    pulls = [*filter(None, work.facts.get("pulled", "").split("; ")), told]
+    await work.remember(pulled="; ".join(pulls))
+
+
 async def _abort(work: Work) -> None:
     try:
         await work.driver().abort_job(work.uuid)
@@ -109,7 +127,9 @@ async def _abort(work: Work) -> None:
         return  # no job to abort yet, or it just ended: asked again until the call returns
 
 
-async def _show(work: Work, meter: Meter, *, aborting: bool = False) -> JobProgress | None:
+async def _show(
+    work: Work, meter: Meter, cockpit: Cockpit | None = None, *, aborting: bool = False
+) -> JobProgress | None:
     try:
         progress = await work.driver().job_progress(work.uuid)
     except DriverError:
@@ -117,7 +137,8 @@ async def _show(work: Work, meter: Meter, *, aborting: bool = False) -> JobProgr
     if progress is not None:
         if aborting:
             progress = replace(progress, note="cancelling")
-        work.show(meter.update(progress))
+        figures = meter.update(progress)
+        work.show(cockpit.look(figures) if cockpit is not None else figures)
     return progress
 
 
@@ -175,12 +196,19 @@ async def verify(work: Work, step: Step) -> str:
                 proof=f"it is {sources.get(own.disk)}, expected {own.path}",
             )
     await work.remember(verified="yes")
+    if there.vm.state in PAUSED and _paused_to_finish(work):
+        await work.driver(target).resume(work.uuid)
+        told += "; it was paused to finish and is resumed"
     kept = [s.args["old_path"] for s in steps_of(work.job, Verb.CREATE_VOLUME)]
     if kept and not steps_of(work.job, Verb.REMOVE_SOURCE):
         told += f"; still on {work.host}, unused: {', '.join(kept)}"
     if source.vm is not None:
         told += f"; undefine it on {work.host} so that it is never started twice"
     return told
+
+
+def _paused_to_finish(work: Work) -> bool:
+    return work.facts.get("was") != "paused" and "paused to finish" in work.facts.get("pulled", "")
 
 
 async def remove_source(work: Work, step: Step) -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
+from console.jobs.cockpit import Cockpit
 from console.jobs.journal import Journal
 from console.jobs.reader import FleetReader
 from console.jobs.tracing import Trace
@@ -57,16 +58,20 @@ class Work:
 
     Attributes:
         cancelled: Set when a person wants it stopped; steps look at it where stopping is safe.
+        leaving: It is stopped because the console closes: what was asked for stays open.
         offer: Followups a failing step suggests.
         trace: Times of all that is done.
+        cockpit: Verdict and levers, while a migration runs.
     """
 
     def __init__(self, tools: Tools, job_id: str) -> None:
         self.tools = tools
         self.job_id = job_id
         self.cancelled = asyncio.Event()
+        self.leaving = False
         self.offer: tuple[str, ...] = ()
         self.trace = Trace(tools.clock)
+        self.cockpit: Cockpit | None = None
 
     @property
     def job(self) -> Job:

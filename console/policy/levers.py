@@ -182,6 +182,8 @@ def _late(moment: Moment, promise: Promise) -> bool:
 
 def _allowed(option: LeverOption, moment: Moment, promise: Promise) -> bool:
     implied = moment.outlook.implied_downtime_ms
+    if option.lever is Lever.CANCEL:
+        return promise.finish_s is not None and moment.elapsed_s >= promise.finish_s
     if option.lever is Lever.DOWNTIME:
         return moment.settings.max_downtime_ms < promise.max_downtime_ms
     if option.lever is Lever.PAUSE:

@@ -9,6 +9,7 @@ from console.policy.migration import MANAGED, P2P, mode_check, target_fit
 from console.policy.placement import Copy, Placement, place
 from console.policy.preflight.grounds import NO_GROUNDS, Grounds
 from console.policy.subject import Subject
+from console.policy.tuning import option_problem, step_args, tuning_checks, virsh_words
 from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, file_word, sed_line, virsh
 from drivers.model.host import Host
@@ -49,7 +50,8 @@ def plan_migration(
         ),
         *(_remove(subject, copy) for copy in placement.copies if remove),
     )
-    return Draft(title, steps, fit.reasons, _effects(subject, target, placement, fit.mode, remove))
+    checks = (*fit.reasons, *tuning_checks(request.options, vm.name))
+    return Draft(title, steps, checks, _effects(subject, target, placement, fit.mode, remove))
 
 
 def _request_problem(subject: Subject, request: Request, target: Host | None) -> Problem | None:
@@ -69,10 +71,7 @@ def _request_problem(subject: Subject, request: Request, target: Host | None) ->
     mode = request.options.get("mode", "auto")
     if mode not in ("", "auto", P2P, MANAGED):
         return _option("mode", mode, "auto, p2p or managed")
-    cap = request.options.get("bandwidth_mib", "") or "0"
-    if not (cap.isascii() and cap.isdigit()):
-        return _option("bandwidth_mib", cap, "a number of MiB a second, 0 for no cap")
-    return None
+    return option_problem(request.options)
 
 
 def _option(name: str, given: str, wanted: str) -> Problem:
@@ -111,6 +110,7 @@ def _migrate(
     words += ["--p2p"] if mode == P2P else []
     words += ["--copy-storage-all", "--migrate-disks", copied] if copied else []
     words += ["--bandwidth", cap] if int(cap) else []
+    words += virsh_words(request.options)
     words += ["--migrateuri", target.spec.migrate_uri] if target.spec.migrate_uri else []
     lines: list[str] = []
     if moved:
@@ -130,6 +130,7 @@ def _migrate(
             "bandwidth_mib": str(int(cap)),
             "uri": target.spec.migrate_uri,
             "dest_paths": json.dumps(moved, sort_keys=True),
+            **step_args(request.options),
         },
     )
 

@@ -170,6 +170,17 @@ class HostDriver(Protocol):
         """Pools with volumes; a pool that does not answer comes back with its problem."""
         ...
 
+    async def refresh_pools(self) -> None:
+        """Let libvirt look for volumes made without it, where that can do no harm.
+
+        Only persistent, active folders that answer at this moment; ``read_pools`` then shows them.
+        """
+        ...
+
+    async def read_facts(self) -> HostFacts:
+        """What the host is, with what may have changed since ``connect``: networks and clock."""
+        ...
+
     async def xml(self, uuid: str, *, inactive: bool = False) -> str:
         """Domain XML without secrets."""
         ...

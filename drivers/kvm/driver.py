@@ -99,6 +99,16 @@ class KvmDriver:
         live = self._up()
         return await live.pools.read(live.slow.vms.values())
 
+    async def refresh_pools(self) -> None:
+        """Refresh the pools that can be refreshed without harm; see ``drivers.kvm.rescan``."""
+        live = self._up()
+        if self.spec.protect is not Protect.RO:  # its connection may not even ask
+            await live.pools.rescan()
+
+    async def read_facts(self) -> HostFacts:
+        """What the host is, networks and clock read again."""
+        return await self._up().read_facts()
+
     async def xml(self, uuid: str, *, inactive: bool = False) -> str:
         """Domain XML without secrets."""
         return await self._domains().xml(uuid, inactive=inactive)

@@ -1,10 +1,11 @@
-"""What a host is: read once at connection."""
+"""What a host is: read at connection, and now and then what changes meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from drivers.errors import DriverError
@@ -28,6 +29,19 @@ async def read_facts(session: Session, clock: Callable[[], float]) -> HostFacts:
         session.call(lambda: _ask(session), what), _kernel(session, clock)
     )
     return HostFacts(kernel=kernel, clock_skew_s=skew, **told)
+
+
+async def read_changes(session: Session, clock: Callable[[], float], known: HostFacts) -> HostFacts:
+    """``known`` with networks and clock read again.
+
+    Raises:
+        DriverError: libvirt did not answer.
+    """
+    what = f"the networks of {session.spec.name} could not be read"
+    networks, (kernel, ahead) = await together(
+        session.call(lambda: tuple(_networks(session)), what), _kernel(session, clock)
+    )
+    return replace(known, networks=networks, kernel=kernel or known.kernel, clock_skew_s=ahead)
 
 
 async def _kernel(session: Session, clock: Callable[[], float]) -> tuple[str, float | None]:

@@ -8,7 +8,7 @@ from typing import cast
 
 from drivers.kvm.blocks import BlockJobs
 from drivers.kvm.events import EventHub
-from drivers.kvm.facts import read_facts
+from drivers.kvm.facts import read_changes, read_facts
 from drivers.kvm.pools import PoolReader
 from drivers.kvm.session import Session, together
 from drivers.kvm.slow import SlowReader
@@ -53,6 +53,7 @@ class Live:
         self.swift = Swift(self.session, clock)
         self._clock = clock
         self._handles: list[int] = []
+        self._facts = HostFacts()
 
     async def open(self) -> HostFacts:
         """Connect, register for events and read what the host is.
@@ -66,7 +67,13 @@ class Live:
         text = f"connected: {session.route}"
         name = session.spec.name
         self.hub.publish(Event(self._clock(), EventKind.CONNECTION, name, text, change="connected"))
-        return cast(HostFacts, facts)
+        self._facts = cast(HostFacts, facts)
+        return self._facts
+
+    async def read_facts(self) -> HostFacts:
+        """What the host is, with what changes while it is connected read again."""
+        self._facts = await read_changes(self.session, self._clock, self._facts)
+        return self._facts
 
     async def _describe(self) -> HostFacts:
         session = self.session

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from drivers.errors import DriverError
+from drivers.kvm import rescan
 from drivers.kvm.places import Places, index_places
 from drivers.kvm.session import Session
 from drivers.kvm.text import clean, parse_xml, whole
@@ -81,6 +83,29 @@ class PoolReader:
         self.places = index_places(pools, self.load)
         return pools
 
+    async def rescan(self) -> None:
+        """Refresh every pool that can be refreshed without harm, side by side.
+
+        Raises:
+            DriverError: The pools could not be listed.
+        """
+        what = f"the pools of {self._session.spec.name} could not be listed"
+        found = await self._session.call(self._list, what)
+        await asyncio.gather(*(self._rescan(*pool) for pool in found))
+
+    async def _rescan(self, uuid: str, name: str) -> None:
+        lane, session = self._lane(name), self._session
+        what = f"pool {name} could not be refreshed"
+        with contextlib.suppress(DriverError):  # the next reading tells how the pool is
+            look = guarded(lambda: rescan.look(session.conn, uuid), what, session.lv)
+            folder = await lane.run(look)
+            if await rescan.answers(session, folder):
+                await lane.run(guarded(lambda: rescan.refresh(session, uuid), what, session.lv))
+
+    def _lane(self, name: str) -> Lane:
+        spec = self._session.spec
+        return self._lanes.setdefault(name, Lane(f"pool {name} of {spec.name}", spec.deadline_s))
+
     def _list(self) -> list[tuple[str, str]]:
         # Names, not handles: a handle that outlives its connection closes it where it is freed.
         pools = self._session.conn.listAllStoragePools()
@@ -88,7 +113,7 @@ class PoolReader:
 
     async def _one(self, uuid: str, name: str, users: Mapping[str, tuple[str, ...]]) -> Pool:
         spec = self._session.spec
-        lane = self._lanes.setdefault(name, Lane(f"pool {name} of {spec.name}", spec.deadline_s))
+        lane = self._lane(name)
         what = f"pool {name} could not be read"
         try:
             return await lane.run(guarded(lambda: self._ask(uuid, users), what, self._session.lv))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from drivers.errors import Busy, Failed, Refused, Unreachable
+from drivers.errors import Failed, Refused, Unreachable
 from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event, EventKind
 from drivers.model.host import HostFacts, HostSpec, Protect
@@ -24,7 +24,7 @@ from drivers.sim import caps, lease, storage
 from drivers.sim.domxml import capabilities_xml, domain_xml, guest_from_xml
 from drivers.sim.migration import job_of, migrate, switch_over
 from drivers.sim.readings import fast_reading, pools_reading, slow_reading
-from drivers.sim.terminal import console_stream, shell_stream
+from drivers.sim.terminal import attach, shell_stream
 from drivers.sim.world import SimHost, SimVm, World
 
 
@@ -109,6 +109,14 @@ class SimDriver:
     async def read_pools(self) -> tuple[Pool, ...]:
         """Pools of this instant."""
         return pools_reading(await self._ask(), self.world.clock())
+
+    async def refresh_pools(self) -> None:
+        """Nothing is made here behind the driver's back."""
+        await self._ask()
+
+    async def read_facts(self) -> HostFacts:
+        """What the host is, now."""
+        return (await self._ask()).facts
 
     async def xml(self, uuid: str, *, inactive: bool = False) -> str:
         """A plain domain XML of the guest."""
@@ -314,19 +322,7 @@ class SimDriver:
 
     async def open_console(self, uuid: str, *, force: bool = False) -> ByteStream:
         """A login prompt that echoes."""
-        guest = (await self._ask()).guest(uuid)
-        if not guest.vm.state.active:
-            raise Refused(f"{guest.vm.name} is not running.", proof="no console of a stopped VM")
-        if guest.console is not None:
-            if not force:
-                raise Busy(
-                    f"Somebody else is on the console of {guest.vm.name}.",
-                    proof="Active console session exists for this domain",
-                    fix="take it over, or wait",
-                )
-            await guest.console.close()
-        guest.console = console_stream(guest.vm.name, lambda: setattr(guest, "console", None))
-        return guest.console
+        return await attach((await self._ask()).guest(uuid), force=force)
 
     async def open_shell(self, columns: int, rows: int, term: str) -> ByteStream:
         """A very small shell."""

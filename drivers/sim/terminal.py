@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from drivers.errors import Busy, Refused
 from drivers.protocol import ByteStream
+from drivers.sim.world import SimVm
 
 _INTERRUPT, _END = 0x03, 0x04
 
@@ -87,3 +89,24 @@ def shell_stream(host: str, columns: int, rows: int, term: str) -> ByteStream:
     }
     greeting = f"Simulated shell on {host}; 'help' lists what it knows"
     return _Terminal(greeting, f"root@{host}:~# ", answers, lambda: None).stream()
+
+
+async def attach(guest: SimVm, *, force: bool) -> ByteStream:
+    """The guest's console; with ``force`` whoever has it is hung up on.
+
+    Raises:
+        Refused: The guest is off.
+        Busy: Somebody else has it.
+    """
+    if not guest.vm.state.active:
+        raise Refused(f"{guest.vm.name} is not running.", proof="no console of a stopped VM")
+    if guest.console is not None:
+        if not force:
+            raise Busy(
+                f"Somebody else is on the console of {guest.vm.name}.",
+                proof="Active console session exists for this domain",
+                fix="take it over, or wait",
+            )
+        await guest.console.close()
+    guest.console = console_stream(guest.vm.name, lambda: setattr(guest, "console", None))
+    return guest.console

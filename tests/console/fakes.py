@@ -54,6 +54,9 @@ class FakeDriver:
         self.slow_reads: list[float] = []
         self.fast_reads: list[float] = []
         self.pool_reads: list[float] = []
+        self.pool_refreshes: list[float] = []
+        self.fact_reads: list[float] = []
+        self.clock_skew_s = 0.0
         self.queue: asyncio.Queue[Event] = asyncio.Queue()
 
     @property
@@ -108,3 +111,10 @@ class FakeDriver:
         self.pool_reads.append(now())
         await self.on_pools()
         return (Pool("hot", self.spec.name, at=now()),)
+
+    async def refresh_pools(self) -> None:
+        self.pool_refreshes.append(now())
+
+    async def read_facts(self) -> HostFacts:
+        self.fact_reads.append(now())
+        return HostFacts(hostname=self.spec.name, clock_skew_s=self.clock_skew_s)

@@ -1,10 +1,15 @@
 # Each target sets up what it needs first; a second run starts in seconds.
 PYTHON := .venv/bin/python
 
-.PHONY: demo test check lint bench bundle clean setup setup-check
+.PHONY: demo simulated test check lint bench bundle clean setup setup-check
 
-demo: setup
-	$(PYTHON) -m console.cli demo
+demo:
+	@./setup.sh --demo
+	@$(PYTHON) -m console.cli demo
+
+simulated:
+	@./setup.sh --simulated
+	@$(PYTHON) -m console.cli demo --simulated
 
 test: setup lint
 	$(PYTHON) -m pytest

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Sets up NovaCron on Debian 12 or Ubuntu 24.04: system packages where missing, then .venv.
-# A second run only compares stamps. Options:
-#   --without-lab   leave out what the practice fleet needs (for checks and offline work)
+# A second run only compares stamps. Without an option everything is set up; with
+#   --demo          what `make demo` needs: no development tools
+#   --without-lab   all but what the practice fleet needs (for checks and offline work)
+#   --simulated     what the simulated fleet needs: no libvirt, QEMU or sshd
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,12 +19,17 @@ stop() {
 }
 
 with_lab=yes
+parts=(kvm dev) # of pyproject.toml, besides NovaCron itself
 for option in "$@"; do
     case $option in
+        --demo) parts=(kvm) ;;
         --without-lab) with_lab=no ;;
-        *) stop "unknown option $option (there is --without-lab)" ;;
+        --simulated) with_lab=no parts=() BUILD_PACKAGES=(python3-venv) ;;
+        *) stop "unknown option $option (there are --demo, --without-lab and --simulated)" ;;
     esac
 done
+NO_INDEX="found no package index: give it a network, or PIP_INDEX_URL, or use the offline bundle"
+WITHOUT="the simulated fleet needs none of it: make simulated"
 
 # The youngest Python from 3.11 to 3.13 that can make an environment with ensurepip.
 find_python() {
@@ -87,7 +94,7 @@ install_packages() {
     local missing=("$@") new_sshd=no status=0 power=sudo
     [ "$(id -u)" != 0 ] || power=root
     [ "$power" = root ] || command -v sudo >/dev/null ||
-        stop "these packages are missing and neither root nor sudo is at hand: ${missing[*]}"
+        stop "these packages are missing and neither root nor sudo is at hand: ${missing[*]} ($WITHOUT)"
     say "installing ${missing[*]}"
     case " ${missing[*]} " in *" openssh-server "*) new_sshd=yes ;; esac
     hold_services "$power"
@@ -101,7 +108,7 @@ install_packages() {
         say "openssh-server was installed for its programs alone: the system's own sshd stays off"
     fi
     [ -z "$(trap -p EXIT)" ] || release_services
-    [ "$status" = 0 ] || stop "apt-get could not install ${missing[*]}: see above (is there a network, and does 'apt-get update' work?)"
+    [ "$status" = 0 ] || stop "apt-get could not install ${missing[*]}: see above (is there a network, and does 'apt-get update' work? $WITHOUT)"
 }
 
 make_environment() {
@@ -112,32 +119,50 @@ make_environment() {
         "$python" -m venv --clear .venv
     fi
     say "installing Python packages into .venv"
-    .venv/bin/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1' ||
-        stop "pip found no package index: give it a network, or PIP_INDEX_URL, or use the offline bundle"
-    .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[kvm]' --group dev ||
-        stop "pip could not install what pyproject.toml asks for: see above"
+    local pip=(.venv/bin/python -m pip install -q --disable-pip-version-check) wanted=(-e .)
+    case " ${parts[*]} " in *" kvm "*) wanted=(-e '.[kvm]') ;; esac
+    case " ${parts[*]} " in
+        *" dev "*)
+            wanted+=(--group dev)
+            "${pip[@]}" --upgrade 'pip>=25.1' || stop "pip $NO_INDEX"
+            ;;
+    esac
+    "${pip[@]}" "${wanted[@]}" || stop "pip could not install what pyproject.toml asks for: see above; where it $NO_INDEX; $WITHOUT"
+    echo "$(fingerprint "$python") ${parts[*]}" >"$STAMP"
+    say "done"
+}
+
+# The stamp is the fingerprint of what was set up, followed by its parts.
+is_set_up() {
+    local part stamp
+    stamp=$(cat "$STAMP" 2>/dev/null) && [ -x .venv/bin/python ] && [ "${stamp%% *}" = "$1" ] || return 1
+    for part in "${parts[@]}"; do
+        case " ${stamp#* } " in *" $part "*) ;; *) return 1 ;; esac
+    done
 }
 
 main() {
     local python missing
-    if python=$(find_python) && [ -x .venv/bin/python ] &&
-        [ "$(cat "$STAMP" 2>/dev/null)" = "$(fingerprint "$python")" ]; then
+    if python=$(find_python) && is_set_up "$(fingerprint "$python")"; then
         mapfile -t missing < <([ "$with_lab" = no ] || command -v dpkg-query >/dev/null && [ "$with_lab" = yes ] && packages_to_install)
         [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"
+        return
+    fi
+    # The simulated fleet needs no more than a Python that can make environments.
+    if [ -n "$python" ] && [ "${#parts[@]}" = 0 ]; then
+        make_environment "$python"
         return
     fi
     if ! command -v apt-get >/dev/null; then
         if .venv/bin/python -c 'import console.cli, libvirt' 2>/dev/null; then
             return # made by hand, as the next lines say
         fi
-        stop "this sets up Debian 12 and Ubuntu 24.04; elsewhere install libvirt-dev, QEMU, libvirtd and sshd yourself, then: python3 -m venv .venv && .venv/bin/pip install -e '.[kvm]' --group dev"
+        stop "this sets up Debian 12 and Ubuntu 24.04; elsewhere install libvirt-dev, QEMU, libvirtd and sshd yourself, then: python3 -m venv .venv && .venv/bin/pip install -e '.[kvm]' --group dev; $WITHOUT"
     fi
     mapfile -t missing < <(packages_to_install)
     [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"
     python=$(find_python) || stop "no Python from 3.11 to 3.13 with venv was found"
     make_environment "$python"
-    fingerprint "$python" >"$STAMP"
-    say "done"
 }
 
 main

@@ -17,7 +17,8 @@ case "$*" in
     -V) echo "Python 3.11.2" ;;
     "-m venv"*)
         mkdir -p .venv/bin
-        printf '#!/bin/sh\\n[ "$2" != pip ] || { %s; }\\n' "${PIP:-exit 0}" >.venv/bin/python
+        printf '#!/bin/sh\\n[ "$2" != pip ] || { echo "$*" >>"$PIPS"; %s; }\\n' "${PIP:-exit 0}" \
+            >.venv/bin/python
         chmod 755 .venv/bin/python ;;
 esac
 """
@@ -30,6 +31,7 @@ class Machine:
         self.bin = folder / "bin"
         self.tree = folder / "tree"
         self.log = folder / "log"
+        self.pips = folder / "pips"
         self.bin.mkdir()
         self.tree.mkdir()
         for name in TOOLS:
@@ -61,12 +63,21 @@ class Machine:
         return subprocess.run(
             ["bash", "setup.sh", *options],
             cwd=self.tree,
-            env={"PATH": str(self.bin), "PYTHON": str(self.bin / "python3"), **env},
+            env={
+                "PATH": str(self.bin),
+                "PYTHON": str(self.bin / "python3"),
+                "PIPS": str(self.pips),
+                **env,
+            },
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
         )
+
+    def installed(self) -> str:
+        """What pip was last asked for."""
+        return self.pips.read_text().splitlines()[-1].rpartition("version-check ")[2]
 
     def called(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
@@ -163,6 +174,27 @@ def test_packages_come_with_their_services_held(machine: Machine) -> None:
         assert called[-1] == "sudo rm -f /usr/sbin/policy-rc.d"
     assert "--no-install-recommends" in called[install]
     assert "sudo systemctl disable ssh.service ssh.socket" in called[install:]
+
+
+def test_each_start_installs_what_it_needs(machine: Machine) -> None:
+    """The demo does without development tools, a simulated fleet without libvirt and packages."""
+    machine.debian()
+    (machine.bin / "sudo").unlink()
+    assert "setup: done" in machine.setup("--simulated").stdout
+    assert machine.installed() == "-e ."
+    assert "make simulated" in refused(machine.setup("--demo"))
+    machine.debian(installed=True)
+    for option, wanted in (("--demo", "-e .[kvm]"), ("--without-lab", "-e .[kvm] --group dev")):
+        assert "setup: done" in machine.setup(option).stdout
+        assert machine.installed() == wanted
+    for option in ("--simulated", "--demo", "--without-lab"):
+        assert machine.setup(option).stdout == "", "all of it is there"
+
+
+def test_the_simulated_fleet_needs_no_known_distribution(machine: Machine) -> None:
+    """Where the others name what to install by hand, and this way out."""
+    assert "make simulated" in refused(machine.setup("--demo"))
+    assert "setup: done" in machine.setup("--simulated").stdout
 
 
 def test_a_second_run_does_nothing(machine: Machine) -> None:

@@ -40,6 +40,23 @@ def disk_source(seen: Sighting, disk: str) -> str:
     return next((d.source for d in disks if d.target == disk), "")
 
 
+async def refuse_snapshots(work: Work) -> None:
+    """Refuse to copy an image whose snapshots or checkpoints would stay behind in it.
+
+    Raises:
+        DriverError: There are some, or that could not be read.
+    """
+    needs = await work.driver().needs(work.uuid)
+    found = [f"{needs.snapshots} snapshot(s)"] if needs.snapshots else []
+    found += [f"{needs.checkpoints} checkpoint(s)"] if needs.checkpoints else []
+    if found:
+        raise Refused(
+            f"{work.name} has {' and '.join(found)}, which a copy of its disk would lose",
+            proof=f"libvirt on {work.host} lists them",
+            fix=f"delete them first (virsh snapshot-list {work.name}), or leave the disk there",
+        )
+
+
 async def block_copy(work: Work, step: Step) -> str:
     """Begin a block copy (or take up the one that runs) and follow it until it is in step."""
     disk, path = step.args["disk"], new_path(work, step)
@@ -53,6 +70,7 @@ async def block_copy(work: Work, step: Step) -> str:
                 proof=seen.why or f"it is {disk_source(seen, disk) or 'not there'}",
                 fix="refresh, and ask again",
             )
+        await refuse_snapshots(work)
         await work.remember(phase="copying")
         limit = int(step.args.get("bandwidth_mib", "0"))
         await driver.block_copy(work.uuid, disk, path, step.args["format"], limit)
@@ -129,6 +147,10 @@ async def remove_old(work: Work, step: Step) -> str:
     source = disk_source(seen, step.args["disk"])
     if not source or source == path:
         return f"{path} is kept: {work.name} was not seen on its new volume"
+    try:
+        await refuse_snapshots(work)
+    except DriverError as error:
+        return f"{path} is kept: {error.problem.what}"
     return (await delete_unused(work, work.host, path)).text
 
 
@@ -139,6 +161,7 @@ async def clone(work: Work, step: Step) -> str:
     seen = await work.see()
     if disk_source(seen, args["disk"]) != args["old_path"]:
         raise Refused(f"{args['disk']} is not what it was when this was planned", proof=seen.why)
+    await refuse_snapshots(work)
     before = work.made
     await work.remember_made((*before, Made(work.host, args["path"], args["disk"])))
     await work.remember(phase="copying")

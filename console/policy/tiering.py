@@ -111,8 +111,8 @@ def _disk_checks(subject: Subject, disk: VmDisk) -> tuple[Check, ...]:
         Check(
             "inside the image",
             Verdict.NOT_TESTED,
-            "snapshots inside the image are not copied, a backing file is merged in",
-            "the image's own structure is not read",
+            "a VM with snapshots is refused: a copy loses them; a backing file is merged in",
+            "libvirt is asked for its snapshots right before the copy",
         ),
     )
 

@@ -37,6 +37,7 @@ class Domain:
     state: VmState
     path: str
     autostart: bool = False
+    snapshots: int = 0
     was: VmState = VmState.RUNNING
 
 

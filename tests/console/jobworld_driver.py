@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from drivers.errors import Busy, Cancelled, Failed, Gone, Refused
+from drivers.model.caps import DomainNeeds
 from drivers.model.storage import Volume
 from drivers.model.vm import JobProgress, VmState
 from drivers.protocol import BlockJob, MigrationSpec, SlowReading
@@ -41,6 +42,10 @@ class WorldDriver:
     async def xml(self, uuid: str, *, inactive: bool = False) -> str:
         await self._act("xml", lambda: None)
         return f"<domain><source file='{self._domain(uuid).path}'/></domain>"
+
+    async def needs(self, uuid: str) -> DomainNeeds:
+        await self._act("needs", lambda: None)
+        return DomainNeeds(uuid, "", self.world.now, snapshots=self._domain(uuid).snapshots)
 
     async def _set(self, name: str, uuid: str, state: VmState) -> None:
         def act() -> None:

@@ -89,7 +89,7 @@ async def test_each_step_is_durable_before_it_acts():
     jobs = runner(console, ME)
     await ended(jobs, await jobs.submit(plan_of(world, Action.TIER, "hot")))
     changing = {"create_volume", "block_copy", "block_pivot", "delete_volume"}
-    reading = {"read_slow", "find_volume", "xml", "block_job"}
+    reading = {"read_slow", "find_volume", "xml", "block_job", "needs"}
     for number, name in enumerate(console.log):
         if name in changing:
             earlier = [n for n in console.log[:number] if n not in reading]

@@ -10,15 +10,20 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from console.backend import AttachedStream
+from console.evidence import WHOLE_S, EvidenceDesk
 from console.jobs.runner import JobRunner
 from console.policy.migration import migration_targets
 from console.policy.plans import make_plan
+from console.policy.preflight.grounds import NO_GROUNDS
+from console.policy.preflight.matrix import preflight
 from console.policy.tiering import tier_targets
 from console.poller import Poller
 from drivers.errors import DriverError, Gone
 from drivers.lane import Lane
 from drivers.model.event import Event, EventKind, Severity
 from drivers.model.job import Action, Plan, Request, TargetFit
+from drivers.model.matrix import Matrix
+from drivers.model.migration import Lever
 from drivers.model.storage import Volume
 from drivers.model.vm import Vm
 from drivers.protocol import HostDriver
@@ -80,6 +85,7 @@ class Answers:
     """Answers about the fleet; every coroutine runs on the engine's loop.
 
     Args:
+        desk: Gathers what migrations are judged by.
         submit: Runs the reads and writes of an attached stream on the loop.
         on_events: Records and publishes events.
     """
@@ -89,6 +95,7 @@ class Answers:
         poller: Poller,
         drivers: Mapping[str, HostDriver],
         books: Books,
+        desk: EvidenceDesk,
         *,
         clock: Callable[[], float],
         submit: Submit,
@@ -97,14 +104,28 @@ class Answers:
         self._poller = poller
         self._drivers = drivers
         self._books = books
+        self._desk = desk
         self._clock = clock
         self._submit = submit
         self._on_events = on_events
 
     async def plan(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
-        """One plan a request, from what is known now."""
+        """One plan a request, from what is known now; migrations by gathered evidence too."""
+        moves = [r for r in requests if r.action is Action.MIGRATE]
+        grounds = NO_GROUNDS
+        if moves:
+            grounds = await self._desk.grounds([r.uuid for r in moves], [r.target for r in moves])
         snapshot, now = self._poller.snapshot, self._clock()
-        return tuple(make_plan(snapshot, r, now=now, plan_id=new_id()) for r in requests)
+        return tuple(
+            make_plan(snapshot, r, now=now, plan_id=new_id(), grounds=grounds) for r in requests
+        )
+
+    async def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Matrix:
+        """Every VM against every host, dirty rates measured."""
+        names = hosts or tuple(host.name for host in self._poller.snapshot.hosts)
+        grounds = await self._desk.grounds(uuids, names, limit_s=WHOLE_S, measure=True)
+        snapshot, now = self._poller.snapshot, self._clock()
+        return preflight(snapshot, uuids, names, now=now, grounds=grounds)
 
     async def run(self, plans: tuple[Plan, ...]) -> tuple[str, ...]:
         """Start the plans as jobs; of several, one that is refused is told as an event."""
@@ -136,16 +157,25 @@ class Answers:
         """Ask a running job to stop."""
         await (await self._books.jobs()).cancel(job_id)
 
+    async def pull(self, job_id: str, lever: Lever, value: float) -> None:
+        """Pull a lever of a running migration."""
+        await (await self._books.jobs()).pull(job_id, lever, value)
+
     async def followup(self, job_id: str, choice: str) -> tuple[Plan, ...]:
         """Plans that finish or undo a broken job."""
         return await (await self._books.jobs()).followup(job_id, choice)
 
-    async def targets(self, action: Action, uuid: str, disk: str) -> tuple[TargetFit, ...]:
+    async def targets(
+        self, action: Action, uuid: str, disk: str, options: Mapping[str, str]
+    ) -> tuple[TargetFit, ...]:
         """Each possible target and whether it fits."""
-        snapshot, now = self._poller.snapshot, self._clock()
         if action is Action.TIER:
-            return tier_targets(snapshot, uuid, disk, now=now)
-        return migration_targets(snapshot, uuid, now=now)
+            return tier_targets(self._poller.snapshot, uuid, disk, now=self._clock())
+        names = [host.name for host in self._poller.snapshot.hosts]
+        grounds = await self._desk.grounds((uuid,), names)
+        return migration_targets(
+            self._poller.snapshot, uuid, now=self._clock(), options=options, grounds=grounds
+        )
 
     async def volumes_of(self, uuid: str) -> tuple[Volume, ...]:
         """The volumes of a VM's disks that its host's pools know."""

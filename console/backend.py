@@ -6,9 +6,10 @@ once; answers are futures. News goes to ``publish``, called from the backend's t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from drivers.model.ask import KeyDecision, Question
@@ -17,8 +18,11 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.job import Action, Job, Plan, Request, TargetFit
 from drivers.model.matrix import Matrix
+from drivers.model.migration import Lever
 from drivers.model.storage import Volume
 from drivers.protocol import ByteStream
+
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,18 @@ class Backend(Protocol):
         """Stop a running job; its outcome arrives as news."""
         ...
 
+    def pull(self, job_id: str, lever: Lever, value: float) -> Future[None]:
+        """Pull a lever of a running migration; a value of 0 takes the one that is offered."""
+        ...
+
     def followup(self, job_id: str, choice: str) -> Future[tuple[Plan, ...]]:
         """Plans for what an ended job offers; empty when nothing needs a preview."""
         ...
 
-    def targets(self, action: Action, uuid: str, disk: str = "") -> Future[tuple[TargetFit, ...]]:
-        """Where a VM (MIGRATE) or a disk (TIER) could go, fits first, with reasons."""
+    def targets(
+        self, action: Action, uuid: str, disk: str = "", options: Mapping[str, str] = NO_OPTIONS
+    ) -> Future[tuple[TargetFit, ...]]:
+        """Where a VM (MIGRATE) or a disk (TIER) could go with these options, fits first."""
         ...
 
     def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Future[Matrix]:

@@ -10,13 +10,21 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from console.answers import Answers, Books
-from console.backend import AttachedStream, EventsReady, JobsReady, News, SnapshotReady, StoreReady
+from console.backend import (
+    NO_OPTIONS,
+    AttachedStream,
+    EventsReady,
+    JobsReady,
+    News,
+    SnapshotReady,
+    StoreReady,
+)
 from console.evidence import EvidenceDesk
 from console.jobs.owner import this_owner
 from console.jobs.runner import JobRunner
@@ -33,6 +41,7 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.job import Action, Job, Plan, Request, TargetFit
 from drivers.model.matrix import Matrix
+from drivers.model.migration import Lever
 from drivers.model.storage import Volume
 from drivers.protocol import Prompter
 from store.api import Store, StoreError
@@ -245,13 +254,19 @@ class Engine:
         """See ``Backend.cancel``."""
         return self._submit(self._answers.cancel(job_id))
 
+    def pull(self, job_id: str, lever: Lever, value: float) -> Future[None]:
+        """See ``Backend.pull``."""
+        return self._submit(self._answers.pull(job_id, lever, value))
+
     def followup(self, job_id: str, choice: str) -> Future[tuple[Plan, ...]]:
         """See ``Backend.followup``."""
         return self._submit(self._answers.followup(job_id, choice))
 
-    def targets(self, action: Action, uuid: str, disk: str = "") -> Future[tuple[TargetFit, ...]]:
+    def targets(
+        self, action: Action, uuid: str, disk: str = "", options: Mapping[str, str] = NO_OPTIONS
+    ) -> Future[tuple[TargetFit, ...]]:
         """See ``Backend.targets``."""
-        return self._submit(self._answers.targets(action, uuid, disk))
+        return self._submit(self._answers.targets(action, uuid, disk, options))
 
     def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Future[Matrix]:
         """See ``Backend.preflight``."""

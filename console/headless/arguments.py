@@ -34,7 +34,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = _parser()
     verbs = set(ACTIONS) | {
         "demo", "lab", "init", "check", "record", "vms", "hosts", "volumes", "jobs", "history",
-        "sql", "audit", "open",
+        "sql", "audit", "preflight", "open",
     }  # fmt: skip
     if not any(word in verbs or word in ("-h", "--help", "--version") for word in argv):
         at = _after_global_options(argv)
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_interface(verbs)
     _add_setup(verbs)
     _add_lists(verbs)
+    _add_preflight(verbs)
     _add_recorded(verbs)
     _add_actions(verbs)
     return parser
@@ -130,6 +131,15 @@ def _add_lists(verbs: Verbs) -> None:
         verb.add_argument("--json", action="store_true")
         _deadline(verb, 20.0)
         _uris(verb)
+
+
+def _add_preflight(verbs: Verbs) -> None:
+    verb = verbs.add_parser("preflight", help="may VMs move to other hosts, and why not")
+    verb.add_argument("vm", nargs="+", metavar="VM", help="name, HOST/NAME or UUID")
+    verb.add_argument("--to", nargs="+", default=[], metavar="HOST", help="targets (default: all)")
+    verb.add_argument("--json", action="store_true")
+    _deadline(verb, 20.0)
+    _uris(verb)
 
 
 def _add_recorded(verbs: Verbs) -> None:

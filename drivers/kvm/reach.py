@@ -85,6 +85,7 @@ async def reach(session: Session, address: str, port: int, clock: Callable[[], f
     device, _, mbit = _line(text, "device").partition(" ")
     speed = whole(mbit) if mbit.isdecimal() else 0
     outcome = _outcome(status, said)
+    said = said.partition(";")[0]
     return Reach(session.spec.name, bare, port, outcome, clock(), how, said, device, speed or None)
 
 
@@ -119,8 +120,10 @@ def _answer(text: str) -> tuple[str, str, int]:
     lines = text.splitlines()
     how = _line(text, "how")
     start = next((n for n, line in enumerate(lines) if line.startswith("how ")), -1)
-    said = " ".join(line for line in lines[start + 1 :] if not line.startswith("status "))
-    return how or "nothing", clean(said).strip(), whole(_line(text, "status"), -1)
+    said = "; ".join(
+        clean(line).strip() for line in lines[start + 1 :] if not line.startswith("status ")
+    )
+    return how or "nothing", said, whole(_line(text, "status"), -1)
 
 
 def _line(text: str, name: str) -> str:

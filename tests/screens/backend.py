@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from console.backend import AttachedStream, EventsReady, JobsReady, News, SnapshotReady, StoreReady
+from console.backend import (
+    NO_OPTIONS,
+    AttachedStream,
+    EventsReady,
+    JobsReady,
+    News,
+    SnapshotReady,
+    StoreReady,
+)
 from console.policy.preflight.matrix import preflight
 from drivers.errors import Unreachable
 from drivers.model.ask import KeyDecision
@@ -26,6 +34,7 @@ from drivers.model.job import (
     Verdict,
 )
 from drivers.model.matrix import Matrix
+from drivers.model.migration import Lever
 from drivers.model.storage import Volume
 from tests.screens.fleets import EVENTS, NOW, RECORDING, make_fleet
 
@@ -86,6 +95,10 @@ class FakeBackend:
         self.publish(JobsReady(self.jobs))
         return self._answer(tuple(f"job-{plan.id}" for plan in plans))
 
+    def pull(self, job_id: str, lever: Lever, value: float) -> Future[None]:
+        self._note("pull", job_id, lever, value)
+        return self._answer(None)
+
     def cancel(self, job_id: str) -> Future[None]:
         self._note("cancel", job_id)
         return self._answer(None)
@@ -94,12 +107,17 @@ class FakeBackend:
         self._note("followup", job_id, choice)
         return self._answer(())
 
-    def targets(self, action: Action, uuid: str, disk: str = "") -> Future[tuple[TargetFit, ...]]:
-        self._note("targets", action, uuid, disk)
+    def targets(
+        self, action: Action, uuid: str, disk: str = "", options: Mapping[str, str] = NO_OPTIONS
+    ) -> Future[tuple[TargetFit, ...]]:
+        self._note("targets", action, uuid, disk, dict(options))
         ok = Check("room", Verdict.OK, "24G free")
         bad = Check("link", Verdict.BLOCKED, "host is down")
         names = ("kvm3", "kvm4") if action is Action.MIGRATE else ("warm", "cold")
-        fits = (TargetFit(names[0], True, "p2p", (ok,)), TargetFit(names[1], False, "", (bad,)))
+        fits = (
+            TargetFit(names[0], True, options.get("mode", "p2p"), (ok,)),
+            TargetFit(names[1], False, "", (bad,)),
+        )
         return self._answer(fits)
 
     def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Future[Matrix]:

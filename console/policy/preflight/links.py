@@ -28,10 +28,14 @@ def data_check(subject: Subject, target: Host, evidence: Evidence | None) -> Che
         return Check("data path", Verdict.OK, text, f"{place}: {_said(reach)}")
     text = f"{here} does not reach {there} where migration data goes"
     if reach.outcome is Reached.UNKNOWN_NAME:
-        fix = f"make {reach.address} resolve on {here}, or set migrate_uri of {there}"
+        fix = f"make {reach.address} resolve on {here}"
     else:
         fix = f"let {here} connect to {reach.address}, TCP ports 49152 to 49215"
-    return Check("data path", Verdict.BLOCKED, text, f"{place}: {_said(reach)}", fix)
+    proof = f"{place}: {_said(reach)}"
+    if not target.spec.migrate_uri:  # qemu.conf of the target may name another address
+        proof += f"; libvirt of {there} may name another one (migration_host)"
+        return Check("data path", Verdict.WARN, text, proof, f"{fix}, or set migrate_uri")
+    return Check("data path", Verdict.BLOCKED, text, proof, fix)
 
 
 def _said(reach: Reach) -> str:

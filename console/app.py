@@ -226,10 +226,18 @@ class NovaCronApp(TypeAheadApp):
         """Stop a job."""
         self.run_guarded(answer(self.backend.cancel(message.job_id)))
 
+    def on_lever_pulled(self, message: ask.LeverPulled) -> None:
+        """Pull a lever of a running migration."""
+        self.run_guarded(answer(self.backend.pull(message.job_id, message.lever, 0.0)))
+
     def on_job_followup(self, message: ask.JobFollowup) -> None:
         """Do what an ended job offers."""
         flow = self._flows.followup(message.job_id, message.choice)
         self.run_guarded(self._flows.expected(flow))
+
+    def on_fits_requested(self, message: ask.FitsRequested) -> None:
+        """Ask again which targets fit."""
+        self.run_guarded(self._flows.fit_again(message.options))
 
     def on_xml_requested(self, message: ask.XmlRequested) -> None:
         """Show a definition, or fetch it for the screen that shows one."""
@@ -242,6 +250,10 @@ class NovaCronApp(TypeAheadApp):
     def on_names_requested(self) -> None:
         """Fetch the names of everything recorded for the asking screen."""
         self.run_guarded(self._flows.fetch_names(self.front))
+
+    def on_events_requested(self, message: ask.EventsRequested) -> None:
+        """Fetch older events for the asking screen."""
+        self.run_guarded(self._flows.fetch_events(self.front, message.query))
 
     def on_history_requested(self, message: ask.HistoryRequested) -> None:
         """Fetch recorded series for the asking screen."""

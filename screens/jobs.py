@@ -9,12 +9,14 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
 from drivers.model.job import Job
+from drivers.model.migration import Lever
 from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.columns import Pen, Row
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.followup import FollowupDialog
-from screens.messages import JobCancelled, JobFollowup, VmOpened
+from screens.dialogs.levers import LeversDialog
+from screens.messages import JobCancelled, JobFollowup, LeverPulled, VmOpened
 from screens.prose import Prose, para
 from screens.render_job import job_columns, job_rows, job_text, title_of
 from screens.table import LineTable
@@ -32,6 +34,8 @@ class JobsScreen(FleetScreen):
              show=True),
         bind("jobs.followup", "f", "followup", "What next",
              "What an ended job offers: finish, undo, force off, retry, dismiss", show=True),
+        bind("jobs.levers", "l", "levers", "Levers",
+             "What can be pulled to make a running migration end", show=True),
         bind("jobs.vm", "v", "vm", "VM", "Open the job's VM", show=True),
     ]  # fmt: skip
 
@@ -56,6 +60,8 @@ class JobsScreen(FleetScreen):
         job = self.job if self.is_mounted else None
         if action == "stop":
             return True if job is not None and not job.state.ended else None
+        if action == "levers":
+            return True if job is not None and job.progress and job.progress.levers else None
         if action == "followup":
             return True if job is not None and job.followup else None
         return super().check_action(action, parameters)
@@ -126,6 +132,18 @@ class JobsScreen(FleetScreen):
                 self.post_message(JobCancelled(job.id))
 
         self.app.push_screen(ConfirmDialog.for_stopping(job), decided)
+
+    def action_levers(self) -> None:
+        """Choose a lever of the migration under the cursor."""
+        job = self.job
+        if job is None or job.progress is None or not job.progress.levers:
+            return
+
+        def decided(lever: Lever | None) -> None:
+            if lever is not None:
+                self.post_message(LeverPulled(job.id, lever))
+
+        self.app.push_screen(LeversDialog(job, ascii_only=self.view.ascii), decided)
 
     def action_followup(self) -> None:
         """Choose what comes next."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from textual.message import Message
 
 from drivers.model.ask import KeyDecision
+from drivers.model.event import EventQuery
 from drivers.model.history import HistoryQuery
 from drivers.model.job import Action
+from drivers.model.migration import Lever
 
 
 class VmOpened(Message):
@@ -70,6 +72,15 @@ class JobCancelled(Message):
         self.job_id = job_id
 
 
+class LeverPulled(Message):
+    """Pull a lever of a running migration."""
+
+    def __init__(self, job_id: str, lever: Lever) -> None:
+        super().__init__()
+        self.job_id = job_id
+        self.lever = lever
+
+
 class JobFollowup(Message):
     """Do what an ended job offers: ``force-off``, ``finish``, ``undo``, ``dismiss``, ``retry``."""
 
@@ -77,6 +88,14 @@ class JobFollowup(Message):
         super().__init__()
         self.job_id = job_id
         self.choice = choice
+
+
+class FitsRequested(Message):
+    """Ask again which targets fit, with other options; the answer reaches the dialog's ``fits``."""
+
+    def __init__(self, options: tuple[tuple[str, str], ...]) -> None:
+        super().__init__()
+        self.options = options
 
 
 class XmlRequested(Message):
@@ -94,6 +113,14 @@ class HistoryRequested(Message):
     def __init__(self, queries: tuple[HistoryQuery, ...]) -> None:
         super().__init__()
         self.queries = queries
+
+
+class EventsRequested(Message):
+    """Fetch recorded events; the answer reaches the asking screen's ``page``."""
+
+    def __init__(self, query: EventQuery) -> None:
+        super().__init__()
+        self.query = query
 
 
 class NamesRequested(Message):

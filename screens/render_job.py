@@ -12,6 +12,7 @@ from drivers.model.vm import JobProgress
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.format import UNKNOWN, age, bar, clean, duration, milliseconds, percent, rate, size
 from screens.prose import BLANK, DIM, HEAD, Para, block, para, say
+from screens.render.cockpit import cockpit_text
 from screens.render.waterfall import waterfall
 from screens.render_plan import check_text, problem_text, virsh_text
 
@@ -53,12 +54,13 @@ def progress_text(progress: JobProgress, now: float, *, cells: int, plain: bool)
     started = progress.started_at
     if started:
         line += say(f"  {duration(now - started)} so far")
-    if progress.eta_s is not None:
+    if progress.eta_s is not None and progress.outlook is None:
         line += say(f"  ETA {duration(progress.eta_s)}", HEAD)
     lines = [line]
     told = "  ".join(_figures(progress))
     if told:
         lines.append(say(told))
+    lines += cockpit_text(progress, cells=cells, plain=plain)
     if now - progress.at > QUIET_S:
         lines.append(say(f"no news for {duration(now - progress.at)}", "bold $stale"))
     if progress.note:

@@ -43,7 +43,7 @@ class Event:
             ``resumed``, ``defined``, ``undefined``, ``shutdown``, ``crashed``, ``pmsuspended``,
             ``job-completed``, ``block-ready``, ``block-completed``, ``block-failed``,
             ``block-cancelled``, ``migration-iteration``, ``reboot``, ``io-error``, ``agent``,
-            ``device-removed``, ``lost``, ``connected``.
+            ``device-removed``, ``lost``, ``connected``; of actions: ``not-started``.
     """
 
     at: float

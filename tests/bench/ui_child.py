@@ -68,9 +68,8 @@ class BenchBackend:
     """Publishes from a thread of its own, as the engine does."""
 
     def __init__(self, vms: int, mode: str, note: Callable[[str], None]) -> None:
-        now = time.time()
-        counts = [vms // HOSTS + (n < vms % HOSTS) for n in range(HOSTS)]
-        self._hosts = [make_host(n, count, now) for n, count in enumerate(counts)]
+        self._vms = vms
+        self._hosts: list[Host] = []
         self._busy = mode == "busy"
         self._note = note
         self._publish: Callable[[News], None] = lambda _news: None
@@ -80,6 +79,9 @@ class BenchBackend:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
+        now = time.time()
+        counts = [self._vms // HOSTS + (n < self._vms % HOSTS) for n in range(HOSTS)]
+        self._hosts = [make_host(n, count, now) for n, count in enumerate(counts)]
         tick, tidy = 0, Tidy()
         self._send(tick)
         while True:

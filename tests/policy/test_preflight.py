@@ -93,10 +93,10 @@ def test_without_evidence_the_cell_is_not_ok_but_not_tested():
         ("most vcpus", BLOCKED, {"fits": {(UUID, "kvm2"): fit(vcpus_max=1)}}, ("2 vCPUs",)),
         ("most vcpus", UNTESTED, {"fits": {(UUID, "kvm2"): fit(vcpus_max=None)}}, ()),
         ("definition", UNTESTED, {"needs": {UUID: Problem("no XML", "timed out")}}, ("timed out",)),
-        ("data path", BLOCKED, {"data": {("kvm1", "kvm2"): reach(Reached.SILENT, "")}},
+        ("data path", WARN, {"data": {("kvm1", "kvm2"): reach(Reached.SILENT, "")}},
          ("kvm2:49152: no answer", "49152 to 49215")),
-        ("data path", BLOCKED, {"data": {("kvm1", "kvm2"): reach(Reached.UNKNOWN_NAME, "bad")}},
-         ("make kvm2 resolve on kvm1",)),
+        ("data path", WARN, {"data": {("kvm1", "kvm2"): reach(Reached.UNKNOWN_NAME, "bad")}},
+         ("make kvm2 resolve on kvm1", "migration_host")),
         ("data path", UNTESTED, {"data": {("kvm1", "kvm2"): Problem("no shell", "only sftp")}},
          ("no shell: only sftp",)),
         ("data path", OK, {"data": {("kvm1", "kvm2"): reach(Reached.CONNECTED, "")}},
@@ -151,6 +151,15 @@ def test_what_the_guest_asks(name, verdict, changes, words):
     found = check(name, grounds(needs={UUID: needs(**changes)}))
     assert found.verdict is verdict
     assert words in f"{found.text} | {found.proof} | {found.fix}"
+
+
+def test_a_configured_migration_address_that_does_not_answer_blocks():
+    """The host's own name is only where libvirt would go by default; a set address is where."""
+    there = whole().host("kvm2")
+    assert there is not None
+    named = change(whole(), "kvm2", spec=replace(there.spec, migrate_uri="tcp://10.0.0.2"))
+    asked = grounds(data={("kvm1", "kvm2"): reach(Reached.SILENT, "")})
+    assert check("data path", asked, named).verdict is BLOCKED
 
 
 def test_an_old_libvirt_refuses_passed_through_devices():

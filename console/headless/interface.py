@@ -34,20 +34,36 @@ def run_open(args: argparse.Namespace, context: Context) -> int:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Open the console on the practice fleet, or on a simulated one."""
-    paths = user_paths(args.config)
     if args.simulated:
-        source = simulated_fleet(args.hosts or SIMULATED_HOSTS, args.vms, args.seed)
-        with tempfile.TemporaryDirectory(prefix="novacron-") as folder:
-            return _on_practice(args, source, Path(folder))
+        return _on_simulated(args)
     from console.headless.lab import demo_source
 
     try:
         source = demo_source(args)
     except DriverError as error:
         print(error, file=sys.stderr)
+        if _wants_simulated():
+            return _on_simulated(args)
         print("Without it: novacron demo --simulated", file=sys.stderr)
         return Exit.FAILED
-    return _on_practice(args, source, paths.data / "practice")
+    return _on_practice(args, source, user_paths(args.config).data / "practice")
+
+
+def _wants_simulated() -> bool:
+    """Whether the person at the terminal takes a simulated fleet for a real one."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    print("Open a simulated fleet instead? [Y/n] ", end="", file=sys.stderr, flush=True)
+    try:
+        return input().strip().lower() in ("", "y", "yes")
+    except EOFError:  # Ctrl-D: no
+        return False
+
+
+def _on_simulated(args: argparse.Namespace) -> int:
+    source = simulated_fleet(args.hosts or SIMULATED_HOSTS, args.vms, args.seed)
+    with tempfile.TemporaryDirectory(prefix="novacron-") as folder:
+        return _on_practice(args, source, Path(folder))
 
 
 def _on_practice(args: argparse.Namespace, source: FleetSource, folder: Path) -> int:

@@ -154,6 +154,31 @@ class PolicySettings(_Part):
     groups: tuple[GroupEntry, ...] = ()
 
 
+class MigrationProfile(_Part):
+    """How migrations are carried out, under a name."""
+
+    mode: Literal["auto", "p2p", "managed"] = "auto"
+    bandwidth: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """MiB a second at most; 0 for no cap."""
+    downtime_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """Pause of the guest allowed for the switch, milliseconds; 0 for QEMU's own, 300."""
+    longest_downtime_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    """Up to which the lever ``downtime`` may raise it; 0 for ``downtime_ms``."""
+    auto_converge: bool = False
+    """Let QEMU slow a guest down whose memory changes too fast."""
+    post_copy: bool = False
+    """Allow the switch before all memory is sent: a broken link then stops the guest."""
+    compression: Literal["", "xbzrle", "mt", "zlib", "zstd"] = ""
+    parallel: Annotated[int, Field(ge=0, le=255)] = 0
+    """Connections side by side; 0 for the usual one."""
+    tunnelled: bool = False
+    """Send memory through the two libvirt daemons."""
+    finish_within: Annotated[Duration, Field(ge=1, le=604800)] | None = None
+    """What the whole migration may take."""
+    levers: tuple[Literal["bandwidth", "downtime", "post-copy", "pause", "cancel"], ...] = ()
+    """What the console may pull by itself to keep that."""
+
+
 class UiSettings(_Part):
     """The look."""
 
@@ -171,6 +196,8 @@ class FleetFile(_Part):
     vms: dict[str, VmEntry] = {}
     history: HistorySettings = HistorySettings()
     policy: PolicySettings = PolicySettings()
+    profiles: dict[str, MigrationProfile] = {}
+    """Migration profiles by name."""
     ui: UiSettings = UiSettings()
     keys: dict[str, str] = {}
     """Binding id to keys, such as ``"vm.migrate" = "M"``."""

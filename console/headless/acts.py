@@ -5,19 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from console.config.profiles import named_profile
 from console.headless.context import Context
 from console.headless.lists import report_down
 from console.headless.session import Session, Unknown, has_pools, open_session
 from console.headless.status import Exit
 from drivers.model.job import Action, Confirm, Job, JobState, Plan, Request, Verdict
+from drivers.model.problem import Problem
 from drivers.model.vm import JobProgress
 from screens.format import clean, rate, size
+from screens.render.cockpit import band
 
 
 def run_action(args: argparse.Namespace, context: Context) -> int:
     """Plan the action for the named VMs, show the preview, confirm, run and follow it."""
+    profile = getattr(args, "profile", "")
+    found = named_profile(context.fleet, profile) if profile else {}
+    if isinstance(found, Problem):
+        print(found, file=sys.stderr)
+        return Exit.USAGE
+    args.profile_options = found
     with open_session(context.source(), context.open_store) as session:
         session.wait(has_pools, args.deadline)
         try:
@@ -76,11 +85,7 @@ def _request(args: argparse.Namespace, session: Session, name: str) -> Request:
             "bandwidth_mib": str(args.bandwidth),
         }
     elif action is Action.MIGRATE:
-        options = {
-            "mode": args.mode,
-            "bandwidth_mib": str(args.bandwidth),
-            "remove_source": _word(args.remove_source),
-        }
+        options = {**args.profile_options, **_migration(args)}
     elif action is Action.DELETE:
         options = {"volumes": ",".join(args.with_disk or ()), "nvram": _word(args.nvram)}
     elif action is Action.SHUTDOWN:
@@ -88,6 +93,24 @@ def _request(args: argparse.Namespace, session: Session, name: str) -> Request:
     return Request(
         action, vm.uuid, getattr(args, "to", "") or "", {k: v for k, v in options.items() if v}
     )
+
+
+def _migration(args: argparse.Namespace) -> dict[str, str]:
+    """What the command line itself says, over the profile it names."""
+    said = {
+        "mode": "" if args.mode == "auto" else args.mode,
+        "bandwidth_mib": str(args.bandwidth or ""),
+        "remove_source": _word(args.remove_source),
+        "downtime_ms": str(args.downtime or ""),
+        "auto_converge": _word(args.auto_converge),
+        "post_copy": _word(args.post_copy),
+        "compression": args.compression,
+        "parallel": str(args.parallel or ""),
+        "tunnelled": _word(args.tunnelled),
+        "finish_s": str(args.finish or ""),
+        "levers": args.levers,
+    }
+    return {name: text for name, text in said.items() if text}
 
 
 def _word(chosen: bool) -> str:
@@ -159,7 +182,9 @@ def _progress(p: JobProgress) -> str:
         parts.append(f"{size(p.done)} of {size(p.total)}")
     if p.rate_bps is not None:
         parts.append(rate(p.rate_bps))
-    if p.eta_s is not None:
+    if p.outlook is not None:
+        parts += filter(None, (str(p.outlook.pace), band(p.outlook)))
+    elif p.eta_s is not None:
         parts.append(f"{p.eta_s:.0f} s left")
     return ", ".join(parts)
 
@@ -170,7 +195,7 @@ def _job_json(job: Job) -> dict[str, object]:
         "vm": job.plan.vm_name,
         "action": str(job.plan.request.action),
         "state": str(job.state),
-        "progress": asdict(job.progress) if job.progress else None,
+        "progress": asdict(replace(job.progress, trail=())) if job.progress else None,
         "steps": [{"text": s.step.text, "state": str(s.state)} for s in job.steps],
         "outcome": job.outcome,
         "problem": asdict(job.problem) if job.problem else None,

@@ -146,14 +146,21 @@ def _add_recorded(verbs: Verbs) -> None:
     jobs = verbs.add_parser("jobs", help="the job journal")
     jobs.add_argument("--limit", type=int, default=50)
     jobs.add_argument("--json", action="store_true")
-    history = verbs.add_parser("history", help="one recorded metric over a range")
+    history = verbs.add_parser("history", help="recorded metrics over a range")
     who = history.add_mutually_exclusive_group(required=True)
-    who.add_argument("--vm", default="", help="name or UUID")
-    who.add_argument("--host", default="")
-    history.add_argument("--metric", required=True)
-    history.add_argument("--since", default="1h", help='"1h" ago, or "2026-05-01T12:00" (UTC)')
-    history.add_argument("--until", default="0s")
-    history.add_argument("--points", type=int, default=200, help="at most so many rows")
+    who.add_argument(
+        "--vm", action="extend", nargs="+", default=[], metavar="VM", help="names or UUIDs"
+    )
+    who.add_argument("--host", action="extend", nargs="+", default=[], metavar="HOST")
+    history.add_argument(
+        "--metric", action="append", required=True, help="such as cpu or cpu,mem; may be repeated"
+    )
+    history.add_argument(
+        "--since", default="1h",
+        help='"1h" ago, or "2026-05-01T12:00": local time unless it names a zone',
+    )  # fmt: skip
+    history.add_argument("--until", default="0s", help="likewise")
+    history.add_argument("--points", type=int, default=200, help="at most so many rows of each")
     form = history.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true")
     for kind in ("csv", "parquet"):
@@ -189,6 +196,7 @@ def _add_actions(verbs: Verbs) -> None:
             verb.add_argument("--bandwidth", type=int, default=0, metavar="MIB", help="MiB/s cap")
         if action == "migrate":
             verb.add_argument("--mode", choices=("auto", "p2p", "managed"), default="auto")
+            _add_tuning(verb)
             verb.add_argument(
                 "--remove-source", action="store_true", help="delete copied disks at the source"
             )
@@ -204,6 +212,21 @@ def _add_actions(verbs: Verbs) -> None:
             verb.add_argument(
                 "--wait", type=int, default=60, metavar="S", help="seconds the guest is given"
             )
+
+
+def _add_tuning(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--profile", default="", help="a migration profile of the fleet file")
+    verb.add_argument("--downtime", type=int, default=0, metavar="MS", help="pause allowed")
+    verb.add_argument("--auto-converge", action="store_true", help="QEMU may slow the guest down")
+    verb.add_argument("--post-copy", action="store_true", help="the switch may come early")
+    verb.add_argument("--compression", default="", help="xbzrle, mt, zlib or zstd")
+    verb.add_argument("--parallel", type=int, default=0, metavar="N", help="connections at once")
+    verb.add_argument("--tunnelled", action="store_true", help="through the libvirt daemons")
+    verb.add_argument("--finish", type=int, default=0, metavar="S", help="promise to be done by")
+    verb.add_argument(
+        "--levers", default="", metavar="NAMES",
+        help="what may be pulled to keep that: bandwidth,downtime,post-copy,pause,cancel",
+    )  # fmt: skip
 
 
 def _version() -> str:

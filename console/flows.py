@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from console.attach import attach
 from console.backend import AttachedStream
 from console.bulk import combined
+from drivers.model.event import Event, EventQuery
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HistoryQuery, Series
-from drivers.model.job import Action, Plan, Request
+from drivers.model.job import Action, Plan, Request, TargetFit
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm
 from screens.base import FleetScreen
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from console.app import NovaCronApp
 
 T = TypeVar("T")
+Options = tuple[tuple[str, str], ...]
+FitsOf = Callable[[Options], Awaitable[tuple[TargetFit, ...]]]
 
-DIALOG_S = 0.5
+DIALOG_S = 1.0
 """Seconds that keys wait for the next dialog of a flow; then they go to the screen there is."""
 
 
@@ -41,6 +44,7 @@ class Flows:
         self._app = app
         self._open = 0
         self._since = 0.0
+        self._choosing: tuple[TargetDialog, FitsOf] | None = None
 
     @property
     def dialog_comes(self) -> bool:
@@ -123,6 +127,17 @@ class Flows:
             return Series(query, query.ident)
         return series
 
+    async def fetch_events(self, screen: FleetScreen | None, query: EventQuery) -> None:
+        """A page of recorded events, for the screen that asked."""
+        from screens.events import EventsScreen  # after the first paint
+
+        found: tuple[Event, ...] | None = None
+        try:
+            found = await answer(self._app.backend.events(query))
+        finally:
+            if isinstance(screen, EventsScreen) and screen.is_attached:
+                screen.page = query, found
+
     async def fetch_names(self, screen: FleetScreen | None) -> None:
         """Names of everything ever recorded, for the screen that asked."""
         kinds = ("vm", "host")
@@ -170,9 +185,15 @@ class Flows:
                     return ()
                 disks[vm.uuid] = found
         ask = self._app.backend.targets
-        offers = [(vm, await answer(ask(asked.action, vm.uuid, disks[vm.uuid]))) for vm in vms]
-        fits = combined(offers, snapshot)
-        chosen = await self._answered(TargetDialog(vms[0], asked.action, fits, count=len(vms)))
+
+        async def fits(options: Options) -> tuple[TargetFit, ...]:
+            given = dict((*asked.options, *options))
+            asking = [ask(asked.action, vm.uuid, disks[vm.uuid], given) for vm in vms]
+            return combined([*zip(vms, [await answer(a) for a in asking], strict=True)], snapshot)
+
+        dialog = TargetDialog(vms[0], asked.action, await fits(()), count=len(vms))
+        self._choosing = dialog, fits
+        chosen = await self._answered(dialog)
         if chosen is None:
             return ()
         target, options = chosen
@@ -182,6 +203,15 @@ class Flows:
             for vm in vms
             if asked.action is not Action.MIGRATE or vm.host != target
         )
+
+    async def fit_again(self, options: Options) -> None:
+        """What fits with other options, for the dialog that asked, if it still has them."""
+        if self._choosing is None:
+            return
+        dialog, fits = self._choosing
+        found = await fits(options)
+        if dialog.is_attached and dialog.options == options:
+            dialog.fits = found
 
     async def _disk(self, vm: Vm) -> str | None:
         movable = [disk.target for disk in vm.disks if not why_fixed(disk)]

@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from drivers.model.event import Event, Severity
+from drivers.model.event import Event, EventKind, Severity
 from drivers.model.fleet import FleetSnapshot
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.filtering import Filter
 from screens.format import UNKNOWN, age
-from screens.prose import CODE, DIM, HEAD, Para, block, para
+from screens.paging import Pages
+from screens.prose import CODE, DIM, HEAD, WARN, Para, block, para
 
 _WORDS = {Severity.INFO: ("info", "faint"), Severity.WARN: ("WARN", "care"),
           Severity.ERROR: ("ERROR", "bad")}  # fmt: skip
@@ -57,10 +58,15 @@ def moment(at: float, now: float) -> str:
     return time.strftime("%H:%M:%S" if today else "%d %b %Hh", then)
 
 
-def oldest_text() -> list[Para]:
-    """What is said under the last event of the list: where older ones are."""
-    command = 'novacron sql "SELECT * FROM events ORDER BY time DESC"'
-    return [para(command, CODE, label="Oldest held; more: ", label_style=DIM)]
+def end_text(pages: Pages) -> list[Para]:
+    """What is said at the last event of the list: whether there are older ones."""
+    if pages.asked is not None:
+        return [para("Reading older events from the history...", CODE)]
+    if pages.failed:
+        return [para("Older events could not be read; p tries again.", WARN)]
+    if pages.ended:
+        return [para("Nothing older is recorded.", DIM)]
+    return [para("p reads older events from the history.", DIM)]
 
 
 def _severity(item: EventItem, _pen: Pen) -> Cell:
@@ -70,7 +76,9 @@ def _severity(item: EventItem, _pen: Pen) -> Cell:
 
 def event_rows(events: Iterable[Event], snapshot: FleetSnapshot) -> list[Row]:
     """One row an event, in the order given; equal events keep apart."""
-    names = {vm.uuid: vm.name for vm in snapshot.vms()}
+    events = list(events)
+    nameless = {event.vm for event in events if event.vm and not event.vm_name}
+    names = {v.uuid: v.name for v in snapshot.vms() if v.uuid in nameless} if nameless else {}
     rows: list[Row] = []
     seen: dict[str, int] = {}
     for event in events:
@@ -82,15 +90,21 @@ def event_rows(events: Iterable[Event], snapshot: FleetSnapshot) -> list[Row]:
 
 
 def picked(
-    events: Sequence[Event], wanted: Filter, *, about: str = "", least: Severity = Severity.INFO
+    events: Sequence[Event],
+    wanted: Filter,
+    *,
+    about: str = "",
+    least: Severity = Severity.INFO,
+    kind: EventKind | None = None,
 ) -> list[Event]:
-    """Events about a VM (UUID) or host, at least so severe, that pass the filter; newest first."""
+    """Events of a VM (UUID) or host, of a kind, so severe, that pass the filter; newest first."""
     floor = _RANKS.index(least)
     found = [
         event
         for event in events
         if (not about or about in (event.vm, event.host))
         and _RANKS.index(event.severity) >= floor
+        and kind in (None, event.kind)
         and wanted.passes(event_words(event))
     ]
     return sorted(found, key=lambda event: event.at, reverse=True)

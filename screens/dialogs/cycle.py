@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Button
 
 
@@ -26,6 +27,9 @@ class Cycle(Button):
     Cycle:nocolor:focus { text-style: bold reverse; }
     """
 
+    class Changed(Message):
+        """Another value is chosen."""
+
     def __init__(self, name: str, values: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002
         self._of = name
         self._values = tuple(values)
@@ -42,6 +46,7 @@ class Cycle(Button):
         """The next value, at once however fast the keys come."""
         self._at = (self._at + 1) % len(self._values)
         self.label = self._words()
+        self.post_message(self.Changed())
         return self
 
     def _words(self) -> Content:

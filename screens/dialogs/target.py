@@ -6,6 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
+from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, OptionList
 from textual.widgets.option_list import Option
 
@@ -14,7 +15,8 @@ from drivers.model.vm import Vm
 from screens.dialogs.cycle import Cycle
 from screens.dialogs.dialog import Dialog
 from screens.format import clean, fit
-from screens.prose import BAD, DIM, GOOD, WARN, Prose
+from screens.messages import FitsRequested
+from screens.prose import BAD, DIM, GOOD, WARN, Prose, para
 from screens.render_plan import fit_text
 
 _WAYS = {
@@ -36,7 +38,8 @@ class TargetDialog(Dialog[Answer]):
 
     The options, each only where it differs from the default, are ``bandwidth_mib`` (MiB a second);
     for a migration ``mode`` (``p2p`` or ``managed``) and ``remove_source`` (``yes``); for a tier
-    move ``keep_old`` (``yes``).
+    move ``keep_old`` (``yes``). At another mode it asks by ``FitsRequested`` what fits now; the
+    answer is set as ``fits``.
 
     Args:
         vm: The VM, or the first of several.
@@ -45,6 +48,9 @@ class TargetDialog(Dialog[Answer]):
 
     AUTO_FOCUS = "#targets"
 
+    fits: reactive[tuple[TargetFit, ...]] = reactive((), init=False)
+    """The targets in the order listed; set again when another mode was asked about."""
+
     def __init__(
         self, vm: Vm, action: Action, fits: tuple[TargetFit, ...], *, count: int = 1
     ) -> None:
@@ -52,16 +58,34 @@ class TargetDialog(Dialog[Answer]):
         what = clean(vm.name) if count == 1 else f"{'each of ' * (verb != 'Migrate')}{count} VMs"
         super().__init__(f"{verb} {what}: where to?")
         self._action = action
-        self._fits = tuple(sorted(fits, key=lambda item: not item.fits))
+        self.set_reactive(TargetDialog.fits, self.validate_fits(fits))
+        self._asked = False
+
+    def validate_fits(self, fits: tuple[TargetFit, ...]) -> tuple[TargetFit, ...]:
+        """What fits first."""
+        return tuple(sorted(fits, key=lambda item: not item.fits))
+
+    def watch_fits(self, before: tuple[TargetFit, ...], _after: tuple[TargetFit, ...]) -> None:
+        """List them anew; the cursor stays on its target."""
+        self._asked = False
+        targets = self.query_one("#targets", OptionList)
+        at = targets.highlighted
+        name = before[at].target if at is not None and at < len(before) else ""
+        targets.clear_options()
+        targets.add_options([self._option(item) for item in self.fits])
+        places = [n for n, item in enumerate(self.fits) if item.target == name]
+        targets.highlighted = places[0] if places else 0 if self.fits else None
+        self.query_one("#go", Button).disabled = not any(item.fits for item in self.fits)
+        self._explain()
 
     def compose_body(self) -> ComposeResult:
         """The list, then what speaks for and against the line under the cursor."""
-        if not self._fits:
+        if not self.fits:
             what = "other host" if self._action is Action.MIGRATE else "other pool"
             yield Label(Content(f"There is no {what} in this fleet."))
-        yield OptionList(*(self._option(item) for item in self._fits), id="targets")
+        yield OptionList(*(self._option(item) for item in self.fits), id="targets")
         with VerticalScroll(id="reasons", can_focus=False):
-            yield Prose(fit_text(self._fits[0] if self._fits else None), id="why")
+            yield Prose(fit_text(self.fits[0] if self.fits else None), id="why")
 
     def _option(self, item: TargetFit) -> Option:
         warnings = sum(check.verdict is Verdict.WARN for check in item.reasons)
@@ -85,22 +109,41 @@ class TargetDialog(Dialog[Answer]):
     def compose_buttons(self) -> ComposeResult:
         """Cancel, then on to the preview."""
         yield from super().compose_buttons()
-        none = not any(item.fits for item in self._fits)
+        none = not any(item.fits for item in self.fits)
         yield Button("Preview", id="go", compact=True, variant="primary", disabled=none)
 
     @property
     def _current(self) -> TargetFit | None:
         place = self.query_one("#targets", OptionList).highlighted
-        return self._fits[place] if place is not None and place < len(self._fits) else None
+        return self.fits[place] if place is not None and place < len(self.fits) else None
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """What differs from the defaults: (option, value)."""
+        limit = self.query_one("#bandwidth", Input).value.strip()
+        chosen = [("bandwidth_mib", limit), *((way.id, way.value) for way in self.query(Cycle))]
+        return tuple((str(name), value) for name, value in chosen if value)
 
     @on(OptionList.OptionHighlighted)
-    def _explain(self, event: OptionList.OptionHighlighted) -> None:
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
-        current = self._current
-        if current is None:
-            return
-        self.query_one("#why", Prose).paras = tuple(fit_text(current))
+        self._explain()
+
+    def _explain(self) -> None:
+        told = fit_text(self._current)
+        if self._asked:
+            told = [para("Asking what fits that way...", DIM), *told]
+        self.query_one("#why", Prose).paras = tuple(told)
         self.query_one("#reasons", VerticalScroll).scroll_home(animate=False)
+
+    @on(Cycle.Changed)
+    def _ask_again(self, event: Cycle.Changed) -> None:
+        """What fits may depend on who drives the migration."""
+        event.stop()
+        if self._action is Action.MIGRATE:
+            self._asked = True
+            self._explain()
+            self.post_message(FitsRequested(self.options))
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
@@ -122,9 +165,7 @@ class TargetDialog(Dialog[Answer]):
             why = reasons[0].text if reasons else "it does not fit"
             self.notify(f"{clean(current.target)}: {clean(why)}", severity="error", markup=False)
             return
-        limit = self.query_one("#bandwidth", Input).value.strip()
-        chosen = [("bandwidth_mib", limit), *((way.id, way.value) for way in self.query(Cycle))]
-        self.dismiss((current.target, tuple((str(name), value) for name, value in chosen if value)))
+        self.dismiss((current.target, self.options))
 
     def action_scroll(self, direction: int) -> None:
         """Scroll the reasons; the list keeps its own keys."""

@@ -13,7 +13,6 @@ from drivers.model.job import JobState
 from drivers.model.problem import Problem
 from screens.columns import Cell
 from screens.dialogs.secret import SecretDialog
-from screens.events import EventsScreen
 from screens.render.problems import troubles
 from screens.render.states import states_of, vm_is_stale, vm_state
 from screens.render.totals import totals
@@ -34,19 +33,6 @@ async def test_a_password_is_hidden_by_what_the_terminal_can_show(plain: bool, s
         await pilot.pause()
         assert sign in shown_text(app)
         assert "xyz" not in shown_text(app)
-
-
-async def test_the_oldest_event_says_where_older_ones_are() -> None:
-    """At the end of the list: the command that reads on; above it: since when events are held."""
-    app = Stage(EventsScreen())
-    async with app.run_test(size=(120, 40)) as pilot:
-        await pilot.pause()
-        assert "kept since" in shown_text(app)
-        assert "Oldest held; more" not in shown_text(app)
-        await pilot.press("f", "G")
-        await pilot.pause()
-        assert "Oldest held; more" in shown_text(app)
-        assert "novacron sql" in shown_text(app)
 
 
 def test_a_job_that_ended_well_but_left_something_is_noted() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
+from console.backend import NO_OPTIONS
 from console.bulk import combined
 from drivers.model.job import Action, Check, TargetFit, Verdict
 from drivers.model.vm import Vm
@@ -72,8 +74,10 @@ def test_one_vm_has_its_own_list() -> None:
 class Choosy(FakeBackend):
     """kvm3 takes web1 alone; kvm2 takes everybody."""
 
-    def targets(self, action: Action, uuid: str, disk: str = "") -> object:  # type: ignore[override]
-        self._note("targets", action, uuid, disk)
+    def targets(  # type: ignore[override]
+        self, action: Action, uuid: str, disk: str = "", options: Mapping[str, str] = NO_OPTIONS
+    ) -> object:
+        self._note("targets", action, uuid, disk, dict(options))
         first = self.snapshot.vm(uuid)
         alone = first is not None and first.name == "web1"
         third = TargetFit("kvm3", alone, "p2p", (ROOM if alone else WIDE,))
@@ -98,3 +102,18 @@ async def test_marked_vms_are_migrated_to_one_target(
         assert {request.target for request in requests} == {"kvm2"}
         assert len(requests) == 2
         assert dict(requests[0].options) == {"mode": "managed", "remove_source": "yes"}
+
+
+async def test_another_mode_asks_again_what_fits(running: Running, backend: FakeBackend) -> None:
+    """The list shows what fits when this console drives, with the cursor where it was."""
+    async with running(size=(100, 30)) as (app, pilot):
+        await pilot.press("3", "slash", *"web1", "enter", "m")
+        await until(pilot, lambda: isinstance(app.screen, TargetDialog))
+        dialog = app.screen
+        assert isinstance(dialog, TargetDialog)
+        await pilot.press("down", "tab", "tab", "enter", "enter")
+        await until(pilot, lambda: dialog.fits[0].mode == "managed")
+        assert backend.asked[-1][1][3] == {"mode": "managed"}
+        assert dialog._current is not None
+        assert dialog._current.target == "kvm4"
+        assert "Asking" not in shown(app)

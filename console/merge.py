@@ -42,12 +42,14 @@ class Picture:
         base: UUID to VM as the slow lane (and events since) told it.
         fast: UUID to the fast lane's last figures.
         lanes: Missing groups by the lane that missed them.
+        stuck: UUID to when its QEMU monitor ceased to answer.
     """
 
     host: Host
     base: Mapping[str, Vm] = field(default_factory=dict)
     fast: Mapping[str, VmFast] = field(default_factory=dict)
     lanes: Mapping[str, tuple[Missing, ...]] = field(default_factory=dict)
+    stuck: Mapping[str, float] = field(default_factory=dict)
 
 
 def with_slow(picture: Picture, reading: SlowReading) -> Picture:
@@ -62,9 +64,26 @@ def with_slow(picture: Picture, reading: SlowReading) -> Picture:
         if uuid not in base and uuid in old:
             base[uuid] = replace(old[uuid], monitor_stuck_s=seconds)
     fast = {uuid: f for uuid, f in picture.fast.items() if uuid in base and base[uuid].state.active}
-    return _rebuilt(
-        replace(picture, base=base, fast=fast), "slow", reading.missing, slow_at=reading.at
+    since = {uuid: reading.at - seconds for uuid, seconds in reading.stuck.items()}
+    read = replace(picture, base=base, fast=fast, stuck=since)
+    return _rebuilt(read, "slow", reading.missing, slow_at=reading.at)
+
+
+def with_time(picture: Picture, at: float) -> Picture:
+    """The picture with the time that monitors hang counted up to ``at``; itself where none does."""
+    moved = {
+        uuid: replace(vm, monitor_stuck_s=at - since)
+        for uuid, since in picture.stuck.items()
+        if (vm := picture.base.get(uuid)) is not None and vm.monitor_stuck_s is not None
+    }
+    if not moved:
+        return picture
+    host = picture.host
+    vms = tuple(
+        combine(moved[vm.uuid], picture.fast.get(vm.uuid)) if vm.uuid in moved else vm
+        for vm in host.vms
     )
+    return replace(picture, base={**picture.base, **moved}, host=replace(host, vms=vms))
 
 
 def _labelled(vm: Vm, spec: HostSpec) -> Vm:

@@ -8,13 +8,21 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from console.merge import with_event, with_fast, with_missing, with_pools, with_slow
+from console.merge import (
+    Picture,
+    with_event,
+    with_fast,
+    with_missing,
+    with_pools,
+    with_slow,
+    with_time,
+)
 from console.poller.guard import guarded
+from console.poller.pulse import Pulse
 from drivers.errors import DriverError, TimedOut, Unreachable, Unsupported
 from drivers.model.event import Event
 from drivers.model.host import LinkState
 from drivers.model.problem import Missing, Problem
-from drivers.protocol import SlowReading
 
 if TYPE_CHECKING:
     from console.poller.watch import HostWatch
@@ -51,15 +59,19 @@ class Lanes:
         self.slow_due = asyncio.Event()
         self._fast_due = asyncio.Event()
         self._pools_due = asyncio.Event()
+        self._facts_due = asyncio.Event()
         self._first = asyncio.Event()
         self._has_fast = True
         self._reading = False
         self._meanwhile: list[Event] = []
+        self._look_for_volumes = False
         self._problems: dict[str, Problem] = {}
+        self.pulse = Pulse(watch, self._tick)
 
     def wake_all(self) -> None:
-        """Make every lane read now."""
-        for due in (self.slow_due, self._fast_due, self._pools_due):
+        """Make every lane read now, because a person asked: volumes made outside count too."""
+        self._look_for_volumes = True
+        for due in (self.slow_due, self._fast_due, self._pools_due, self._facts_due):
             due.set()
 
     def remember(self, event: Event) -> None:
@@ -79,6 +91,8 @@ class Lanes:
             self._lane("slow", self._read_slow, self.slow_due, self._slow_s),
             self._lane("fast", self._read_fast, self._fast_due, lambda: spec.fast_s),
             self._pools_lane(),
+            self._facts_lane(),
+            self.pulse.run(),
         )
 
     # -- pace ---------------------------------------------------------------------------------
@@ -99,6 +113,7 @@ class Lanes:
             began = loop.time()
             try:
                 await guarded(read(), limit, f"the {name} lane")
+                self.pulse.heard()
                 failures = 0
                 self._settle(name, None)
             except Unsupported as error:
@@ -121,6 +136,15 @@ class Lanes:
             async with asyncio.timeout(spec.deadline_s):
                 await self._first.wait()
         await self._lane("pools", self._read_pools, self._pools_due, lambda: spec.pools_s)
+
+    async def _facts_lane(self) -> None:
+        """What a host is was read at connection: the first turn comes an interval later."""
+        spec = self._driver.spec
+        self._facts_due.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(spec.pools_s):
+                await self._facts_due.wait()
+        await self._lane("facts", self._read_facts, self._facts_due, lambda: spec.pools_s)
 
     def _slow_s(self) -> float:
         slow_s = self._driver.spec.slow_s
@@ -148,7 +172,7 @@ class Lanes:
             picture = with_event(picture, event)
         first = not self._first.is_set()
         watch.show(picture, at_once=first or bool(meanwhile))
-        self._settle("stuck", _stuck(reading))
+        self._settle("stuck", _stuck(self._watch.picture))
         if meanwhile:
             self.slow_due.set()
         if first:
@@ -165,8 +189,16 @@ class Lanes:
         self._watch.show(with_fast(self._watch.picture, reading), at_once=first)
 
     async def _read_pools(self) -> None:
+        if self._look_for_volumes:
+            self._look_for_volumes = False
+            await self._driver.refresh_pools()
         pools = await self._driver.read_pools()
         self._watch.show(with_pools(self._watch.picture, pools, self._watch.clock()))
+
+    async def _read_facts(self) -> None:
+        facts = await self._driver.read_facts()
+        picture = self._watch.picture
+        self._watch.show(replace(picture, host=replace(picture.host, facts=facts)))
 
     async def _measure_rtt(self) -> None:
         rtt = await self._driver.ping()
@@ -175,6 +207,13 @@ class Lanes:
         self._watch.show(replace(picture, host=replace(picture.host, link=link)))
 
     # -- verdicts -----------------------------------------------------------------------------
+
+    def _tick(self, silence: Problem | None) -> None:
+        """Once a second: how long monitors hang, and how long nothing has come."""
+        watch = self._watch
+        watch.show(with_time(watch.picture, watch.clock()))
+        self._settle("stuck", _stuck(watch.picture))
+        self._settle("silence", silence)
 
     def _miss(self, name: str, error: Unsupported) -> None:
         if name == "fast":
@@ -192,18 +231,22 @@ class Lanes:
             if name == "pools":
                 gone = Missing("pools", problem.what, problem.fix)
                 self._watch.show(with_missing(self._watch.picture, "pools", (gone,)))
-        worst = next(iter(self._problems.values()), None)
+        worst = self._problems.get("silence") or next(iter(self._problems.values()), None)
         self._watch.link(LinkState.UP if worst is None else LinkState.DEGRADED, worst)
 
 
-def _stuck(reading: SlowReading) -> Problem | None:
-    if not reading.stuck:
+def _stuck(picture: Picture) -> Problem | None:
+    hung = [
+        (vm.monitor_stuck_s, vm.name)
+        for uuid in picture.stuck
+        if (vm := picture.base.get(uuid)) is not None and vm.monitor_stuck_s is not None
+    ]
+    if not hung:
         return None
-    names = {vm.uuid: vm.name for vm in reading.vms}
-    uuid, seconds = max(reading.stuck.items(), key=lambda item: item[1])
-    more = f" and {len(reading.stuck) - 1} more" if len(reading.stuck) > 1 else ""
+    seconds, name = max(hung)
+    more = f" and {len(hung) - 1} more" if len(hung) > 1 else ""
     return Problem(
-        f"The QEMU monitor of {names.get(uuid, uuid)}{more} does not answer.",
+        f"The QEMU monitor of {name}{more} does not answer.",
         proof=f"stuck for {seconds:.0f} s",
         fix="look at that QEMU process on the host; the other VMs are read without it",
         code="monitor-stuck",

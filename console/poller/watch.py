@@ -69,6 +69,7 @@ class HostWatch:
         self._asked = False
         self._lanes = Lanes(self)
         self._lost: Problem | None = None
+        self._due: float | None = None
 
     # -- asked from outside -------------------------------------------------------------------
 
@@ -137,19 +138,23 @@ class HostWatch:
         try:
             await asyncio.sleep(delay_s)
             while True:
-                problem = await self._session()
-                self._after(problem)
+                await self._session()
                 await self._wait()
         finally:
             await self._close()
 
-    async def _session(self) -> DriverError:
-        """Connect and watch until something breaks; returns what did."""
+    async def _session(self) -> None:
+        """Connect and watch until something breaks, and tell what did.
+
+        It is told before the driver lets go, which takes a while where the host is mute.
+        """
         try:
-            await self._connect()
-            return await self._watch()
-        except DriverError as error:
-            return error
+            try:
+                await self._connect()
+                problem: DriverError = await self._watch()
+            except DriverError as error:
+                problem = error
+            self._after(problem)
         finally:
             await self._close()
 
@@ -192,6 +197,7 @@ class HostWatch:
     def _take(self, event: Event) -> None:
         if event.change in ("lost", "connected"):
             return
+        self._lanes.pulse.heard()
         picture = with_event(self.picture, event)
         if picture is not self.picture:
             self._lanes.remember(event)
@@ -202,6 +208,7 @@ class HostWatch:
 
     def _after(self, error: DriverError) -> None:
         problem = error.problem
+        self._wake.clear()
         if isinstance(error, HostKeyUnknown | HostKeyChanged):
             self._breaker, state = self._breaker.held(), LinkState.DECISION
         elif isinstance(error, AuthFailed):
@@ -212,14 +219,14 @@ class HostWatch:
         else:
             self._breaker, state = self._breaker.failed(self._chance()), LinkState.DOWN
         wait = self._breaker.wait_s
+        self._due = None if wait is None else asyncio.get_running_loop().time() + wait
         retry_at = None if wait is None else self.clock() + wait
         self.link(state, problem, retry_at)
         self._tell_lost(problem)
 
     async def _wait(self) -> None:
-        self._wake.clear()
         try:
-            async with asyncio.timeout(self._breaker.wait_s):
+            async with asyncio.timeout_at(self._due):
                 await self._wake.wait()
         except TimeoutError:
             pass

@@ -155,6 +155,34 @@ async def test_pools_reading(case: Case, driver: HostDriver) -> None:
         assert all(volume.pool == pool.name for volume in pool.volumes)
 
 
+async def test_refreshing_pools_stops_none(driver: HostDriver) -> None:
+    """Looking for new volumes leaves every pool as active as it was, and its volumes there."""
+    before = {p.name: (p.active, {v.path for v in p.volumes}) for p in await driver.read_pools()}
+    await driver.refresh_pools()
+    after = {p.name: (p.active, {v.path for v in p.volumes}) for p in await driver.read_pools()}
+    assert {name: active for name, (active, _) in after.items()} == {
+        name: active for name, (active, _) in before.items()
+    }
+    assert all(paths <= after[name][1] for name, (_, paths) in before.items())
+
+
+async def test_facts_are_read_again(case: Case) -> None:
+    """While connected, a host still says what it is."""
+    driver = case.driver()
+    facts = await driver.connect()
+    try:
+        again = await driver.read_facts()
+    finally:
+        await driver.close()
+    assert ours(again)
+    assert (again.hostname, again.cpus, again.libvirt_version, again.networks) == (
+        facts.hostname,
+        facts.cpus,
+        facts.libvirt_version,
+        facts.networks,
+    )
+
+
 async def test_lifecycle_with_events(case: Case, driver: HostDriver) -> None:
     """Pause, resume, force off and start each do what they say, and say it as an event."""
     uuid = await case.find(driver)

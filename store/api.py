@@ -103,8 +103,8 @@ class Store(Protocol):
         """Run one read-only statement over the recorded views."""
         ...
 
-    def export(self, query: HistoryQuery, path: Path) -> int:
-        """Write the raw rows of a query to a .csv or .parquet file; returns how many."""
+    def export(self, queries: Sequence[HistoryQuery], path: Path) -> int:
+        """Write the recorded rows of all queries to a .csv or .parquet file; returns how many."""
         ...
 
     def close(self) -> None:

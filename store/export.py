@@ -9,20 +9,19 @@ from pathlib import Path
 
 import duckdb
 
-from drivers.model.history import HistoryQuery
 from store.api import StoreError
 
 _COLUMNS = ("time", "ts", "ident", "name", "metric", "mean", "max", "samples")
-_TYPES = "TIMESTAMP, BIGINT, VARCHAR, VARCHAR, VARCHAR, DOUBLE, DOUBLE, BIGINT"
+_TYPES = "TIMESTAMPTZ, BIGINT, VARCHAR, VARCHAR, VARCHAR, DOUBLE, DOUBLE, BIGINT"
 
 
-def write_rows(query: HistoryQuery, rows: Sequence[Sequence[object]], path: Path) -> int:
-    """Write (ts, identity, name, mean, maximum, samples) rows; returns how many.
+def write_rows(found: Sequence[tuple[str, Sequence[Sequence[object]]]], path: Path) -> int:
+    """Write (ts, identity, name, mean, maximum, samples) rows of each metric; returns how many.
 
     Raises:
         StoreError: The name ends in neither .csv nor .parquet, or the file cannot be written.
     """
-    whole = [_row(query, row) for row in rows]
+    whole = [_row(metric, row) for metric, rows in found for row in rows]
     try:
         if path.suffix == ".csv":
             _write_csv(whole, path)
@@ -37,17 +36,25 @@ def write_rows(query: HistoryQuery, rows: Sequence[Sequence[object]], path: Path
     return len(whole)
 
 
-def _row(query: HistoryQuery, row: Sequence[object]) -> tuple[object, ...]:
+def _row(metric: str, row: Sequence[object]) -> tuple[object, ...]:
     ts, ident, name, mean, top, samples = row
-    time = datetime.fromtimestamp(float(str(ts)), UTC).replace(tzinfo=None)
-    return (time, ts, ident, name, query.metric, mean, top, samples)
+    return (
+        datetime.fromtimestamp(float(str(ts)), UTC),
+        ts,
+        ident,
+        name,
+        metric,
+        mean,
+        top,
+        samples,
+    )
 
 
 def _write_csv(rows: Sequence[tuple[object, ...]], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        writer.writerows((f"{row[0]}Z", *row[1:]) for row in rows)
+        writer.writerows(rows)
 
 
 def _write_parquet(rows: Sequence[tuple[object, ...]], path: Path) -> None:

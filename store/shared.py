@@ -167,10 +167,10 @@ class SharedStore:
         rows = tuple(tuple(row) for row in table["rows"])
         return Table(tuple(table["columns"]), rows, table["truncated"])
 
-    def export(self, query: HistoryQuery, path: Path) -> int:
-        """Write the recorded rows of a query to a .csv or .parquet file; returns how many."""
-        rows = self._ask("samples", {"query": to_plain(query)})
-        return write_rows(query, rows, path)
+    def export(self, queries: Sequence[HistoryQuery], path: Path) -> int:
+        """Write the recorded rows of all queries to a .csv or .parquet file; returns how many."""
+        found = [(q.metric, self._ask("samples", {"query": to_plain(q)})) for q in queries]
+        return write_rows(found, path)
 
     def close(self) -> None:
         """Flush and let go; a reader takes over the file if one waits."""

@@ -6,8 +6,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from console.config.schema import duration
@@ -19,7 +19,9 @@ from store.api import Store, StoreError
 
 
 def moment(text: str, now: float) -> float:
-    """Epoch seconds of ``1h`` (that long ago), or of an ISO date and time (UTC unless it says).
+    """Epoch seconds of ``1h`` (that long ago), or of an ISO date and time.
+
+    Without a zone it is local time, as for ``date`` and ``journalctl``.
 
     Raises:
         ValueError: It is neither.
@@ -28,16 +30,36 @@ def moment(text: str, now: float) -> float:
         return now - float(str(duration(text)))
     except ValueError:
         stamp = datetime.fromisoformat(text)
-    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+    try:
+        return stamp.timestamp()
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+
+
+def metrics_of(words: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The metrics that words such as ``cpu,mem`` name, each once; a beginning is enough.
+
+    Raises:
+        ValueError: No metric is called so, or several begin so; the text is that word.
+    """
+    found: list[str] = []
+    for word in (part for text in words for part in text.split(",") if part):
+        meant = [word] if word in known else [name for name in known if name.startswith(word)]
+        if len(meant) != 1:
+            raise ValueError(word)
+        found += meant
+    return list(dict.fromkeys(found))
 
 
 def run_history(args: argparse.Namespace, context: Context) -> int:
-    """Print or export one metric of a VM or host."""
+    """Print or export metrics of VMs or hosts."""
     now = time.time()
     kind = "vm" if args.vm else "host"
     known = VM_METRICS if args.vm else HOST_METRICS
-    if args.metric not in known:
-        print(f"No {kind} metric is called {args.metric}. There are: {', '.join(known)}.",
+    try:
+        metrics = metrics_of(args.metric, known)
+    except ValueError as error:
+        print(f"No {kind} metric is called {error}. There are: {', '.join(known)}.",
               file=sys.stderr)  # fmt: skip
         return Exit.USAGE
     try:
@@ -45,8 +67,12 @@ def run_history(args: argparse.Namespace, context: Context) -> int:
     except ValueError:
         print('Expected a time such as "1h" or "2026-05-01T12:00".', file=sys.stderr)
         return Exit.USAGE
-    query = HistoryQuery(kind, args.vm or args.host, args.metric, since, until, args.points)
-    return _with_store(context, lambda store: _show(store, query, args))
+    queries = [
+        HistoryQuery(kind, ident, metric, since, until, args.points)
+        for ident in dict.fromkeys(args.vm or args.host)
+        for metric in metrics
+    ]
+    return _with_store(context, lambda store: _show(store, queries, args))
 
 
 def run_sql(args: argparse.Namespace, context: Context) -> int:
@@ -81,25 +107,27 @@ def _with_store(context: Context, ask: Callable[[Store], int]) -> int:
         store.close()
 
 
-def _show(store: Store, query: HistoryQuery, args: argparse.Namespace) -> int:
+def _show(store: Store, queries: Sequence[HistoryQuery], args: argparse.Namespace) -> int:
     if args.parquet or args.csv:
-        return _export(store, query, args.parquet or args.csv, "parquet" if args.parquet else "csv")
-    series = store.history(query)
-    rows = [
-        (_iso(t), mean, peak)
-        for t, mean, peak in zip(series.times, series.means, series.maxima, strict=True)
-    ]
-    print_rows(("time", "mean", "max"), rows, form="json" if args.json else "table")
-    if not rows:
-        print(f"Nothing is recorded of {query.ident} {query.metric} in that range.",
-              file=sys.stderr)  # fmt: skip
+        form = "parquet" if args.parquet else "csv"
+        return _export(store, queries, args.parquet or args.csv, form)
+    rows: list[tuple[object, ...]] = []
+    for query in queries:
+        series = store.history(query)
+        told = zip(series.times, series.means, series.maxima, strict=True)
+        rows += [(series.label, query.metric, _iso(t), mean, peak) for t, mean, peak in told]
+        if not series.times:
+            print(f"Nothing is recorded of {query.ident} {query.metric} in that range.",
+                  file=sys.stderr)  # fmt: skip
+    columns = (queries[0].kind, "metric", "time", "mean", "max")
+    print_rows(columns, rows, form="json" if args.json else "table")
     return Exit.OK
 
 
-def _export(store: Store, query: HistoryQuery, target: str, kind: str) -> int:
+def _export(store: Store, queries: Sequence[HistoryQuery], target: str, kind: str) -> int:
     """Write every sample to a file, or through a passing one to standard output."""
     if target != "-":
-        written = store.export(query, Path(target))
+        written = store.export(queries, Path(target))
         print(f"{written} rows written to {target}.", file=sys.stderr)
         return Exit.OK
     if kind == "parquet" and sys.stdout.isatty():
@@ -107,7 +135,7 @@ def _export(store: Store, query: HistoryQuery, target: str, kind: str) -> int:
         return Exit.USAGE
     with tempfile.TemporaryDirectory(prefix="novacron-") as folder:
         path = Path(folder) / f"samples.{kind}"
-        store.export(query, path)
+        store.export(queries, path)
         sys.stdout.buffer.write(path.read_bytes())
         sys.stdout.flush()
     return Exit.OK
@@ -130,4 +158,5 @@ def run_jobs(args: argparse.Namespace, context: Context) -> int:
 
 
 def _iso(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    """Local time with its distance from UTC."""
+    return None if at is None else datetime.fromtimestamp(at).astimezone().isoformat("T", "seconds")

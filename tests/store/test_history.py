@@ -195,24 +195,30 @@ def test_a_job_of_another_version_is_still_read() -> None:
 
 
 def test_export_writes_csv_and_parquet(opened: Opener, clock: Clock, tmp_path: Path) -> None:
-    """The same rows in both formats, with names and UTC times."""
+    """The same rows of all that was asked in both formats, with names and times in UTC."""
     store = opened()
     for second in range(0, 60, 5):
         record(store, clock, T0 + second, 1)
     settled(store)
-    query = HistoryQuery("vm", "web1", "cpu", T0, T0 + 60)
-    assert store.export(query, tmp_path / "x.csv") == 12
+    query = [
+        HistoryQuery("vm", "web1", "cpu", T0, T0 + 60),
+        HistoryQuery("host", "kvm1", "load1", T0, T0 + 60),
+    ]
+    assert store.export(query, tmp_path / "x.csv") == 24
     rows = list(csv.DictReader((tmp_path / "x.csv").open()))
     assert (rows[0]["name"], rows[0]["mean"], rows[0]["time"]) == (
         "web1",
         "12.5",
-        "2027-01-15 08:00:00Z",
+        "2027-01-15 08:00:00+00:00",
     )
-    assert store.export(query, tmp_path / "it's.parquet") == 12
+    assert (rows[12]["name"], rows[12]["metric"], rows[12]["mean"]) == ("kvm1", "load1", "3.21")
+    assert store.export(query, tmp_path / "it's.parquet") == 24
     with duckdb.connect() as connection:
-        read = connection.execute("SELECT count(*), avg(mean) FROM read_parquet(?)", [
-            str(tmp_path / "it's.parquet")
-        ]).fetchone()  # fmt: skip
-    assert read == (12, 12.5)
+        read = connection.execute(
+            "SELECT count(*), avg(mean), min(epoch(time)), any_value(typeof(time))"
+            " FROM read_parquet(?) WHERE metric = 'cpu'",
+            [str(tmp_path / "it's.parquet")],
+        ).fetchone()
+    assert read == (12, 12.5, T0, "TIMESTAMP WITH TIME ZONE")
     with pytest.raises(StoreError, match=r"\.csv or \.parquet"):
         store.export(query, tmp_path / "x.txt")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
@@ -18,11 +19,13 @@ from textual.reactive import reactive
 from console.appsettings import AppSettings
 from console.backend import Backend, News
 from console.commands import VIEWS
+from console.fetches import Fetches
 from console.flows import Flows, answer
 from console.guard import Guard
-from console.helping import choices, help_entries, last_resort, leave, save_picture
+from console.helping import help_entries, last_resort, leave, save_picture
 from console.inbox import Inbox, applied
 from console.keys import use_keys
+from console.looks import Looks
 from console.palette import FleetCommands
 from console.places import Places
 from console.questions import Questions
@@ -36,8 +39,7 @@ from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.format import clean_block
 from screens.help import HelpScreen
-from screens.settings import SettingsScreen
-from themes import DEFAULT_THEME, THEMES
+from themes import THEMES
 
 REST = 2.0
 """Rest after showing news, as a multiple of the time it took: redrawing never fills the loop."""
@@ -92,13 +94,13 @@ class NovaCronApp(TypeAheadApp):
         self._places = Places(self)
         self._questions = Questions(self)
         self._flows = Flows(self)
+        self._fetches = Fetches(self)
         self._guard = Guard(self.tell)
         self._rest_until = 0.0
         self._line = CommandLine(self)
         self.animation_level = "none"
-        for theme in THEMES:
-            self.register_theme(theme)
-        self._use_theme(self.settings.theme)
+        self._looks = Looks(self)
+        self._looks.use_theme(self.settings.theme)
         self.stylesheet.set_variables(self.get_css_variables())
         first = View(now=clock(), ascii=self.settings.ascii, fleet=self.settings.fleet)
         self.set_reactive(NovaCronApp.view, first)
@@ -186,6 +188,10 @@ class NovaCronApp(TypeAheadApp):
         """Show a place and remember the way."""
         self._places.go(place)
 
+    def screen_of(self, place: Place) -> FleetScreen:
+        """The screen kept for a place, or a new one."""
+        return self._places.screen_of(place)
+
     def keys_wait(self) -> bool:
         """Whether the next key belongs to a screen or dialog on its way."""
         return self._places.travelling or self._flows.dialog_comes or super().keys_wait()
@@ -243,21 +249,18 @@ class NovaCronApp(TypeAheadApp):
         """Show a definition, or fetch it for the screen that shows one."""
         place = Place("xml", message.uuid)
         if self._places.here == place:
-            self.run_guarded(self._flows.fetch_xml(self.front, message.uuid, message.inactive))
+            self.run_guarded(self._fetches.xml(self.front, message.uuid, message.inactive))
         else:
             self.go(place)
 
-    def on_names_requested(self) -> None:
-        """Fetch the names of everything recorded for the asking screen."""
-        self.run_guarded(self._flows.fetch_names(self.front))
+    def on_matrix_requested(self, message: ask.MatrixRequested) -> None:
+        """Ask the hosts for the asking screen's pre-flight."""
+        self.run_guarded(self._flows.fetch_matrix(self.front, message.uuids, message.hosts))
 
-    def on_events_requested(self, message: ask.EventsRequested) -> None:
-        """Fetch older events for the asking screen."""
-        self.run_guarded(self._flows.fetch_events(self.front, message.query))
-
-    def on_history_requested(self, message: ask.HistoryRequested) -> None:
-        """Fetch recorded series for the asking screen."""
-        self.run_guarded(self._flows.fetch_history(self.front, message.queries))
+    @on(ask.Fetch)
+    def _fetch(self, message: ask.Fetch) -> None:
+        """Fetch what the screen in front waits for."""
+        self.run_guarded(self._fetches.of(message))
 
     def on_console_requested(self, message: ask.ConsoleRequested) -> None:
         """Give the terminal to a VM's serial console."""
@@ -275,20 +278,11 @@ class NovaCronApp(TypeAheadApp):
 
     def on_theme_chosen(self, message: ask.ThemeChosen) -> None:
         """Use and remember a theme."""
-        if self._use_theme(message.name):
-            self.settings.keep("theme", message.name)
-            self._show_settings()
-        else:
-            names = ", ".join(theme.name for theme in THEMES)
-            self.tell(Problem(f"There is no theme {message.name!r}.", fix=f"use one of {names}"))
+        self._looks.choose_theme(message.name)
 
     def on_setting_chosen(self, message: ask.SettingChosen) -> None:
         """Use and remember the character set."""
-        on = message.value == "on"
-        self.set_class(on, "-ascii")
-        self.settings.keep(message.name, message.value)
-        self.view = replace(self.view, ascii=on)
-        self._show_settings()
+        self._looks.choose(message.name, message.value)
 
     # -- actions ------------------------------------------------------------------------------
 
@@ -298,7 +292,7 @@ class NovaCronApp(TypeAheadApp):
             self.action_help()
         else:
             self.go(Place(view))
-            self._show_settings()
+            self._looks.show()
 
     def action_step(self, by: int) -> None:
         """Back or forward."""
@@ -311,7 +305,7 @@ class NovaCronApp(TypeAheadApp):
     def action_help(self) -> None:
         """All keys that apply where the help was asked for."""
         if self._places.here.view != "help":
-            screen = self._places.screen_of(Place("help"))
+            screen = self.screen_of(Place("help"))
             if isinstance(screen, HelpScreen):
                 screen.entries = help_entries(self.screen)
             self.go(Place("help"))
@@ -350,15 +344,3 @@ class NovaCronApp(TypeAheadApp):
     def action_leave(self) -> None:
         """Quit; with jobs running, ask first."""
         leave(self, self.view.jobs)
-
-    # -- helpers ------------------------------------------------------------------------------
-
-    def _use_theme(self, name: str) -> bool:
-        known = name in {theme.name for theme in THEMES}
-        self.theme = name if known else DEFAULT_THEME
-        return known
-
-    def _show_settings(self) -> None:
-        screen = self._places.screen_of(Place("settings"))
-        if isinstance(screen, SettingsScreen):
-            screen.choices = choices(THEMES, self.theme, self.view.ascii, self.settings.keys)

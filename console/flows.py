@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from console.attach import attach
 from console.backend import AttachedStream
 from console.bulk import combined
-from drivers.model.event import Event, EventQuery
+from drivers.errors import DriverError
 from drivers.model.fleet import FleetSnapshot
-from drivers.model.history import HistoryQuery, Series
 from drivers.model.job import Action, Plan, Request, TargetFit
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm
@@ -24,7 +23,6 @@ from screens.dialogs.disk import DiskDialog, why_fixed
 from screens.dialogs.preview import PreviewDialog
 from screens.dialogs.target import TargetDialog
 from screens.messages import ActionRequested
-from store.api import StoreError
 
 if TYPE_CHECKING:
     from console.app import NovaCronApp
@@ -90,66 +88,20 @@ class Flows:
         """What an ended job offers: straight away, or over a preview when it needs one."""
         await self.preview(await answer(self._app.backend.followup(job_id, choice)))
 
-    async def fetch_xml(self, screen: FleetScreen | None, uuid: str, inactive: bool) -> None:
-        """A definition, for the screen that asked."""
-        text = await answer(self._app.backend.xml(uuid, inactive))
-        from screens.xml import XmlScreen  # after the first paint
-
-        if isinstance(screen, XmlScreen) and screen.is_attached:
-            screen.text = text
-
-    async def fetch_history(
-        self, screen: FleetScreen | None, queries: tuple[HistoryQuery, ...]
+    async def fetch_matrix(
+        self, screen: FleetScreen | None, uuids: tuple[str, ...], hosts: tuple[str, ...]
     ) -> None:
-        """Recorded series, for the screen that asked."""
-        series = await self._recorded(queries)
-        from screens.history import HistoryScreen  # after the first paint
-        from screens.vm import VmScreen
+        """A pre-flight, or why there is none, for the screen that asked."""
+        from screens.preflight import PreflightScreen  # after the first paint
 
-        if isinstance(screen, HistoryScreen | VmScreen) and screen.is_attached:
-            screen.series = series
-
-    async def _recorded(self, queries: tuple[HistoryQuery, ...]) -> tuple[Series, ...]:
-        """All at once; where something was never recorded, one by one, and that one is empty."""
         try:
-            return await answer(self._app.backend.history(queries))
-        except StoreError as error:
-            if error.problem.code != "unknown":
-                raise
-        return tuple([await self._one_recorded(query) for query in queries])
-
-    async def _one_recorded(self, query: HistoryQuery) -> Series:
-        try:
-            (series,) = await answer(self._app.backend.history((query,)))
-        except StoreError as error:
-            if error.problem.code != "unknown":
-                raise
-            return Series(query, query.ident)
-        return series
-
-    async def fetch_events(self, screen: FleetScreen | None, query: EventQuery) -> None:
-        """A page of recorded events, for the screen that asked."""
-        from screens.events import EventsScreen  # after the first paint
-
-        found: tuple[Event, ...] | None = None
-        try:
-            found = await answer(self._app.backend.events(query))
-        finally:
-            if isinstance(screen, EventsScreen) and screen.is_attached:
-                screen.page = query, found
-
-    async def fetch_names(self, screen: FleetScreen | None) -> None:
-        """Names of everything ever recorded, for the screen that asked."""
-        kinds = ("vm", "host")
-        known = await asyncio.gather(*(answer(self._app.backend.names(kind)) for kind in kinds))
-        from screens.history import HistoryScreen  # after the first paint
-
-        if isinstance(screen, HistoryScreen) and screen.is_attached:
-            screen.names = tuple(
-                (kind, ident, name)
-                for kind, names in zip(kinds, known, strict=True)
-                for ident, name in names
-            )
+            matrix = await answer(self._app.backend.preflight(uuids, hosts))
+        except DriverError as error:
+            if isinstance(screen, PreflightScreen) and screen.is_attached:
+                screen.failure = error.problem
+            return
+        if isinstance(screen, PreflightScreen) and screen.is_attached:
+            screen.matrix = matrix
 
     async def attach_to(self, opened: Callable[[], Future[AttachedStream]]) -> None:
         """Give the terminal to a stream and take it back."""

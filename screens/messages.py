@@ -107,7 +107,23 @@ class XmlRequested(Message):
         self.inactive = inactive
 
 
-class HistoryRequested(Message):
+class Fetch(Message):
+    """Something to fetch for the screen in front; the answer is set as one of its values."""
+
+
+class MatrixRequested(Message):
+    """Fetch the pre-flight of VMs against hosts (none: all) for the screen in front.
+
+    The answer reaches its ``matrix``, or why there is none its ``failure``.
+    """
+
+    def __init__(self, uuids: tuple[str, ...], hosts: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.uuids = uuids
+        self.hosts = hosts
+
+
+class HistoryRequested(Fetch):
     """Fetch recorded series; the answer reaches the asking screen's ``series``."""
 
     def __init__(self, queries: tuple[HistoryQuery, ...]) -> None:
@@ -115,7 +131,7 @@ class HistoryRequested(Message):
         self.queries = queries
 
 
-class EventsRequested(Message):
+class EventsRequested(Fetch):
     """Fetch recorded events; the answer reaches the asking screen's ``page``."""
 
     def __init__(self, query: EventQuery) -> None:
@@ -123,7 +139,7 @@ class EventsRequested(Message):
         self.query = query
 
 
-class NamesRequested(Message):
+class NamesRequested(Fetch):
     """Fetch the names of everything recorded; they reach the asking screen's ``names``.
 
     ``names`` is a tuple of (kind, identity, name), kind being ``vm`` or ``host``.

@@ -55,8 +55,9 @@ class Store(Protocol):
 
         Args:
             beside: For a new job: ids of the unfinished jobs of its VM that do not hinder it. With
-                any other unfinished job of that VM nothing is written and the error's code is
-                ``busy``. The look and the write are one step, whichever console writes.
+                any other that is unfinished, or has ended since this one was made, nothing is
+                written and the error's code is ``busy``. The look and the write are one step,
+                whichever console writes.
         """
         ...
 

@@ -18,7 +18,7 @@ from store.sample import HostBatch, plain
 
 _SAME_EVENT_S = 5.0  # two consoles tell of the same libvirt event within this time
 JobRow = tuple[object, ...]
-_VM = 6  # place of the VM's UUID in a row
+_MADE, _VM = 1, 6  # places of the moment a job was made and of its VM's UUID in a row
 
 
 class Write(Protocol):
@@ -61,7 +61,7 @@ class JobWrite:
 
     def refusal(self) -> StoreError:
         """Why it was kept out."""
-        return StoreError("another job of this VM is under way", self.holder, code="busy")
+        return StoreError("another job of this VM was begun meanwhile", self.holder, code="busy")
 
 
 @dataclass(slots=True)
@@ -172,12 +172,16 @@ def _event_row(event: Event) -> tuple[object, ...]:
 
 
 def _holder(cursor: duckdb.DuckDBPyConnection, job: JobWrite) -> str:
-    """The unfinished job of the same VM that a new one may not begin beside; empty without one."""
+    """The job of the same VM that a new one may not begin beside; empty without one.
+
+    It is unfinished, or has ended since the new one was made: what that rests on may be gone.
+    """
     if job.beside is None:
         return ""
     found = cursor.execute(
-        "SELECT id FROM rec.job WHERE vm = ? AND NOT ended AND id <> ? ORDER BY id",
-        [job.row[_VM], job.row[0]],
+        "SELECT id FROM rec.job WHERE vm = ? AND id <> ? AND (NOT ended OR ended_at > ?)"
+        " ORDER BY id",
+        [job.row[_VM], job.row[0], job.row[_MADE]],
     ).fetchall()
     return next((str(ident) for (ident,) in found if ident not in job.beside), "")
 

@@ -61,6 +61,7 @@ async def _carry(work: Work, tell: Tell) -> None:
 
 _TELLING = frozenset(
     {
+        "take-over",
         "wait-state",
         "check-autostart",
         "verify-gone",
@@ -80,6 +81,8 @@ _TELLING = frozenset(
 async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
     cancelled = isinstance(error, Cancelled)
     state = JobState.CANCELLED if cancelled else JobState.FAILED
+    if cancelled and work.leaving:
+        state = JobState.INTERRUPTED
     request = work.job.plan.request
     target = request.target if request.action is Action.MIGRATE else work.host
     scene = Scene(work.name, work.host, target, retry_line(request, work.name))
@@ -100,7 +103,7 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
         outcome=after.outcome,
         problem=problem,
         steps=tuple(runs),
-        followup=_offers(after, cancelled=cancelled),
+        followup=_offers(after, cancelled=cancelled and not work.leaving),
     )
 
 

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import replace
 
 from console.jobs.owner import owner_alive
-from console.jobs.recovery import read_left
+from console.jobs.recovery import judge_left
 from console.jobs.work import Tools
-from console.policy.recovery import judge
-from drivers.errors import DriverError
-from drivers.model.job import Job, JobState, StepRun
+from console.policy.recovery import unjudged
+from drivers.errors import DriverError, Refused
+from drivers.model.job import Job, JobState
 
 _WATCH_S = 5.0
 """How often other consoles' jobs and unreachable hosts are looked at again."""
@@ -59,28 +59,22 @@ class Inheritance:
             return None
         if job.state is JobState.INTERRUPTED:
             return await self._judge(job) if job.followup else None
-        if owner_alive(job.owner) is False:
+        alive = owner_alive(job.owner)
+        if alive is False:
             return await self._judge(job)
-        self._tools.journal.show(job)
-        return job
+        return self._show(job if alive else unjudged(job))
 
     async def _judge(self, job: Job) -> Job:
-        finding = judge(job, await read_left(self._tools, job))
-        judged = replace(
-            job,
-            state=finding.state,
-            steps=tuple(_stopped(run, finding.state) for run in job.steps),
-            outcome=finding.outcome,
-            followup=finding.followup,
-            facts={**job.facts, "unread": "" if finding.read else "yes"},
-            ended_at=job.ended_at or self._tools.clock(),
-            progress=None,
-        )
-        if judged != job:
-            await self._tools.journal.write(judged)
-        else:
+        try:
+            return await judge_left(self._tools, job)
+        except Refused as error:  # a member of the group looks on: who may act is said
+            told = f"{job.outcome} {error.problem.what}."
+            return self._show(replace(job, outcome=told.strip(), followup=()))
+
+    def _show(self, job: Job) -> Job:
+        if self._tools.journal.get(job.id) != job:
             self._tools.journal.show(job)
-        return judged
+        return job
 
     async def _keep_watching(self) -> None:
         while True:
@@ -93,18 +87,24 @@ class Inheritance:
     async def _again(self) -> None:
         if not self._taken:
             await self._take()
-        shown = [j for j in self._tools.journal.jobs if j.owner != self._owner]
-        if any(not job.state.ended for job in shown):
-            ids = {job.id for job in shown if not job.state.ended}
-            for job in await self._tools.journal.recorded():
-                if job.id in ids and await self._look(job) is None:
-                    self._tools.journal.show(job)
-        for job in shown:
+        open_now = [j for j in await self._tools.journal.unfinished() if j.owner != self._owner]
+        for job in open_now:
+            await self._look(job)
+        ids = {job.id for job in open_now}
+        left = {j.id for j in self._tools.journal.jobs if j.id not in ids and self._is_open(j)}
+        if left:
+            await self._catch_up(left)
+
+    def _is_open(self, job: Job) -> bool:
+        """Whether another console may have ended or settled it."""
+        return bool(job.followup) if job.state.ended else job.owner != self._owner
+
+    async def _catch_up(self, ids: set[str]) -> None:
+        """Show what has become of these jobs; read hosts again that had not answered."""
+        for job in await self._tools.journal.recorded():
+            if job.id not in ids:
+                continue
             if job.facts.get("unread") and job.followup:
-                await self._judge(job)
-
-
-def _stopped(run: StepRun, state: JobState) -> StepRun:
-    if run.state is JobState.RUNNING:
-        return replace(run, state=state)
-    return run
+                await self._look(job)
+            else:
+                self._show(job)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from drivers.errors import DriverError, Failed
+from drivers.errors import Busy, DriverError, Failed, Refused
 from drivers.lane import Lane
 from drivers.model.audit import Entry
 from drivers.model.job import Job
@@ -19,6 +19,9 @@ T = TypeVar("T")
 _TRIES = 4
 _RETRY_S = 0.5
 """A writer that ends hands the file over within seconds: that long a write is tried again."""
+
+_FINAL: dict[str, type[DriverError]] = {"busy": Busy, "forbidden": Refused}
+"""Codes of the store's refusals that no second try changes."""
 
 _KEEP_ENDED = 200
 _PUBLISH_S = 0.1
@@ -69,13 +72,29 @@ class Journal:
             problem = error.problem
             raise Failed(problem.what, proof=problem.proof, fix=problem.fix) from error
 
-    async def _write(self, job: Job) -> None:
+    async def begin(self, job: Job, beside: tuple[str, ...]) -> None:
+        """Make a new job durable, then show it.
+
+        Args:
+            beside: Ids of the unfinished jobs of its VM that do not hinder it.
+
+        Raises:
+            Busy: Another job of the VM was begun meanwhile; nothing was written.
+            Refused: The journal takes jobs from another user only.
+            Failed: The journal could not be written; the job must not act.
+        """
+        await asyncio.shield(self._write(job, beside))
+
+    async def _write(self, job: Job, beside: tuple[str, ...] | None = None) -> None:
         durable = replace(job, progress=None)
         for left in reversed(range(_TRIES)):
             try:
-                await self._lane.run(lambda: self._store.put_job(durable))
+                await self._lane.run(lambda: self._store.put_job(durable, beside))
                 break
             except (StoreError, DriverError) as error:
+                if known := _FINAL.get(error.problem.code):
+                    problem = error.problem
+                    raise known(problem.what, problem.proof, problem.fix) from error
                 if not left:
                     raise Failed(
                         "the job journal cannot be written, so nothing more is done",

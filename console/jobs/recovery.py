@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from console.jobs.work import Made, Tools, made_of
-from console.policy.recovery import Left, steps_of, tier_paths
+from console.policy.recovery import Left, judge, steps_of, tier_paths
 from console.policy.usage import names_path
 from console.policy.verbs import Verb
 from drivers.errors import DriverError
-from drivers.model.job import Action, Job
+from drivers.model.job import Action, Job, JobState, StepRun
 
 
 async def read_left(tools: Tools, job: Job) -> Left:
@@ -45,6 +47,36 @@ async def _idle(tools: Tools, made: Made) -> bool:
 async def _exists(tools: Tools, host: str, path: str) -> bool:
     driver = tools.drivers.get(host)
     return driver is not None and await driver.find_volume(path) is not None
+
+
+async def judge_left(tools: Tools, job: Job) -> Job:
+    """Read the hosts, journal what became of a job whose console ended, and show it.
+
+    Raises:
+        Failed: The journal cannot be written.
+    """
+    finding = judge(job, await read_left(tools, job))
+    judged = replace(
+        job,
+        state=finding.state,
+        steps=tuple(_stopped(run, finding.state) for run in job.steps),
+        outcome=finding.outcome,
+        followup=finding.followup,
+        facts={**job.facts, "unread": "" if finding.read else "yes"},
+        ended_at=job.ended_at or tools.clock(),
+        progress=None,
+    )
+    if judged != job:
+        await tools.journal.write(judged)
+    else:
+        tools.journal.show(job)
+    return judged
+
+
+def _stopped(run: StepRun, state: JobState) -> StepRun:
+    if run.state is JobState.RUNNING:
+        return replace(run, state=state)
+    return run
 
 
 def _doomed(job: Job) -> tuple[str, ...]:

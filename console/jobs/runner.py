@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 
 from console.actor import this_actor
+from console.jobs.admission import Admission, Planner, busy
 from console.jobs.auditing import begun, ended
 from console.jobs.carry import carry_out
 from console.jobs.gates import Gates
 from console.jobs.inheritance import Inheritance
 from console.jobs.journal import Journal
-from console.jobs.owner import owner_alive
 from console.jobs.reader import FleetReader
 from console.jobs.recovery import read_left
 from console.jobs.tracing import traced
 from console.jobs.work import Tools, Work
 from console.policy.plans import make_plan
-from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO
-from console.policy.recovery_plan import recovery_plan
-from drivers.errors import Busy, Failed, Gone, Refused
+from console.policy.recovery import DISMISS, FINISH, RETRY, TAKE_OVER, UNDO
+from console.policy.recovery_plan import recovery_plan, take_over_plan
+from drivers.errors import DriverError, Failed, Gone, Refused
 from drivers.model.event import Event, EventKind, Severity
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Plan, Request, StepRun
+from drivers.model.migration import Lever
 from drivers.protocol import HostDriver
 from store.api import Store
 
@@ -43,7 +45,8 @@ class JobRunner:
         on_events: Told what began and ended.
         nudge: Asks the poller for an early reading of a host.
         clock: Epoch seconds.
-        owner: This console, ``user@host:pid:start``.
+        owner: This console, as ``console.jobs.owner`` words it.
+        planner: Makes previews; a plan must come out the same again when it is submitted.
         sleep: Waits; replaced in tests.
     """
 
@@ -58,6 +61,7 @@ class JobRunner:
         nudge: Callable[[str], None],
         clock: Callable[[], float],
         owner: str,
+        planner: Planner | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._owner = owner
@@ -71,6 +75,8 @@ class JobRunner:
         self._vms: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._inheritance = Inheritance(self._tools, owner)
+        self._planner = planner or self._from_snapshot
+        self._admission = Admission(self._tools, owner, self._planner, self._works)
         self._numbers = itertools.count(1)
 
     @property
@@ -78,22 +84,21 @@ class JobRunner:
         """Jobs of this session and what is known of others', newest first."""
         return self._journal.jobs
 
-    async def submit(self, plan: Plan) -> str:
+    async def submit(self, plan: Plan, *, gated: bool = True) -> str:
         """Journal a plan as a job and start it; returns the job's id once it is durable.
 
+        Args:
+            gated: Wait for room on its hosts; an operation keeps caps of its own.
+
         Raises:
-            Refused: The plan carries a refusal.
+            Refused: The plan carries a refusal, or is not what its preview showed.
             Busy: A job of this VM runs already, here or in another console.
             Failed: The journal cannot be written.
         """
-        if plan.refusal is not None or not plan.steps:
-            problem = plan.refusal
-            what = problem.what if problem else "this plan has no steps"
-            raise Refused(what, problem.proof if problem else "", problem.fix if problem else "")
         uuid = plan.request.uuid
         holder = self._journal.get(self._vms.get(uuid, ""))
         if uuid in self._vms and (holder is None or not holder.state.ended):
-            raise self._busy(plan, "in this console")
+            raise busy(plan, "in this console")
         job_id = self._new_id("job")
         job = Job(
             job_id,
@@ -105,17 +110,26 @@ class JobRunner:
         )
         self._vms[uuid] = job_id
         try:
-            await self._refuse_foreign(plan)
+            beside = await self._admission.admit(plan)
             await self._journal.audit(begun(job, self._actor))
-            await self._journal.write(job)
+            await self._begin(job, beside)
         except BaseException:
             del self._vms[uuid]
             raise
         work = self._works[job_id] = Work(self._tools, job_id)
-        task = asyncio.create_task(self._run(work), name=job_id)
+        task = asyncio.create_task(self._run(work, gated=gated), name=job_id)
         self._tasks[job_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
         return job_id
+
+    async def _begin(self, job: Job, beside: tuple[str, ...]) -> None:
+        """Journal a new job; where that is refused the ledger tells that nothing was done."""
+        try:
+            await self._journal.begin(job, beside)
+        except DriverError as error:
+            outcome = f"Nothing was done: {error.problem.what}."
+            await self._audit_end(replace(job, state=JobState.CANCELLED, outcome=outcome))
+            raise
 
     async def cancel(self, job_id: str) -> None:
         """Ask a running job to stop; where it stands then arrives as news."""
@@ -132,6 +146,23 @@ class JobRunner:
                 proof=f"owner {job.owner}",
                 fix="cancel it there",
             )
+
+    async def pull(self, job_id: str, lever: Lever, value: float) -> None:
+        """Pull a lever of a running migration; its effect arrives as news.
+
+        Args:
+            value: What to set it to; 0 for what is offered.
+
+        Raises:
+            Refused: Nothing migrates in this job now, or the lever cannot be pulled.
+        """
+        work = self._works.get(job_id)
+        if work is None or work.cockpit is None:
+            raise Refused(
+                "this job has no levers now",
+                proof="levers are pulled in the console that runs the migration, while it runs",
+            )
+        work.cockpit.want(lever, value, self._actor.name)
 
     async def recover(self) -> tuple[Job, ...]:
         """Read the journal for unfinished jobs; those of dead consoles are re-read and offered.
@@ -159,6 +190,8 @@ class JobRunner:
             return ()
         now = self._tools.clock()
         plan_id = self._new_id(choice)
+        if choice == TAKE_OVER:
+            return (take_over_plan(job, now=now, plan_id=plan_id),)
         if choice in (FINISH, UNDO):
             left = await read_left(self._tools, job)
             specs = {name: driver.spec for name, driver in self._tools.drivers.items()}
@@ -166,19 +199,20 @@ class JobRunner:
         request = job.plan.request
         if choice != RETRY:
             request = Request(Action(choice), request.uuid)
-        return (make_plan(self._tools.snapshot(), request, now=now, plan_id=plan_id),)
+        return await self._planner((request,))
 
     async def stop(self) -> None:
         """Let go within about a second, losing nothing.
 
         A peer-to-peer migration and a block copy go on in their hosts; a managed migration, which
-        cannot live without us, is aborted cleanly. All stay unfinished in the journal, where the
-        next console finds them.
+        cannot live without us, is aborted cleanly. All stay open in the journal, where the next
+        console finds them.
         """
         await self._inheritance.stop()
         managed = []
         for job_id, work in self._works.items():
             if work.facts.get("mode") == "managed" and work.facts.get("phase") == "migrating":
+                work.leaving = True
                 work.cancelled.set()
                 managed.append(self._tasks[job_id])
         if managed:
@@ -189,9 +223,10 @@ class JobRunner:
         await asyncio.gather(*running, return_exceptions=True)
         self._journal.close()
 
-    async def _run(self, work: Work) -> None:
+    async def _run(self, work: Work, *, gated: bool) -> None:
         try:
-            async with self._gates.passing(work.job.plan):
+            room = self._gates.passing(work.job.plan) if gated else nullcontext()
+            async with room:
                 await carry_out(work, self._on_events)
             await self._audit_end(work.job)
             if work.job.state is JobState.DONE:
@@ -203,13 +238,13 @@ class JobRunner:
             if self._vms.get(work.uuid) == work.job_id:
                 del self._vms[work.uuid]
 
-    async def _refuse_foreign(self, plan: Plan) -> None:
-        uuid = plan.request.uuid
-        for job in await self._journal.unfinished():
-            if job.owner == self._owner or job.state.ended or job.plan.request.uuid != uuid:
-                continue
-            if owner_alive(job.owner) is not False:
-                raise self._busy(plan, f"in the console {job.owner}")
+    async def _from_snapshot(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
+        """Plans from the poller's newest picture alone."""
+        snapshot, now = self._tools.snapshot(), self._tools.clock()
+        return tuple(
+            make_plan(snapshot, request, now=now, plan_id=self._new_id("plan"))
+            for request in requests
+        )
 
     async def _audit_end(self, job: Job) -> None:
         """A ledger that cannot take the end is told of: the deed itself stands."""
@@ -227,10 +262,3 @@ class JobRunner:
         pid = self._owner.rpartition("@")[2].split(":")[1:2]
         millis = int(self._tools.clock() * 1000)
         return "-".join((kind, f"{millis:x}", *pid, str(next(self._numbers))))
-
-    def _busy(self, plan: Plan, where: str) -> Busy:
-        return Busy(
-            f"a job of {plan.vm_name} is already under way",
-            proof=where,
-            fix="wait for it, or cancel it",
-        )

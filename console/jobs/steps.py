@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from console.jobs import lifecycle, migrating, tiering, volumes
+from console.jobs.recovery import judge_left
 from console.jobs.work import Work
 from console.policy.verbs import Verb
+from drivers.errors import Refused
 from drivers.model.job import Step
 
 Handler = Callable[[Work, Step], Awaitable[str]]
@@ -16,6 +18,15 @@ Handler = Callable[[Work, Step], Awaitable[str]]
 async def _adopt(work: Work, step: Step) -> str:
     await work.remember(**step.args)
     return f"facts of job {step.args['origin']}"
+
+
+async def _take_over(work: Work, step: Step) -> str:
+    """Judge a job by its hosts although its console could not be asked."""
+    origin = step.args["origin"]
+    job = next((j for j in await work.tools.journal.recorded() if j.id == origin), None)
+    if job is None or job.state.ended:
+        raise Refused("that job has ended meanwhile", proof=origin, fix="look at Jobs")
+    return (await judge_left(work.tools, job)).outcome.rstrip(".")
 
 
 HANDLERS: Mapping[str, Handler] = MappingProxyType(
@@ -50,6 +61,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         Verb.REPOINT: tiering.repoint,
         Verb.REMOVE_OLD: tiering.remove_old,
         Verb.ABORT_COPY: tiering.abort_copy,
+        Verb.TAKE_OVER: _take_over,
         Verb.ADOPT: _adopt,
     }
 )

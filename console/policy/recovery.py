@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from console.policy.truth import Sighting, Whereabouts, where_sentence, whereabouts
 from console.policy.verbs import Verb
@@ -16,6 +16,7 @@ from drivers.model.job import Action, Job, JobState, Step, StepRun
 from drivers.model.vm import VmState
 
 FINISH, UNDO, RETRY, DISMISS = "finish", "undo", "retry", "dismiss"
+TAKE_OVER = "take-over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def steps_of(job: Job, *verbs: Verb) -> tuple[Step, ...]:
 
 def begun(job: Job) -> bool:
     """True when any step that changes something was about to run."""
-    reading = (Verb.PRECHECK, Verb.CHECK_OFF, Verb.ADOPT)
+    reading = (Verb.PRECHECK, Verb.CHECK_OFF, Verb.ADOPT, Verb.TAKE_OVER)
     return any(r.state is not JobState.PENDING for r in job.steps if r.step.verb not in reading)
 
 
@@ -85,6 +86,15 @@ def judge(job: Job, left: Left) -> Finding:
         Action.DELETE: _deletion,
     }
     return judges.get(action, _lifecycle)(job, left, at, told)
+
+
+def unjudged(job: Job) -> Job:
+    """A job that goes on, or not, in a console that cannot be asked from here: it says so."""
+    told = (
+        f"Its console {job.owner} runs on another machine, which cannot be asked from here whether "
+        "it lives. Look there first; if it is gone, take the job over."
+    )
+    return replace(job, outcome=told, followup=(TAKE_OVER,))
 
 
 def _has_undo(action: Action) -> bool:

@@ -11,7 +11,7 @@ from console.policy.truth import Whereabouts, whereabouts
 from console.policy.verbs import Verb
 from console.policy.virsh import virsh
 from drivers.model.host import HostSpec
-from drivers.model.job import Action, Confirm, Job, Plan, Step
+from drivers.model.job import Action, Check, Confirm, Job, Plan, Step, Verdict
 from drivers.model.problem import Problem
 
 
@@ -47,7 +47,7 @@ def recovery_plan(
     adopt = Step(
         Verb.ADOPT,
         f"take over what job {job.id} left",
-        args=_inherited(job),
+        args={**_inherited(job), "choice": choice},
     )
     return Plan(
         plan_id,
@@ -64,7 +64,43 @@ def recovery_plan(
     )
 
 
-_PASSING = ("verified", "compared", "phase", "unread")
+def take_over_plan(job: Job, *, now: float, plan_id: str) -> Plan:
+    """The plan that treats a job as left behind, though its console could not be asked.
+
+    It reads the hosts and changes none; what may be finished or undone is offered next.
+    """
+    name = job.plan.vm_name
+    check = Check(
+        "console",
+        Verdict.WARN,
+        "whether the console that runs this job still lives cannot be told from here",
+        proof=job.owner,
+        fix="look on that machine, and end it there if it hangs",
+    )
+    step = Step(
+        Verb.TAKE_OVER,
+        f"read the hosts, and offer to finish or undo what job {job.id} left",
+        args={"origin": job.id},
+    )
+    effects = (
+        f"the job counts as left behind by {job.owner}",
+        f"if that console lives, two consoles act on {name}: make sure that it does not",
+    )
+    return Plan(
+        plan_id,
+        job.plan.request,
+        name,
+        job.plan.host,
+        now,
+        f"Take over: {job.plan.title}",
+        (step,),
+        (check,),
+        Confirm.TYPED,
+        effects,
+    )
+
+
+_PASSING = ("verified", "compared", "phase", "unread", "choice")
 """Facts that the next job must establish anew."""
 
 

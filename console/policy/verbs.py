@@ -49,7 +49,8 @@ class Verb(StrEnum):
     REMOVE_OLD = "remove-old"  # path: only when the move is verified and nobody names it
 
     # Taking up what an ended console left behind.
-    ADOPT = "adopt"  # origin (job id) and that job's facts
+    TAKE_OVER = "take-over"  # origin (job id): its console cannot be asked whether it lives
+    ADOPT = "adopt"  # origin (job id), choice and that job's facts
     FOLLOW_MIGRATION = "follow-migration"  # target
     ABORT_MIGRATION = "abort-migration"  # target
     ABORT_COPY = "abort-copy"  # disk: the VM stays on its old disk

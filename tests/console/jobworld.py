@@ -8,7 +8,8 @@ world watches that no volume a domain names is ever deleted or written over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from drivers.errors import Failed, TimedOut
@@ -77,6 +78,8 @@ class World:
     damage: list[str] = field(default_factory=list)
     obeys: bool = True
     protect: Protect = Protect.RW
+    frozen: FleetSnapshot | None = None
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def tick(self, seconds: float) -> None:
         """Time passes: copies and migrations get on by themselves."""
@@ -104,8 +107,14 @@ class World:
                 self.domains.pop((move.target, uuid), None)
                 self.domains[(move.source, uuid)].state = VmState.PAUSED
 
+    def freeze(self) -> None:
+        """The poller sees nothing new from now on."""
+        self.frozen = self.snapshot()
+
     def snapshot(self) -> FleetSnapshot:
-        """What a perfect poller would show."""
+        """What a perfect poller would show, or one that was frozen."""
+        if self.frozen is not None:
+            return self.frozen
         hosts = tuple(self.host(name) for name in ("kvm1", "kvm2"))
         return FleetSnapshot(self.now, 1, hosts)
 
@@ -219,14 +228,23 @@ class MemoryStore:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def put_job(self, job: Job) -> None:
-        """Durable at once."""
+    def put_job(self, job: Job, beside: Sequence[str] | None = None) -> None:
+        """Durable at once, unless another job holds the VM."""
         try:
             lose = self._console.enter("put_job")
-            self._console.world.journal[job.id] = job
+            with self._console.world.one_at_a_time:
+                self._write(job, beside)
             self._console.leave(lose)
         except (Failed, TimedOut) as error:
             raise StoreError(error.problem.what) from error
+
+    def _write(self, job: Job, beside: Sequence[str] | None) -> None:
+        for other in self.jobs() if beside is not None else ():
+            same = other.plan.request.uuid == job.plan.request.uuid and other.id != job.id
+            late = not other.state.ended or (other.ended_at or 0.0) > job.created_at
+            if same and late and other.id not in (beside or ()):
+                raise StoreError("another job of this VM was begun meanwhile", code="busy")
+        self._console.world.journal[job.id] = job
 
     def put_audit(self, entry: Entry) -> None:
         """Durable at once, unless there is no room."""

@@ -43,6 +43,7 @@ async def test_a_failed_job_says_why_on_the_ledger() -> None:
     world = web1()
     action, target, _ = MANAGED
     plan = plan_of(world, action, target)
+    world.freeze()
     del world.domains["kvm1", UUID]
     jobs = runner(Console(world), "me@here:1:1")
     await finished(jobs, await jobs.submit(plan))

@@ -151,9 +151,10 @@ def replace_request(world: World, request: Request):
 
 
 async def test_a_vm_started_since_the_preview_is_not_deleted():
-    """The plan was made while it was off; the fresh reading stops it."""
+    """Nobody has seen it start; the fresh reading of the first step stops it."""
     world = web1(VmState.OFF)
     plan = plan_of(world, Action.DELETE, "")
+    world.freeze()
     world.domains[("kvm1", UUID)].state = VmState.RUNNING
     jobs = runner(Console(world), ME)
     job = await ended(jobs, await jobs.submit(plan))
@@ -163,14 +164,17 @@ async def test_a_vm_started_since_the_preview_is_not_deleted():
 
 
 async def test_a_disk_is_kept_when_its_own_vm_runs_on_it_elsewhere():
-    """Since the preview another tool moved the VM and left its definition here: its disk stays."""
+    """Another tool has just moved the VM and left its definition here: its disk stays."""
     world = web1(VmState.OFF)
     request = Request(Action.DELETE, UUID, "", {"volumes": "/warm/web1.raw"})
     plan = replace_request(world, request)
     assert plan.refusal is None
+    world.freeze()
     world.domains[("kvm2", UUID)] = Domain("web1", VmState.RUNNING, "/warm/web1.raw")
     jobs = runner(Console(world), ME)
-    job = await ended(jobs, await jobs.submit(plan))
+    job_id = await jobs.submit(plan)
+    world.frozen = None
+    job = await ended(jobs, job_id)
     assert job.state is JobState.FAILED
     assert ("kvm1", "/warm/web1.raw") in world.volumes
     assert job.problem is not None
@@ -201,13 +205,16 @@ async def test_a_file_made_by_somebody_else_meanwhile_is_not_deleted():
     ("action", "state"), [(Action.START, VmState.OFF), (Action.RESUME, VmState.PAUSED)]
 )
 async def test_a_vm_that_runs_elsewhere_since_the_preview_never_runs_twice(action, state):
-    """The preview was open while another tool moved the VM: it is not run here as well."""
+    """Another tool has moved the VM while the job began: it is not run here as well."""
     world = web1(state)
     plan = plan_of(world, action, "")
     assert plan.refusal is None
+    world.freeze()
     world.domains[("kvm2", UUID)] = Domain("web1", VmState.RUNNING, "/warm/web1.raw")
     jobs = runner(Console(world), ME)
-    job = await ended(jobs, await jobs.submit(plan))
+    job_id = await jobs.submit(plan)
+    world.frozen = None
+    job = await ended(jobs, job_id)
     assert job.state is JobState.FAILED
     assert job.problem is not None
     assert "runs on kvm2" in job.problem.what

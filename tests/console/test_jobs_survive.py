@@ -25,11 +25,12 @@ CALLS = 45
 """More calls than any of the scenarios makes."""
 
 
-def runner(console: Console, owner: str) -> JobRunner:
+def runner(console: Console, owner: str, **given: object) -> JobRunner:
     drivers = {name: WorldDriver(console, name) for name in ("kvm1", "kvm2")}
+    store = given.pop("store", None) or MemoryStore(console)
     return JobRunner(
         drivers,  # type: ignore[arg-type]
-        MemoryStore(console),  # type: ignore[arg-type]
+        store,  # type: ignore[arg-type]
         snapshot=console.world.snapshot,
         publish=lambda _jobs: None,
         on_events=lambda _events: None,
@@ -37,6 +38,7 @@ def runner(console: Console, owner: str) -> JobRunner:
         clock=lambda: console.world.now,
         owner=owner,
         sleep=console.sleep,
+        **given,  # type: ignore[arg-type]
     )
 
 

@@ -21,6 +21,7 @@ async def run(action: tuple[object, str, object], *, lost: bool = False) -> Job:
     world = web1()
     plan = plan_of(world, action[0], action[1])  # type: ignore[arg-type]
     if lost:
+        world.freeze()
         del world.domains["kvm1", UUID]
     world.now += 7  # the person reads the preview
     jobs = runner(Console(world), "me@here:1:1")

@@ -64,8 +64,9 @@ def test_a_job_begins_beside_those_that_were_looked_at(opened: Opener) -> None:
     assert begin(store, make_job("late", T0), ("dead",)) == "busy new"
     assert begin(store, make_job("new", T0), ("dead",)) == ""  # an answer that was lost: once more
     store.put_job(make_job("dead", T0, JobState.INTERRUPTED))
-    store.put_job(make_job("new", T0, JobState.DONE))
-    assert begin(store, make_job("late", T0)) == ""
+    store.put_job(replace(make_job("new", T0, JobState.DONE), ended_at=T0 + 5))
+    assert begin(store, make_job("stale", T0 + 4)) == "busy new"
+    assert begin(store, make_job("late", T0 + 6)) == ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root")

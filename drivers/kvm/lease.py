@@ -19,7 +19,7 @@ from drivers.kvm.text import clean
 from drivers.protocol import HeldLease
 
 if TYPE_CHECKING:
-    from drivers.ssh.fast import Pipes
+    from drivers.ssh.wire import Pipes
 
 EXPIRES_S = 45
 BEAT_S = 10.0
@@ -150,7 +150,7 @@ async def _run(session: Session, script: str, *args: str) -> Pipes:
 
 
 def _spawner(session: Session) -> Callable[[Sequence[str]], Awaitable[Pipes]]:
-    from drivers.ssh.fast import spawn_local  # asyncssh only where it is needed
+    from drivers.ssh.wire import spawn_local  # asyncssh only where it is needed
 
     if session.local and session.uri.driver != "test":
         return spawn_local

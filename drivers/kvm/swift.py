@@ -56,7 +56,8 @@ class Swift:
             await lane.close()
 
     def _open(self) -> FastLane:
-        from drivers.ssh.fast import FastLane, spawn_local  # asyncssh only where it is needed
+        from drivers.ssh.fast import FastLane  # asyncssh only where it is needed
+        from drivers.ssh.wire import spawn_local
 
         session = self._session
         if session.local:

@@ -20,9 +20,9 @@ from drivers.model.host import HostSpec
 from drivers.protocol import ByteStream, Prompter
 from drivers.ssh.client import Login
 from drivers.ssh.dial import Dialer
-from drivers.ssh.fast import Pipes
 from drivers.ssh.streams import Echo, join, pipes, shell_stream
 from drivers.ssh.translate import SOCKET_PROBE, channel_error, socket_error
+from drivers.ssh.wire import Pipes
 from drivers.ssh.words import one_line
 from drivers.uri import LibvirtUri
 

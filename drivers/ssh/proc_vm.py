@@ -23,6 +23,7 @@ class Qemu:
         domain_id: libvirt's ID in its paths, -1 when there is none.
         vcpu_threads: Thread IDs that run vCPUs; empty where threads carry no names.
         accel: ``KVM``, ``TCG`` or empty.
+        threads: Number of all its threads.
     """
 
     pid: int
@@ -30,6 +31,7 @@ class Qemu:
     domain_id: int = -1
     vcpu_threads: tuple[int, ...] = ()
     accel: str = ""
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class VmCount:
         rss_pages: Resident pages.
         read_bytes: Bytes read from storage, None where /proc/PID/io may not be read.
         write_bytes: Bytes written likewise.
+        threads: Number of all its threads.
     """
 
     pid: int
@@ -54,6 +57,7 @@ class VmCount:
     rss_pages: int
     read_bytes: int | None
     write_bytes: int | None
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Stat:
 
     utime: int
     stime: int
+    threads: int
     started: int
     rss_pages: int
 
@@ -96,7 +101,8 @@ def _qemu(pid: int, process: _Found) -> Qemu | None:
     identity = next((m for a in process.arguments if (m := _DOMAIN_ID.search(a))), None)
     vcpus = {tid: m[1] for tid, name in process.threads.items() if (m := _VCPU.match(name))}
     accel = next(iter(vcpus.values()), "")
-    return Qemu(pid, uuid, int(identity[1]) if identity else -1, tuple(sorted(vcpus)), accel)
+    domain_id = int(identity[1]) if identity else -1
+    return Qemu(pid, uuid, domain_id, tuple(sorted(vcpus)), accel, len(process.threads))
 
 
 def argument(arguments: list[str], name: str) -> str:
@@ -128,7 +134,7 @@ def parse_stat(text: str) -> Stat | None:
     """One /proc/PID/stat; the name in it may hold spaces and parentheses."""
     words = text[text.rfind(")") + 1 :].split()
     try:
-        return Stat(int(words[11]), int(words[12]), int(words[19]), int(words[21]))
+        return Stat(*(int(words[field]) for field in (11, 12, 17, 19, 21)))
     except (IndexError, ValueError):
         return None
 
@@ -187,6 +193,7 @@ def parse_vm(files: Mapping[str, str], process: Qemu, hz: int) -> VmCount | None
         stat.rss_pages,
         io[0] if io else None,
         io[1] if io else None,
+        stat.threads,
     )
 
 

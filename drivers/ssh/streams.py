@@ -7,7 +7,7 @@ import asyncio
 import asyncssh
 
 from drivers.protocol import ByteStream
-from drivers.ssh.fast import Pipes
+from drivers.ssh.wire import Pipes
 
 _CHUNK = 65536
 _KEEP = 4000

@@ -17,8 +17,9 @@ import pytest
 
 from drivers.errors import DriverError, TimedOut
 from drivers.protocol import FastReading
-from drivers.ssh.fast import DomainRef, FastLane, Pipes, Spawn, spawn_local
+from drivers.ssh.fast import DomainRef, FastLane
 from drivers.ssh.link import SshLink
+from drivers.ssh.wire import Pipes, Spawn, spawn_local
 from tests.ssh.conftest import Sshd, sshd_pid, until
 
 BUSY = "while True: pass"
@@ -235,6 +236,57 @@ def qemu() -> Iterator[Callable[[], tuple[str, int]]]:
     for process in running:
         process.kill()
         process.wait()
+
+
+PLUGGABLE = """
+import signal, threading
+from pathlib import Path
+
+def vcpu(number, work):
+    def run():
+        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(f"CPU {number}/KVM")
+        work()
+    threading.Thread(target=run).start()
+
+vcpu(0, threading.Event().wait)
+signal.signal(signal.SIGUSR1, lambda *_: vcpu(1, spin))
+
+def spin():
+    while True:
+        pass
+
+while True:
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def pluggable() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An idle guest with one vCPU thread, which SIGUSR1 gives a busy second one."""
+    name = str(uuid.uuid4())
+    process = subprocess.Popen([sys.executable, "-c", PLUGGABLE, "-uuid", name])
+    yield name, process
+    process.kill()
+    process.wait()
+
+
+async def test_a_plugged_vcpu_is_counted(
+    lane: FastLane,
+    pluggable: tuple[str, subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread that came after the scan is looked at: an idle guest turns busy with it."""
+    monkeypatch.setattr("drivers.ssh.fast._CHANGED_S", 0.0)
+    monkeypatch.setattr("drivers.ssh.fast._SCAN_AGAIN_S", 3600.0)
+    name, process = pluggable
+    comm = Path(f"/proc/{process.pid}/task")
+    await until(lambda: any(p.read_text() == "CPU 0/KVM\n" for p in comm.glob("*/comm")), 30.0)
+    idle = (await twice(lane, [DomainRef(name, -1, (), 2)])).vms[name]
+    assert idle.cpu_pct == pytest.approx(0.0, abs=2.0)
+    process.send_signal(signal.SIGUSR1)
+    async with asyncio.timeout(60):
+        while ((await twice(lane, [DomainRef(name, -1, (), 2)])).vms[name].cpu_pct or 0) < 5:
+            continue
 
 
 async def test_real_qemu_has_its_vcpu_threads_found(

@@ -184,7 +184,7 @@ def scan_text(name: str = "web1", threads: tuple[str, ...] = ("CPU 0/KVM", "CPU 
 def test_scan_matches_a_process_to_its_domain() -> None:
     """UUID, libvirt's ID and vCPU threads come from command line and thread names."""
     found = parse_scan(frames.split_files(scan_text()))
-    assert found == {UUID: Qemu(4242, UUID, 7, (4243, 4244), "KVM")}
+    assert found == {UUID: Qemu(4242, UUID, 7, (4243, 4244), "KVM", threads=3)}
     tcg = parse_scan(frames.split_files(scan_text(threads=("ALL CPUs/TCG",))))
     assert (tcg[UUID].vcpu_threads, tcg[UUID].accel) == ((4243,), "TCG")
 
@@ -202,7 +202,7 @@ def test_vm_counters() -> None:
     """Names with parentheses do not shift the fields; schedstat is finer than ticks."""
     process = Qemu(4242, UUID, 7, (4243,), "KVM")
     count = parse_vm(vm_files(), process, 100)
-    assert count == VmCount(4242, 90000, 2.0, False, 0.2, 2560, 4096, 8192)
+    assert count == VmCount(4242, 90000, 2.0, False, 0.2, 2560, 4096, 8192, threads=7)
     zeros = {**vm_files(), "/proc/4242/task/4243/schedstat": "0 0 3\n"}
     coarse = parse_vm(zeros, process, 100)
     assert coarse is not None

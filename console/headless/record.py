@@ -33,23 +33,32 @@ def run_record(context: Context) -> int:
         prompter=TerminalPrompter(),
         interval_s=context.fleet.history.interval,
     )
-    engine.start(_log)
+    engine.start(Log().take)
     print(f"recording to {context.database}", flush=True)
     ending.wait()
     engine.stop()
     return Exit.OK
 
 
-def _log(news: News) -> None:
-    if isinstance(news, StoreReady):
-        status = news.status
-        words = status.paused or status.warning
-        print(f"{_stamp()} history: {status.role}{f': {words}' if words else ''}", flush=True)
-    elif isinstance(news, EventsReady):
-        for event in news.events:
-            if event.kind in (EventKind.CONNECTION, EventKind.STORE):
-                out = sys.stdout if event.severity is Severity.INFO else sys.stderr
-                print(f"{_stamp()} {event.host}: {event.text}", file=out, flush=True)
+class Log:
+    """One line for each change; the store tells of itself far more often than it changes."""
+
+    def __init__(self) -> None:
+        self._history = ""
+
+    def take(self, news: News) -> None:
+        """Print what an operator wants to find in the journal."""
+        if isinstance(news, StoreReady):
+            words = news.status.paused or news.status.warning
+            history = f"{news.status.role}{f': {words}' if words else ''}"
+            if history != self._history:
+                print(f"{_stamp()} history: {history}", flush=True)
+            self._history = history
+        elif isinstance(news, EventsReady):
+            for event in news.events:
+                if event.kind in (EventKind.CONNECTION, EventKind.STORE):
+                    out = sys.stdout if event.severity is Severity.INFO else sys.stderr
+                    print(f"{_stamp()} {event.host}: {event.text}", file=out, flush=True)
 
 
 def _stamp() -> str:

@@ -71,7 +71,7 @@ def skew(there: float, began: float, ended: float) -> float:
 
 
 def _ask(session: Session) -> dict[str, Any]:
-    conn = session.conn
+    conn = session.diag  # on the first connection callbacks are registered at the same time
     told: dict[str, Any] = {}
 
     calls: dict[str, Callable[[], object]] = {
@@ -106,7 +106,7 @@ def _ask(session: Session) -> dict[str, Any]:
 
 def _networks(session: Session) -> list[Network]:
     try:
-        found = session.conn.listAllNetworks()
+        found = session.diag.listAllNetworks()
     except session.lv.libvirtError:  # no network driver there
         return []
     networks: list[Network] = []

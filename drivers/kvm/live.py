@@ -58,8 +58,8 @@ class Live:
     async def open(self) -> HostFacts:
         """Connect, register for events and read what the host is.
 
-        What goes over connections of their own is asked side by side; on the first one callbacks
-        are registered and facts read in turn, for several threads at it have crashed the client.
+        What goes over connections of their own is asked side by side, which a far host feels; on
+        one connection it is done in turn, for several threads at it have crashed the client.
         """
         await self.session.open()
         session = self.session
@@ -78,8 +78,11 @@ class Live:
     async def _describe(self) -> HostFacts:
         session = self.session
         await session.arm()
-        await self._arm()
-        return await read_facts(session, self._clock)
+        if session.diag is session.conn:
+            await self._arm()
+            return await read_facts(session, self._clock)
+        facts, _ = await together(read_facts(session, self._clock), self._arm())
+        return cast(HostFacts, facts)
 
     async def _arm(self) -> None:
         session = self.session

@@ -18,7 +18,14 @@ from pathlib import Path
 
 from tests.bench.table import LOG, Table, heading, read_log, summary
 
-PARTS = {"sweep": 420.0, "ui": 300.0, "memory": 150.0, "cut": 240.0, "store": 900.0}
+PARTS = {
+    "sweep": 420.0,
+    "ui": 300.0,
+    "memory": 150.0,
+    "cut": 240.0,
+    "plan": 120.0,
+    "store": 900.0,
+}
 """Seconds that each may take."""
 TOTAL_S = 1500.0
 END_S = 90.0

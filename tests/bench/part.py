@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,13 @@ _PRIORITY = 5
 
 
 def end_tidily() -> None:
-    """Let SIGTERM and SIGHUP end this process as Ctrl-C does, once: every ``finally`` runs."""
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does, once and without a traceback.
+
+    So every ``finally`` runs.
+    """
 
     def end(_number: int, _frame: object) -> None:
+        sys.excepthook = lambda *_error: None
         for name in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
         signal.raise_signal(signal.SIGINT)

@@ -18,7 +18,7 @@ from console.policy.preflight.grounds import NO_GROUNDS
 from console.policy.preflight.matrix import preflight
 from console.policy.tiering import tier_targets
 from console.poller import Poller
-from drivers.errors import DriverError, Gone
+from drivers.errors import DriverError, Gone, Refused
 from drivers.lane import Lane
 from drivers.model.event import Event, EventKind, Severity
 from drivers.model.job import Action, Plan, Request, TargetFit
@@ -30,6 +30,9 @@ from drivers.protocol import HostDriver
 from store.api import Store
 
 T = TypeVar("T")
+
+MOST_CELLS = 5000
+"""VMs times hosts of one pre-flight matrix."""
 
 NOT_STARTED = "not-started"
 """What ``Event.change`` says of a plan among several that did not become a job."""
@@ -121,11 +124,22 @@ class Answers:
         )
 
     async def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Matrix:
-        """Every VM against every host, dirty rates measured."""
+        """Every VM against every host, dirty rates measured.
+
+        Raises:
+            Refused: That is more than anybody could read.
+        """
         names = hosts or tuple(host.name for host in self._poller.snapshot.hosts)
+        if len(uuids) * len(names) > MOST_CELLS:
+            raise Refused(
+                "That is too much for one matrix.",
+                f"{len(uuids)} VMs and {len(names)} hosts, at most {MOST_CELLS} cells",
+                "mark fewer VMs, or name the hosts",
+            )
         grounds = await self._desk.grounds(uuids, names, limit_s=WHOLE_S, measure=True)
         snapshot, now = self._poller.snapshot, self._clock()
-        return preflight(snapshot, uuids, names, now=now, grounds=grounds)
+        # A large one takes a while: beside the loop that reads the hosts, not in it.
+        return await asyncio.to_thread(preflight, snapshot, uuids, names, now=now, grounds=grounds)
 
     async def run(self, plans: tuple[Plan, ...]) -> tuple[str, ...]:
         """Start the plans as jobs; of several, one that is refused is told as an event."""

@@ -59,6 +59,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("shell", "A shell on a host", ("host",), ("ssh",)),
     *(Command(action, f"Plan to {action} a VM", ("vm",)) for action in _ACTIONS),
     Command("migrate", "Plan a live migration", ("vm", "host?")),
+    Command("preflight", "Whether a VM may move to a host, or to which of all", ("vm", "host?")),
     Command("tier", "Plan to move a disk to another tier", ("vm",)),
     Command("autostart", "Plan to turn autostart on or off", ("vm", "onoff")),
     Command("refresh", "Read all hosts, or one, again now", ("host?",)),

@@ -20,6 +20,7 @@ from screens.messages import (
     VmOpened,
 )
 from screens.prompt import PromptLine
+from screens.render.preflight import place_arg
 from themes import THEMES
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def _on_vm(app: NovaCronApp, name: str, args: Args) -> None:
             app.post_message(VmOpened(vm.uuid))
         case "xml":
             app.post_message(ViewRequested("xml", vm.uuid))
+        case "preflight":
+            hosts = args[1:]
+            if not hosts or _known_host(app, hosts[0]):
+                app.post_message(ViewRequested("preflight", place_arg((vm.uuid,), hosts)))
         case "console":
             app.post_message(ConsoleRequested(vm.uuid))
         case "autostart":
@@ -65,8 +70,8 @@ def _on_vm(app: NovaCronApp, name: str, args: Args) -> None:
 
 
 _ON_VM = frozenset(
-    {"vm", "xml", "console", "autostart", "migrate", "tier", "start", "shutdown", "reboot",
-     "reset", "pause", "resume", "force-off", "delete"}
+    {"vm", "xml", "preflight", "console", "autostart", "migrate", "tier", "start", "shutdown",
+     "reboot", "reset", "pause", "resume", "force-off", "delete"}
 )  # fmt: skip
 
 

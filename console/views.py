@@ -26,6 +26,7 @@ _CLASSES = {
     "events": "EventsScreen",
     "history": "HistoryScreen",
     "xml": "XmlScreen",
+    "preflight": "PreflightScreen",
     "settings": "SettingsScreen",
     "help": "HelpScreen",
 }

@@ -10,8 +10,9 @@ from textual.binding import BindingType
 from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.caption import Caption
-from screens.messages import HostOpened, RefreshRequested, ShellRequested
+from screens.messages import HostOpened, RefreshRequested, ShellRequested, ViewRequested
 from screens.render.hosts import host_columns, host_narrowed, host_rows
+from screens.render.preflight import place_arg
 from screens.table import LineTable, Pen
 
 
@@ -21,6 +22,8 @@ class HostsScreen(FleetScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("hosts.open", "d", "open", "Details", "Open the host under the cursor"),
         bind("hosts.shell", "s", "shell", "Shell", "A shell on the host", show=True),
+        bind("hosts.preflight", "p", "preflight", "Pre-flight",
+             "Where the running VMs of the marked hosts may move to, and why not", show=True),
         bind("hosts.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
     ]
     heading = "Hosts"
@@ -55,6 +58,17 @@ class HostsScreen(FleetScreen):
         """Open the host under the cursor."""
         if (key := self.table.cursor_key) is not None:
             self.post_message(HostOpened(key))
+
+    def action_preflight(self) -> None:
+        """The matrix of all VMs that run on the marked hosts, against the other hosts."""
+        chosen, hosts = self.table.chosen, self.view.snapshot.hosts
+        uuids = [vm.uuid for h in hosts if h.name in chosen for vm in h.vms if vm.state.active]
+        others = [host.name for host in hosts if host.name not in chosen]
+        if uuids and others:
+            self.post_message(ViewRequested("preflight", place_arg(uuids, others)))
+        else:
+            why = "no VM runs there" if others else "there is no other host"
+            self.notify(why.capitalize(), severity="warning", markup=False)
 
     def action_shell(self) -> None:
         """A shell on the host under the cursor."""

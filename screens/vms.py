@@ -11,7 +11,8 @@ from screens.base import View
 from screens.binding import bind
 from screens.caption import Caption
 from screens.format import clean, clean_block
-from screens.messages import ShellRequested
+from screens.messages import ShellRequested, ViewRequested
+from screens.render.preflight import place_arg
 from screens.render.vms import VmRows, narrowed, vm_columns
 from screens.table import LineTable, Order, Pen
 from screens.vm_table import VmTableScreen
@@ -23,6 +24,8 @@ class VmsScreen(VmTableScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("vms.open", "d", "open", "Details", "Open the VM under the cursor"),
         bind("vms.shell", "s", "shell", "Shell", "A shell on the VM's host", show=True),
+        bind("vms.preflight", "p", "preflight", "Pre-flight",
+             "Where the marked VMs may move to, and why not", show=True),
         bind("vms.why", "i", "why", "Why -", "Say why values of this VM are missing"),
     ]
     heading = "VMs"
@@ -70,6 +73,12 @@ class VmsScreen(VmTableScreen):
         """A shell on the host of the VM under the cursor."""
         if (item := self.table.cursor_item) is not None:
             self.post_message(ShellRequested(item.host.name))
+
+    def action_preflight(self) -> None:
+        """The matrix of the marked VMs, else of the one under the cursor, against all hosts."""
+        uuids = tuple(vm.uuid for vm in self.acted_on())
+        if uuids:
+            self.post_message(ViewRequested("preflight", place_arg(uuids)))
 
     def action_why(self) -> None:
         """Say why values are missing."""

@@ -13,7 +13,7 @@ from drivers.model.event import Event, EventKind
 from store.api import StoreError
 from store.open import open_store
 from store.settings import StoreSettings
-from tests.store.fleet import make_host, make_job, make_vm
+from tests.store.fleet import T0, make_host, make_job, make_vm
 
 
 def say(text: str) -> None:
@@ -30,6 +30,34 @@ def record(path: Path) -> None:
         now = time.time()
         store.put_hosts(now, [make_host("kvm1", now, (make_vm(1, "kvm1", now),))])
         store.put_job(make_job(f"job{number:06d}", now))
+        say(f"durable {number}")
+        number += 1
+
+
+def samples(path: Path) -> None:
+    """Record one sample a fifth of a second with the rhythm that people have; tell each."""
+    store = open_store(path, settings=StoreSettings(free_bytes=0))
+    gate = threading.Event()
+    while True:
+        now = time.time()
+        store.put_hosts(now, [make_host("kvm1", now, (make_vm(1, "kvm1", now),))])
+        say(f"{now}")
+        gate.wait(0.2)
+
+
+def hours(path: Path) -> None:
+    """Let hours pass in moments, so that most of the time goes into packing."""
+    now = [T0]
+    settings = StoreSettings(
+        clock=lambda: now[0], ticks=lambda: now[0] - T0, commit_s=0.01, free_bytes=0
+    )
+    store = open_store(path, settings=settings)
+    number = 0
+    while True:
+        now[0] = at = now[0] + 600
+        vms = tuple(make_vm(n, "kvm1", at) for n in range(20))
+        store.put_hosts(at, [make_host("kvm1", at, vms)])
+        store.put_job(make_job(f"job{number:06d}", at))
         say(f"durable {number}")
         number += 1
 
@@ -76,4 +104,5 @@ def fill(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"record": record, "ask": ask, "fill": fill}[sys.argv[1]](Path(sys.argv[2]))
+    modes = {"record": record, "samples": samples, "hours": hours, "ask": ask, "fill": fill}
+    modes[sys.argv[1]](Path(sys.argv[2]))

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from drivers.model.event import Event, EventKind
 from drivers.model.history import HistoryQuery
+from drivers.model.host import Host
+from drivers.model.vm import VmState
 from store import queries
 from store.recorder import Recorder
 from store.ring import Ring
 from store.sample import pack
 from store.settings import HOUR, StoreSettings
 from tests.store.conftest import Clock
-from tests.store.fleet import T0, make_host, make_vm, noisy_fleet
+from tests.store.fleet import T0, make_host, make_vm, noisy_fleet, uuid
 
 
 def sweep(recorder: Recorder, clock: Clock, at: float, cpu: float) -> None:
@@ -130,23 +133,121 @@ def test_a_clock_set_back_loses_no_packed_history(path: Path, clock: Clock) -> N
         recorder.close()
 
 
+def always_fresh(fleet: tuple[Host, ...]) -> list[Host]:
+    """The same hosts with figures that never become stale."""
+    return [
+        replace(
+            host,
+            fast_at=4e9,
+            slow_at=4e9,
+            vms=tuple(replace(vm, fast_at=4e9, slow_at=4e9) for vm in host.vms),
+        )
+        for host in fleet
+    ]
+
+
+def figure(recorder: Recorder, text: str) -> int:
+    """One number out of the file."""
+    with recorder.database.cursor() as cursor:
+        found = cursor.execute(text).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
 def test_the_file_stops_growing(path: Path, clock: Clock) -> None:
-    """Once the retention is full, a day more of recording takes no more disk."""
-    recorder = make_recorder(path, clock, raw_s=6 * HOUR, minute_s=12 * HOUR, hour_s=24 * HOUR)
-    sizes = []
-    fleet = [
-        replace(h, fast_at=4e9, slow_at=4e9, vms=tuple(
-            replace(v, fast_at=4e9, slow_at=4e9) for v in h.vms))
-        for h in noisy_fleet(4, 50, T0, random.Random(1))
-    ]  # fmt: skip
+    """Over fifteen raw and five whole retentions, with VMs that come and go, it stays as it is.
+
+    Freed blocks are used again, and names of which nothing is left are forgotten.
+    """
+    recorder = make_recorder(path, clock, raw_s=2 * HOUR, minute_s=3 * HOUR, hour_s=6 * HOUR)
+    sizes, blocks, names = [], [], []
     try:
-        for hour in range(48):
-            for i in range(60):
-                clock.now = T0 + hour * HOUR + 60 * i
-                batches = [b for h in fleet if (b := pack(clock.now, h))]
-                recorder.ring.put("test", batches)
+        for hour in range(30):
+            fleet = noisy_fleet(4, 50, T0, random.Random(hour))
+            # Every hour ten VMs of each host are deleted and ten new ones made.
+            kept = [replace(h, vms=tuple(
+                replace(vm, uuid=uuid(10_000 * number + slot + 10 * hour))
+                for slot, vm in enumerate(h.vms))) for number, h in enumerate(fleet)]  # fmt: skip
+            for i in range(15):
+                clock.now = T0 + hour * HOUR + 240 * i
+                hosts = always_fresh(tuple(kept))
+                recorder.ring.put("test", [b for h in hosts if (b := pack(clock.now, h))])
+                recorder.ring.put_events("test", [
+                    Event(clock.now, EventKind.LIFECYCLE, "kvm0", f"{hour} {n}") for n in range(20)
+                ])  # fmt: skip
             recorder.step()
             sizes.append(path.stat().st_size)
+            blocks.append(figure(recorder, "SELECT used_blocks FROM pragma_database_size()"))
+            names.append(figure(recorder, "SELECT count(*) FROM rec.vm"))
     finally:
         recorder.close()
-    assert max(sizes[36:]) <= 1.15 * max(sizes[24:36])
+    assert max(sizes[15:]) <= 1.1 * max(sizes[8:15])
+    assert max(blocks[15:]) <= 1.1 * max(blocks[8:15])
+    assert max(names[15:]) <= max(names[8:15]) <= 200 + 40 * 8
+
+
+def test_a_vm_that_comes_back_after_it_was_forgotten_is_recorded(path: Path, clock: Clock) -> None:
+    """Its old number is gone, and so is nothing that it does from now on."""
+    recorder = make_recorder(path, clock, raw_s=HOUR, minute_s=HOUR, hour_s=2 * HOUR)
+    try:
+        sweep(recorder, clock, T0, 10.0)
+        recorder.step()
+        empty = pack(T0 + 60, make_host("kvm1", T0 + 60))
+        assert empty is not None
+        recorder.ring.put("test", [empty])
+        recorder.step()
+        for hour in range(1, 8):
+            clock.now = T0 + hour * HOUR + 600
+            batch = pack(clock.now, make_host("kvm2", clock.now, (make_vm(2, "kvm2", clock.now),)))
+            assert batch is not None
+            recorder.ring.put("test", [batch])
+            recorder.step()
+        with recorder.database.cursor() as cursor:
+            assert queries.names(cursor, "vm") == [(uuid(2), "web2")]
+            assert queries.names(cursor, "host") == [("kvm2", "kvm2")]
+        sweep(recorder, clock, clock.now + 60, 30.0)
+        recorder.step()
+        found = ask(recorder, HistoryQuery("vm", "web1", "cpu", T0, clock.now + 60))
+        assert found[1] == (30.0,)
+        with recorder.database.cursor() as cursor:
+            assert queries.placements(cursor, uuid(1))[-1][1:] == ("kvm1", "running")
+    finally:
+        recorder.close()
+
+
+def test_a_vm_that_is_off_for_ever_is_not_forgotten(path: Path, clock: Clock) -> None:
+    """It has no samples, but its host lists it: its name and its place stay."""
+    recorder = make_recorder(path, clock, raw_s=HOUR, minute_s=HOUR, hour_s=2 * HOUR)
+    try:
+        for hour in range(8):
+            at = clock.now = T0 + hour * HOUR + 600
+            off = make_vm(1, "kvm1", at, state=VmState.OFF)
+            batch = pack(at, make_host("kvm1", at, (off,)))
+            assert batch is not None
+            recorder.ring.put("test", [batch])
+            recorder.step()
+        with recorder.database.cursor() as cursor:
+            assert queries.names(cursor, "vm") == [(uuid(1), "web1")]
+            assert queries.placements(cursor, uuid(1)) == [(T0 + 600, "kvm1", "off")]
+    finally:
+        recorder.close()
+
+
+def test_what_vanished_while_nobody_recorded_is_gone(path: Path, clock: Clock) -> None:
+    """The next recorder misses it in its host's first list."""
+    recorder = make_recorder(path, clock)
+    sweep(recorder, clock, T0, 10.0)
+    recorder.step()
+    recorder.close()
+    recorder = make_recorder(path, clock)
+    try:
+        for second in (600, 620):
+            clock.now = T0 + second
+            empty = pack(clock.now, make_host("kvm1", clock.now))
+            assert empty is not None
+            recorder.ring.put("test", [empty])
+            recorder.step()
+        with recorder.database.cursor() as cursor:
+            assert [row[2] for row in queries.placements(cursor, uuid(1))] == ["running", "gone"]
+    finally:
+        recorder.close()

@@ -107,7 +107,7 @@ def test_kill_9_loses_nothing_that_was_durable(path: Path, seed: int) -> None:
             assert store.status().role == "reader"
             wait = threading.Event()
             wait.wait(random.Random(seed).uniform(0.2, 1.0))
-            said = []
+            said: list[str] = []
             reader = threading.Thread(target=lambda: said.extend(writer.stdout or []))
             reader.start()
             until(lambda: bool(said), "it records")
@@ -121,6 +121,51 @@ def test_kill_9_loses_nothing_that_was_durable(path: Path, seed: int) -> None:
             assert scalar(store, "SELECT count(*) FROM vm_samples") > 0
         finally:
             store.close()
+
+
+def test_kill_9_loses_five_seconds_at_most(path: Path) -> None:
+    """With the rhythm that people have: every sample older than that is on disk."""
+    with console("samples", str(path)) as writer:
+        told: list[float] = []
+        reader = threading.Thread(target=lambda: told.extend(map(float, writer.stdout or [])))
+        reader.start()
+        until(lambda: bool(told) and told[-1] - told[0] > 6.5, "seconds of samples", 60.0)
+        os.kill(writer.pid, signal.SIGKILL)
+        killed = time.time()
+        reader.join()
+    store = open_store(path, settings=StoreSettings(free_bytes=0), want_writer=False)
+    try:
+        kept = scalar(store, "SELECT count(*) FROM vm_samples")
+        assert kept >= len([at for at in told if at < killed - 5.0]) > 0
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kill_9_while_packing_counts_every_sample_once(path: Path, seed: int) -> None:
+    """Each sample is in one block, and in the means of its minute and its hour exactly once."""
+    with console("hours", str(path)) as writer:
+        said: list[str] = []
+        reader = threading.Thread(target=lambda: said.extend(writer.stdout or []))
+        reader.start()
+        until(lambda: len(said) > 30 + 7 * seed, "hours pass", 60.0)
+        os.kill(writer.pid, signal.SIGKILL)
+        reader.join()
+    durable = int([text for text in said if text.endswith("\n")][-1].split()[1]) + 1
+    end = T0 + 600 * (durable + 2)
+    settings = StoreSettings(clock=lambda: end, ticks=lambda: end - T0, free_bytes=0, raw_s=9e6)
+    store = open_store(path, settings=settings)
+    try:
+        until(lambda: scalar(store, "SELECT max(ts) FROM rec.mark WHERE name = 'packed'")
+              > end - 2 * 3600, "the rest is packed")  # fmt: skip
+        text = "SELECT count(*), count(DISTINCT (ts, vm)) FROM rec.vm_hist"
+        ((packed, different),) = store.sql(text).rows
+        assert packed == different
+        assert scalar(store, "SELECT sum(n) FROM rec.vm_1m") == packed
+        assert scalar(store, "SELECT sum(n) FROM rec.vm_1h") == packed
+        assert scalar(store, "SELECT count(*) FROM vm_samples") >= 20 * durable
+    finally:
+        store.close()
 
 
 def test_a_stale_socket_is_replaced(opened: Opener, path: Path) -> None:

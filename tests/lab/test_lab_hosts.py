@@ -270,3 +270,19 @@ def test_a_stale_pidfile_kills_nobody(lab: LabFleet) -> None:
     finally:
         pidfile.write_text(kept)
     assert host.sshd_pid is not None
+
+
+def test_a_removed_guest_leaves_no_copy_of_its_disk(lab: LabFleet) -> None:
+    """A tier move that found the name taken wrote ``gone-2.raw``; ``gone-3`` is another guest."""
+    gone, stays = GuestSpec("gone"), GuestSpec("gone-3", tier="warm")
+    for spec in (gone, stays):
+        lab.define_guest(spec, on="kvm1", start=False)
+    host = lab.host("kvm1")
+    for pool, name in (("warm", "gone-2.raw"), ("cold", "gone-4.qcow2"), ("cold", "gone5.raw")):
+        (host.pool_folder(pool) / name).touch()
+    lab.remove_guest("gone")
+    left = [path.name for pool in host.pools() for path in host.pool_folder(pool).glob("gone*")]
+    assert sorted(left) == ["gone-3.raw", "gone5.raw"]
+    assert "gone" not in host.domains().values()
+    lab.remove_guest("gone-3")
+    (host.pool_folder("cold") / "gone5.raw").unlink()

@@ -153,6 +153,7 @@ class Engine:
             nudge=self._poller.nudge,
             clock=self._clock,
             owner=this_owner(),
+            planner=self._answers.plan,
         )
         self._books.opened(store, runner)
         with contextlib.suppress(StoreError, DriverError):  # the header says how history stands

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from console.attach import attach
 from console.backend import AttachedStream
 from console.bulk import combined
+from console.policy.changes import CHANGED
 from drivers.errors import DriverError
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Plan, Request, TargetFit
@@ -73,20 +74,30 @@ class Flows:
         requests = await self._requests(asked, snapshot)
         if not requests:
             return
-        plans = await answer(self._app.backend.plan(requests))
-        await self.preview(plans)
+        await self._preview(lambda: self._app.backend.plan(requests))
 
-    async def preview(self, plans: tuple[Plan, ...]) -> None:
-        """Show plans and run exactly those that can run, if the person says so."""
+    async def _preview(self, planned: Callable[[], Future[tuple[Plan, ...]]]) -> None:
+        """Show plans and run exactly those that can run, if the person says so.
+
+        When what was shown is not true any more, that is told and a fresh preview follows.
+        """
+        plans = await answer(planned())
         if not plans or not await self._answered(PreviewDialog(plans)):
             return
         ready = tuple(plan for plan in plans if plan.refusal is None)
-        if ready:
+        if not ready:
+            return
+        try:
             await answer(self._app.backend.run(ready))
+        except DriverError as error:
+            if error.problem.code != CHANGED:
+                raise
+            self._app.tell(error.problem)
+            await self._preview(planned)
 
     async def followup(self, job_id: str, choice: str) -> None:
         """What an ended job offers: straight away, or over a preview when it needs one."""
-        await self.preview(await answer(self._app.backend.followup(job_id, choice)))
+        await self._preview(lambda: self._app.backend.followup(job_id, choice))
 
     async def fetch_matrix(
         self, screen: FleetScreen | None, uuids: tuple[str, ...], hosts: tuple[str, ...]

@@ -24,13 +24,13 @@ class VmState(StrEnum):
     @property
     def active(self) -> bool:
         """True where a QEMU process exists for the domain."""
-        return self in (
-            VmState.RUNNING,
-            VmState.BLOCKED,
-            VmState.PAUSED,
-            VmState.STOPPING,
-            VmState.SUSPENDED,
-        )
+        return self in _ACTIVE
+
+
+_ACTIVE = frozenset(
+    (VmState.RUNNING, VmState.BLOCKED, VmState.PAUSED, VmState.STOPPING, VmState.SUSPENDED)
+)
+"""Made once: it is asked for every VM of a host, many times a second."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,9 @@ def leave(app: App[Any], jobs: Iterable[Job]) -> None:
 def leaving_dialog(running: Sequence[Job]) -> ConfirmDialog:
     """Asks before leaving while jobs run, and says what becomes of them."""
     told = (
-        "Peer-to-peer migrations go on between the hosts; what this console manages is taken up "
-        "again at its next start, from the journal."
+        "Peer-to-peer migrations and copies of disks go on in the hosts. A migration that this "
+        "console manages is ended; the VM stays where it is. What is open then is taken up again "
+        "at the next start, from the journal."
     )
     lines = [para(job.plan.title or job.plan.vm_name, "bold") for job in running[:5]]
     title = f"Leave with {plural(len(running), 'job')} running?"

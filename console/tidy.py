@@ -14,10 +14,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-EVERY_S = 1.0
+EVERY_S = 0.1
 GROWTH = 128 * 1024 * 1024
 """Bytes the process may grow by before a full search is worth its pause."""
-WARM_UP = 30
+WARM_UP = 300
 """Rounds before growth is judged: a console fills up while its first readings come in."""
 
 

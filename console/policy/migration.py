@@ -33,9 +33,17 @@ MANAGED = "managed"
 
 
 def migration_targets(
-    snapshot: FleetSnapshot, uuid: str, *, now: float, grounds: Grounds = NO_GROUNDS
+    snapshot: FleetSnapshot,
+    uuid: str,
+    *,
+    now: float,
+    options: Mapping[str, str] | None = None,
+    grounds: Grounds = NO_GROUNDS,
 ) -> tuple[TargetFit, ...]:
     """Every other host with whether the VM fits there, fits first, then least to copy.
+
+    Args:
+        options: How it would be migrated, as in ``Request.options``.
 
     Returns:
         Nothing when the VM is not known. What a snapshot cannot tell is NOT_TESTED with why.
@@ -47,7 +55,7 @@ def migration_targets(
     for host in snapshot.hosts:
         if host.name == subject.host.name:
             continue
-        fit = target_fit(subject, host, now=now, grounds=grounds)
+        fit = target_fit(subject, host, now=now, options=options, grounds=grounds)
         warned = sum(c.verdict is Verdict.WARN for c in fit.reasons)
         free = (host.load.memory_available if host.load else None) or 0
         ranked.append(
@@ -85,7 +93,7 @@ def target_fit(
         *(check for check in placement.checks if check.name not in answered),
         *deep,
         *clash_checks(subject.vm, target),
-        *group_checks(subject, target, grounds.rules),
+        *(() if keeps_groups(options) else group_checks(subject, target, grounds.rules)),
         mode_check(subject, target, mode, grounds),
         data_check(subject, target, grounds.evidence),
         clock_check(subject, target, grounds.rules),
@@ -109,6 +117,11 @@ def _deep_checks(
         *storage_checks(subject, target, placement, evidence),
         duration_check(subject, target, placement, evidence, grounds.rules),
     )
+
+
+def keeps_groups(options: Mapping[str, str] | None) -> bool:
+    """True for a move of an operation that itself keeps VMs together and apart as a whole."""
+    return (options or {}).get("groups") == "kept"
 
 
 def chosen_mode(target: Host, options: Mapping[str, str]) -> str:

@@ -227,14 +227,17 @@ class MoveRun:
     """What became of one move.
 
     Attributes:
-        job_id: The job that carries it out; empty before one is given.
+        ticket: Id of the job plan that carries it out, recorded before the job is begun: by it the
+            job is found again. Empty before there is one.
+        tries: How often a job was begun for it.
         jobs: Every job it was ever given, oldest first.
         note: Why it is blocked, failed or dropped, or how it ended.
     """
 
     move: Move
     state: MoveState = MoveState.PENDING
-    job_id: str = ""
+    ticket: str = ""
+    tries: int = 0
     jobs: tuple[str, ...] = ()
     started_at: float | None = None
     ended_at: float | None = None

@@ -35,7 +35,7 @@ def operation(ident: str = "op-1", host: str = "kvm1", **fields: object) -> Oper
     )
     plan = OperationPlan(OperationKind.DRAIN, host, T0, Limits(), (move,), (stuck,))
     made = Operation(
-        ident, plan, runs=(MoveRun(move, MoveState.RUNNING, "job-1", ("job-1",), T0),),
+        ident, plan, runs=(MoveRun(move, MoveState.RUNNING, "op-1.m1.1", 1, ("job-1",), T0),),
         actor="me@here", owner="me@here:1:2", created_at=T0, pins=(("u1", "kvm2"),),
     )  # fmt: skip
     return replace(made, **fields)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Operations: plans over many VMs, carried out job by job and recorded before each."""

@@ -1,0 +1,99 @@
+"""What all operations of one console share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from console.operations.book import OperationBook
+from console.policy.drain.fits import Fits, fits_in
+from console.policy.drain.rules import with_groups
+from console.policy.preflight.grounds import Grounds, Rules
+from drivers.model.event import Event
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import LinkState
+from drivers.model.job import Job, Plan
+
+_FRESH_S = 12.0
+"""How long hosts are given to be read anew before a step."""
+
+_LOOK_S = 0.2
+_ANSWERS = (LinkState.UP, LinkState.DEGRADED)
+
+
+class Jobs(Protocol):
+    """The job runner, as operations use it."""
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Jobs of this session and what is known of others'."""
+        ...
+
+    async def submit(self, plan: Plan, *, gated: bool = True) -> str:
+        """Journal a plan as a job and start it."""
+        ...
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask a running job to stop."""
+        ...
+
+    async def recover(self) -> tuple[Job, ...]:
+        """Take up what dead consoles left."""
+        ...
+
+    async def followup(self, job_id: str, choice: str) -> tuple[Plan, ...]:
+        """The plan for what an ended job offers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Hosts, jobs, records and clock.
+
+    Attributes:
+        read: The poller's newest picture.
+        nudge: Asks the poller for an early reading of a host.
+        owner: This console.
+        actor: Who sits at it, ``user@machine``.
+    """
+
+    book: OperationBook
+    jobs: Jobs
+    read: Callable[[], FleetSnapshot]
+    nudge: Callable[[str], None]
+    on_events: Callable[[tuple[Event, ...]], None]
+    rules: Rules
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    owner: str
+    actor: str
+
+    def snapshot(self) -> FleetSnapshot:
+        """The newest picture, with configured groups as tags."""
+        return with_groups(self.read(), self.rules.groups)
+
+    def grounds(self, home: str = "") -> Grounds:
+        """What migrations are judged by; the cordon of ``home`` does not count."""
+        cordoned = {h: w for h, w in self.book.cordoned.items() if h != home}
+        return Grounds(self.rules, cordoned)
+
+    def fits(self, snapshot: FleetSnapshot, home: str = "") -> Fits:
+        """Whether a VM could run on a host."""
+        return fits_in(snapshot, now=self.clock(), grounds=self.grounds(home))
+
+    async def fresh(self, hosts: Iterable[str]) -> FleetSnapshot:
+        """A picture in which these hosts were read after this call, as far as they answer."""
+        since, wanted = self.clock(), set(hosts)
+        for host in wanted:
+            self.nudge(host)
+        while self.clock() - since < _FRESH_S:
+            snapshot = self.snapshot()
+            late = [
+                h for h in snapshot.hosts
+                if h.name in wanted and h.link.state in _ANSWERS and h.slow_at < since
+            ]  # fmt: skip
+            if not late:
+                return snapshot
+            await self.sleep(_LOOK_S)
+        return self.snapshot()

@@ -1,0 +1,119 @@
+"""What became of a move, judged by where its VM is and not by what was meant to happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO
+from console.policy.subject import host_problem
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.job import Job, JobState
+from drivers.model.operation import Move, MoveState, MoveVerb
+from drivers.model.vm import Vm, VmState
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The truth about a move.
+
+    Attributes:
+        state: What it is now; RUNNING: not settled yet, look again.
+        note: Why, in words.
+        followup: What is to be done with its interrupted job before anything else.
+        dead: The target cannot be read: it is ruled out, and the VM planned anew.
+    """
+
+    state: MoveState
+    note: str = ""
+    followup: str = ""
+    dead: bool = False
+
+
+def found_move(snapshot: FleetSnapshot, move: Move, job: Job, *, now: float) -> Found:
+    """The truth about a move whose job has ended."""
+    if move.verb is not MoveVerb.MIGRATE:
+        return _found_here(snapshot, move, job, now)
+    source, target = _copy(snapshot, move, move.source), _copy(snapshot, move, move.target)
+    target_read = _read(snapshot, move.target, now)
+    if not _read(snapshot, move.source, now) and not (target and target_read):
+        return Found(MoveState.RUNNING, f"{move.source} cannot be read: where it is is not known")
+    if target and target_read and not source:
+        return Found(MoveState.DONE, f"it runs on {move.target}")
+    if not source:
+        if not target_read:
+            note = f"it left {move.source}, and {move.target} cannot be read"
+            return Found(MoveState.RUNNING, note)
+        return Found(MoveState.FAILED, "it runs on neither end: look at it, and start it by hand")
+    if job.state is JobState.INTERRUPTED:
+        settled = _interrupted(job, source, target_read=target_read)
+        if settled is not None:
+            return settled
+    return _still_there(move, job, source, target_read=target_read)
+
+
+def found_idle(snapshot: FleetSnapshot, move: Move, *, now: float) -> Found:
+    """The truth about a move that has not begun: PENDING when there is still something to do."""
+    vm = _copy(snapshot, move, move.source)
+    if move.verb is MoveVerb.START:
+        return Found(MoveState.DONE, "it runs already") if vm else Found(MoveState.PENDING)
+    if vm is not None:
+        return Found(MoveState.PENDING)
+    if not _read(snapshot, move.source, now):
+        return Found(MoveState.PENDING, f"{move.source} cannot be read")
+    if move.verb is MoveVerb.SHUTDOWN:
+        return Found(MoveState.DONE, "it does not run any more")
+    for host in snapshot.hosts:
+        if _copy(snapshot, move, host.name) and _read(snapshot, host.name, now):
+            there = host.name == move.target
+            state = MoveState.DONE if there else MoveState.DROPPED
+            return Found(state, f"it is on {host.name} already")
+    return Found(MoveState.DROPPED, f"it does not run on {move.source} any more")
+
+
+def _found_here(snapshot: FleetSnapshot, move: Move, job: Job, now: float) -> Found:
+    if not _read(snapshot, move.source, now):
+        return Found(MoveState.RUNNING, f"{move.source} cannot be read")
+    active = _copy(snapshot, move, move.source) is not None
+    if active is (move.verb is MoveVerb.START):
+        return Found(MoveState.DONE, "it runs" if active else "it is off")
+    return Found(MoveState.FAILED, job.problem.what if job.problem else job.outcome)
+
+
+def _interrupted(job: Job, source: Vm, *, target_read: bool) -> Found | None:
+    """What its job offers is done first; None when there is nothing to settle."""
+    offered = job.followup
+    if not target_read:
+        return None  # the dead end cannot be asked; what runs on the source is judged below
+    if FINISH in offered and UNDO in offered:
+        return Found(MoveState.RUNNING, "its migration still runs: it is followed", FINISH)
+    if UNDO in offered:
+        return Found(MoveState.RUNNING, "what was left of it is taken back", UNDO)
+    if RETRY in offered:
+        return Found(MoveState.PENDING, f"interrupted, and still on {source.host}", DISMISS)
+    return None
+
+
+def _still_there(move: Move, job: Job, source: Vm, *, target_read: bool) -> Found:
+    if source.job is not None:
+        return Found(MoveState.RUNNING, f"libvirt still reports: {source.job.phase}")
+    if not target_read:
+        if source.state is VmState.PAUSED and job.facts.get("was") != "paused":
+            note = f"it is paused on {move.source}, and {move.target} cannot be read"
+            return Found(MoveState.FAILED, f"{note}: make sure it does not run there, then resume")
+        return Found(MoveState.PENDING, f"{move.target} does not answer any more", dead=True)
+    if job.state in (JobState.DONE, JobState.INTERRUPTED):
+        return Found(MoveState.PENDING, f"taken back: it is on {move.source}")
+    problem = job.problem.what if job.problem else job.outcome or "its job was cancelled"
+    return Found(MoveState.FAILED, problem)
+
+
+def _read(snapshot: FleetSnapshot, name: str, now: float) -> bool:
+    host = snapshot.host(name)
+    return host is not None and host_problem(host, now) is None
+
+
+def _copy(snapshot: FleetSnapshot, move: Move, name: str) -> Vm | None:
+    """The active copy of the move's VM on a host."""
+    host = snapshot.host(name)
+    vms = host.vms if host is not None else ()
+    return next((v for v in vms if v.uuid == move.uuid and v.state.active), None)

@@ -181,6 +181,7 @@ class Console:
     dead: bool = False
     on_call: Callable[[int, str], None] = lambda _n, _name: None
     log: list[str] = field(default_factory=list)
+    look: asyncio.Event = field(default_factory=asyncio.Event)
 
     def enter(self, name: str) -> bool:
         """Count a call; True when it shall act and then lose its answer."""
@@ -216,8 +217,10 @@ class Console:
         """Let the world's time pass."""
         if self.dead:
             raise Killed
-        if seconds >= 5.0:  # the watch of other consoles' jobs: not what these tests are about
-            await asyncio.Event().wait()
+        if seconds >= 5.0:  # the watch of other consoles' jobs looks when a test says so
+            await self.look.wait()
+            self.look.clear()
+            return
         self.world.tick(seconds)
         await asyncio.sleep(0)
 

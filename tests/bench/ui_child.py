@@ -91,8 +91,7 @@ class BenchBackend:
             for n in range(tick % 10, HOSTS, 10):
                 self._hosts[n] = moved_on(self._hosts[n], tick, now, busy=self._busy)
             self._send(tick)
-            if tick % 10 == 0:
-                tidy.round()
+            tidy.round()
             if self._busy and tick % 2:
                 time.sleep(0.037)
                 self._rename(tick)

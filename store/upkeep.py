@@ -95,7 +95,8 @@ def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) 
     maxima = ", ".join(f"max({m})" for m in subject.metrics)
     cursor.execute(
         f"INSERT INTO rec.{kind}_1m SELECT ts - ts % 60 AS t, {kind}, count(*), {means}, {maxima}"
-        f" FROM rec.{kind}_live WHERE ts >= ? AND ts < ? GROUP BY t, {kind} ORDER BY {kind}, t",
+        f" FROM rec.{kind}_live WHERE ts >= ? AND ts < ? GROUP BY t, {kind}"
+        f" ORDER BY {_weaving(kind, 't')}",
         hour,
     )
     means = ", ".join(
@@ -109,10 +110,9 @@ def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) 
         f" ORDER BY {kind}",
         [*hour, newest[0] if newest else -1],
     )
-    # Every other VM backwards: time then never jumps, and its packed deltas take a third.
     cursor.execute(
         f"INSERT INTO rec.{kind}_hist SELECT * FROM rec.{kind}_live WHERE ts >= ? AND ts < ?"
-        f" ORDER BY {kind}, CASE WHEN {kind} % 2 = 0 THEN ts::BIGINT ELSE -ts::BIGINT END",
+        f" ORDER BY {_weaving(kind, 'ts')}",
         hour,
     )
     cursor.execute(
@@ -122,6 +122,11 @@ def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) 
         hour,
     )
     cursor.execute(f"DELETE FROM rec.{kind}_live WHERE ts >= ? AND ts < ?", hour)
+
+
+def _weaving(kind: str, ts: str) -> str:
+    """Sorted by machine, every other one backwards: time never jumps, and packs to a third."""
+    return f"{kind}, CASE WHEN {kind} % 2 = 0 THEN {ts}::BIGINT ELSE -{ts}::BIGINT END"
 
 
 def _note_seen(cursor: duckdb.DuckDBPyConnection, book: Book) -> None:
@@ -155,20 +160,32 @@ def _forget(cursor: duckdb.DuckDBPyConnection, settings: StoreSettings, now: flo
 
 def _forget_names(cursor: duckdb.DuckDBPyConnection, oldest: float) -> tuple[list[str], list[str]]:
     """VMs and hosts that nobody has seen since and of which nothing is left; returns them."""
-    tables = ("live", "hist", "1m", "1h")
-    left = {
-        s.kind: " UNION ".join(f"SELECT {s.kind} FROM rec.{s.kind}_{table}" for table in tables)
-        for s in SUBJECTS
-    }
-    limit = [max(0, int(oldest))]
-    ghosts = f"SELECT id FROM rec.vm WHERE seen < ? AND id NOT IN ({left['vm']})"
-    cursor.execute(f"DELETE FROM rec.placement WHERE vm IN ({ghosts})", limit)
-    vms = cursor.execute(
-        f"DELETE FROM rec.vm WHERE id IN ({ghosts}) RETURNING uuid", limit
+    vms = _ghosts(cursor, VM, oldest)
+    cursor.execute("DELETE FROM rec.placement WHERE vm IN (SELECT unnest(?::INTEGER[]))", [vms])
+    hosts = _ghosts(cursor, HOST, oldest)
+    gone = cursor.execute(
+        "DELETE FROM rec.vm WHERE id IN (SELECT unnest(?::INTEGER[])) RETURNING uuid", [vms]
     ).fetchall()
-    hosts = cursor.execute(
-        "DELETE FROM rec.host WHERE seen < ? AND id NOT IN"
-        f" ({left['host']} UNION SELECT host FROM rec.placement) RETURNING name",
-        limit,
+    away = cursor.execute(
+        "DELETE FROM rec.host WHERE id IN (SELECT unnest(?::INTEGER[]))"
+        " AND id NOT IN (SELECT host FROM rec.placement) RETURNING name",
+        [hosts],
     ).fetchall()
-    return [uuid for (uuid,) in vms], [name for (name,) in hosts]
+    return [uuid for (uuid,) in gone], [name for (name,) in away]
+
+
+def _ghosts(cursor: duckdb.DuckDBPyConnection, subject: Subject, oldest: float) -> list[int]:
+    """Numbers that were last seen before ``oldest`` and have no row left in any table."""
+    kind = subject.kind
+    found = cursor.execute(
+        f"SELECT id FROM rec.{kind} WHERE seen < ?", [max(0, int(oldest))]
+    ).fetchall()
+    old = {int(number) for (number,) in found}
+    for table in ("1h", "1m", "hist", "live") if old else ():
+        rows = cursor.execute(
+            f"SELECT DISTINCT {kind} FROM rec.{kind}_{table} WHERE {kind} IN"
+            " (SELECT unnest(?::INTEGER[]))",
+            [sorted(old)],
+        ).fetchall()
+        old -= {int(number) for (number,) in rows}
+    return sorted(old)

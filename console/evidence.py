@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from console.policy.preflight.grounds import Bandwidth, Evidence, Grounds, Rules, told
 from console.poller.guard import guarded
 from drivers.errors import DriverError
-from drivers.model.caps import DomainNeeds, GuestFit
+from drivers.model.caps import CpuMatch, DomainNeeds, GuestFit
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, LinkState
 from drivers.model.job import Action, Job, JobState
@@ -193,8 +193,9 @@ class _Round:
         )  # fmt: skip
         known = {uuid: found for uuid, one in needs.items() if (found := told(one)) is not None}
         fits, servers = await asyncio.gather(self._fits(known), self._servers(known))
+        baselines = await self._baselines(known, fits)
         return Evidence(
-            needs, caps, fits, ways[0], ways[1], servers,
+            needs, caps, fits, baselines, ways[0], ways[1], servers,
             {uuid: rate for uuid, rate in dirty.items() if rate is not None},
             self._desk.paces.bandwidth(),
         )  # fmt: skip
@@ -286,6 +287,26 @@ class _Round:
         driver = self._desk.driver(host.name)
         key = ("fit", host.name, *kind)
         return await self._ask(host, key, lambda: driver.guest_fit(needs), KEEP_S)
+
+    async def _baselines(
+        self, known: Mapping[str, DomainNeeds], fits: Mapping[tuple[str, str], Any]
+    ) -> dict[Any, Any]:
+        """The CPU that source and target have in common, where the guest's own does not fit."""
+        asked = {
+            key: self._baseline(known[key[0]], self._sources[key[0]], fit)
+            for key, fit in fits.items()
+            if isinstance(fit, GuestFit) and fit.cpu is CpuMatch.INCOMPATIBLE
+        }
+        return await self._all(asked)
+
+    async def _baseline(self, needs: DomainNeeds, source: Host, there: GuestFit) -> Any:
+        here = await self._fit(_kind(needs), needs, source)
+        if not isinstance(here, GuestFit):
+            return here
+        driver = self._desk.driver(source.name)
+        cpus = (here.host_cpu, there.host_cpu)
+        key = ("baseline", *_kind(needs), *cpus)
+        return await self._ask(source, key, lambda: driver.cpu_baseline(cpus, needs), KEEP_S)
 
     async def _servers(self, known: Mapping[str, DomainNeeds]) -> dict[Any, Any]:
         places = {place for n in known.values() for d in n.disks for place in d.servers}

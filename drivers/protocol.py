@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
-from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
+from drivers.model.caps import CpuNeed, DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event
 from drivers.model.host import HostFacts, HostLoad, HostSpec
 from drivers.model.migration import Tuning
@@ -199,6 +199,10 @@ class HostDriver(Protocol):
 
     async def guest_fit(self, needs: DomainNeeds) -> GuestFit:
         """What this host's hypervisor says of another host's guest; changes nothing."""
+        ...
+
+    async def cpu_baseline(self, cpus: tuple[str, ...], needs: DomainNeeds) -> CpuNeed:
+        """The most capable CPU that all of ``cpus`` can be, for guests like this one."""
         ...
 
     async def reach(self, address: str, port: int) -> Reach:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from drivers.kvm.domxml import memory_bytes
+from drivers.kvm.needs import read_cpu
 from drivers.kvm.session import Session
 from drivers.kvm.text import clean, parse_xml, whole
-from drivers.model.caps import CpuMatch, DomainNeeds, FreePages, GuestFit, HostCaps
+from drivers.model.caps import CpuMatch, CpuNeed, DomainNeeds, FreePages, GuestFit, HostCaps
 
 _MATCHES = {0: CpuMatch.INCOMPATIBLE, 1: CpuMatch.IDENTICAL, 2: CpuMatch.SUPERSET}
 # libvirt names the features after this, parted by commas.
@@ -156,16 +157,42 @@ def read_domcaps(text: str) -> dict[str, Any]:
     if root is None:
         return {}
     vcpu = root.find("vcpu")
-    model = root.find("cpu/mode[@name='host-model']/model")
+    mode = root.find("cpu/mode[@name='host-model']")
+    model = None if mode is None else mode.find("model")
     tpm, loader = root.find("devices/tpm"), root.find("os/loader")
     return {
         "vcpus_max": None if vcpu is None else whole(vcpu.get("max")) or None,
         "host_model": "" if model is None else clean(model.text).strip(),
+        "host_cpu": "" if mode is None or model is None else _as_cpu(mode),
         "tpm": None if tpm is None else _values(tpm, "backendModel"),
         "loaders": None if loader is None else tuple(
             clean(value.text).strip() for value in loader.findall("value")
         ),
     }  # fmt: skip
+
+
+def _as_cpu(mode: ET.Element) -> str:
+    """What a guest of mode host-model gets, as a guest's own ``<cpu>``."""
+    cpu = ET.Element("cpu", mode="custom", match="exact")
+    cpu.extend(mode.findall("*"))
+    return ET.tostring(cpu, encoding="unicode")
+
+
+async def cpu_baseline(session: Session, cpus: tuple[str, ...], needs: DomainNeeds) -> CpuNeed:
+    """The most capable CPU that all of ``cpus`` can be (virConnectBaselineHypervisorCPU).
+
+    Raises:
+        DriverError: There is none, or libvirt did not answer.
+    """
+    lv, conn = session.lv, session.conn
+
+    def ask() -> str:
+        flags = lv.VIR_CONNECT_BASELINE_CPU_MIGRATABLE
+        names = (None, needs.arch or None, None, needs.virt or None)
+        return str(conn.baselineHypervisorCPU(*names, list(cpus), flags))
+
+    text = await session.call(ask, "no CPU was found that these hosts have in common")
+    return read_cpu(parse_xml(text))
 
 
 def _values(element: ET.Element, name: str) -> tuple[str, ...]:

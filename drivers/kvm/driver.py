@@ -8,13 +8,13 @@ from typing import Any
 
 from drivers.errors import Refused, Unreachable, Unsupported
 from drivers.kvm import checksum, dirty, lease, migrate, reach, volumes
-from drivers.kvm.caps import guest_fit, read_caps
+from drivers.kvm.caps import cpu_baseline, guest_fit, read_caps
 from drivers.kvm.console import SerialConsole
 from drivers.kvm.domain import Domains
 from drivers.kvm.live import Live
 from drivers.kvm.needs import read_needs
 from drivers.kvm.shell import open_local_shell
-from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
+from drivers.model.caps import CpuNeed, DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event
 from drivers.model.host import HostFacts, HostSpec, Protect
 from drivers.model.storage import Pool, Volume
@@ -132,6 +132,10 @@ class KvmDriver:
     async def guest_fit(self, needs: DomainNeeds) -> GuestFit:
         """What the hypervisor here says of another host's guest."""
         return await guest_fit(self._up().session, needs, self._clock)
+
+    async def cpu_baseline(self, cpus: tuple[str, ...], needs: DomainNeeds) -> CpuNeed:
+        """The most capable CPU that all of these can be."""
+        return await cpu_baseline(self._up().session, cpus, needs)
 
     async def reach(self, address: str, port: int) -> Reach:
         """Dial an address from the host."""

@@ -93,7 +93,7 @@ def parse_needs(text: str, at: float) -> DomainNeeds | None:
         emulator=clean(root.findtext("devices/emulator")).strip(),
         memory=memory,
         vcpus=0 if vcpu is None else max(0, whole(vcpu.text)),
-        cpu=_cpu(root.find("cpu")),
+        cpu=read_cpu(root.find("cpu")),
         huge=_huge(root, memory_bytes(root.find("memory"))),
         nodes=_strict_nodes(root),
         pinned=_pinned(root),
@@ -106,7 +106,8 @@ def parse_needs(text: str, at: float) -> DomainNeeds | None:
     )
 
 
-def _cpu(cpu: ET.Element | None) -> CpuNeed:
+def read_cpu(cpu: ET.Element | None) -> CpuNeed:
+    """A ``<cpu>`` element; nothing where there is none."""
     if cpu is None:
         return CpuNeed()
     wanted = (f for f in cpu.findall("feature") if f.get("policy") in ("require", "force", None))

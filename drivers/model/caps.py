@@ -188,6 +188,7 @@ class GuestFit:
         missing: Features of the guest's CPU that it lacks.
         said: libvirt's own words where it compared nothing or refused.
         host_model: The CPU it gives to a guest of mode host-model.
+        host_cpu: That CPU as an element, for libvirt to work out a baseline from.
         tpm: Kinds of TPM backend it offers; None when not told.
         loaders: Firmware files it knows; None when not told.
     """
@@ -203,6 +204,7 @@ class GuestFit:
     missing: tuple[str, ...] = ()
     said: str = ""
     host_model: str = ""
+    host_cpu: str = ""
     tpm: tuple[str, ...] | None = None
     loaders: tuple[str, ...] | None = None
 

@@ -18,9 +18,10 @@ from drivers.model.caps import (
 )
 from drivers.model.vm import VmState
 from drivers.sim.domxml import domain_xml, machines_of
-from drivers.sim.world import SimHost, SimVm
+from drivers.sim.world import SimHost, SimVm, World
 
 GUEST_CPU = "Skylake-Server-IBRS"
+LEAST_CPU = "qemu64"
 _LINK_MBIT = 10_000
 
 
@@ -38,9 +39,7 @@ def needs_of(guest: SimVm, at: float) -> DomainNeeds:
         emulator="/usr/bin/qemu-system-x86_64",
         memory=vm.memory_limit or vm.memory,
         vcpus=vm.vcpus,
-        cpu=CpuNeed(
-            "custom", GUEST_CPU, xml=f"<cpu mode='custom'><model>{GUEST_CPU}</model></cpu>"
-        ),
+        cpu=CpuNeed("custom", GUEST_CPU, xml=_cpu_xml(GUEST_CPU)),
         disks=tuple(
             DiskNeed(
                 disk.target,
@@ -79,19 +78,33 @@ def fit_of(host: SimHost, needs: DomainNeeds, at: float) -> GuestFit:
         vcpus_max=288,
         cpu=CpuMatch.IDENTICAL if same else CpuMatch.SUPERSET,
         host_model=host.facts.cpu_model,
+        host_cpu=_cpu_xml(host.facts.cpu_model),
         tpm=("emulator",),
         loaders=(),
     )
 
 
-def reach_of(host: SimHost, address: str, port: int, peers: dict[str, SimHost], at: float) -> Reach:
+def baseline_of(cpus: tuple[str, ...], needs: DomainNeeds) -> CpuNeed:
+    """The guest's own CPU where all are alike, else the least there is."""
+    model = needs.cpu.model if len(set(cpus)) == 1 else LEAST_CPU
+    return CpuNeed("custom", model, xml=_cpu_xml(model))
+
+
+def _cpu_xml(model: str) -> str:
+    return f"<cpu mode='custom'><model>{model}</model></cpu>"
+
+
+def reach_of(host: SimHost, address: str, port: int, world: World) -> Reach:
     """Hosts that are switched off stay silent; nobody listens for a migration beforehand."""
-    far = next((p for p in peers.values() if address in (p.name, p.facts.hostname)), None)
+    hosts = world.hosts.values()
+    far = next((p for p in hosts if address in (p.name, p.facts.hostname)), None)
     if far is not None and (far.down is not None or far.hung):
         outcome = Reached.SILENT
     else:
         outcome = Reached.CONNECTED if port < 49152 else Reached.REFUSED
-    return Reach(host.name, address, port, outcome, at, "simulated", "", "br0", _LINK_MBIT)
+    return Reach(
+        host.name, address, port, outcome, world.clock(), "simulated", "", "br0", _LINK_MBIT
+    )
 
 
 def login_of(host: SimHost, uri: str, at: float) -> PeerLogin:

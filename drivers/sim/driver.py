@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from drivers.errors import Failed, Refused, Unreachable
-from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
+from drivers.model.caps import CpuNeed, DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event, EventKind
 from drivers.model.host import HostFacts, HostSpec, Protect
 from drivers.model.storage import Pool, Volume
@@ -138,10 +138,14 @@ class SimDriver:
         """Whether the host could run such a guest."""
         return caps.fit_of(await self._ask(), needs, self.world.clock())
 
+    async def cpu_baseline(self, cpus: tuple[str, ...], needs: DomainNeeds) -> CpuNeed:
+        """The CPU all have, or the least there is."""
+        await self._ask()
+        return caps.baseline_of(cpus, needs)
+
     async def reach(self, address: str, port: int) -> Reach:
         """Dial another simulated host."""
-        host = await self._ask()
-        return caps.reach_of(host, address, port, self.world.hosts, self.world.clock())
+        return caps.reach_of(await self._ask(), address, port, self.world)
 
     async def peer_login(self, uri: str) -> PeerLogin:
         """Log in at another simulated host."""

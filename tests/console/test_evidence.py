@@ -13,7 +13,7 @@ import pytest
 from console.evidence import AT_ONCE, EvidenceDesk, Paces, data_address
 from console.policy.preflight.grounds import NO_RULES, Evidence, Grounds
 from drivers.errors import Failed, Unsupported
-from drivers.model.caps import DomainNeeds, GuestFit, Reach
+from drivers.model.caps import CpuMatch, CpuNeed, DomainNeeds, GuestFit, Reach
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Link, LinkState
 from drivers.model.job import Action, Job, JobState, Plan, Request
@@ -35,6 +35,7 @@ class Asked:
         self.most = 0
         self.hold: asyncio.Event | None = None
         self.fails: dict[str, Exception] = {}
+        self.offers: dict[str, object] = {}
 
     async def _answer(self, what: str, value: Any) -> Any:
         self.asked[what] += 1
@@ -58,7 +59,10 @@ class Asked:
         return await self._answer("caps", caps(self.name))
 
     async def guest_fit(self, wanted: DomainNeeds) -> GuestFit:
-        return await self._answer("fit", fit(self.name, digest=wanted.digest))
+        return await self._answer("fit", fit(self.name, digest=wanted.digest, **self.offers))
+
+    async def cpu_baseline(self, cpus: tuple[str, ...], wanted: DomainNeeds) -> Any:
+        return await self._answer("baseline", CpuNeed("custom", "+".join(cpus)))
 
     async def reach(self, address: str, port: int) -> Reach:
         found = replace(reach(), host=self.name, address=address, port=port)
@@ -120,6 +124,19 @@ async def test_guests_alike_are_asked_about_once_a_host() -> None:
     assert bench.drivers["kvm1"].asked["needs"] == 100
     digests = {f.digest for f in found.fits.values() if isinstance(f, GuestFit)}
     assert len(digests) == 100
+
+
+async def test_a_baseline_is_worked_out_only_where_the_cpu_does_not_fit() -> None:
+    """By the source's libvirt, from what both hosts give to their guests."""
+    bench = Bench()
+    assert (await bench.gather()).baselines == {}
+    bench = Bench()
+    there = bench.drivers["kvm2"]
+    bench.drivers["kvm1"].offers = {"host_cpu": "<here/>"}
+    there.offers = {"host_cpu": "<there/>", "cpu": CpuMatch.INCOMPATIBLE}
+    found = await bench.gather()
+    assert found.baselines == {(UUID, "kvm2"): CpuNeed("custom", "<here/>+<there/>")}
+    assert bench.drivers["kvm1"].asked["baseline"] == 1
 
 
 async def test_a_host_is_never_asked_too_much_at_once() -> None:

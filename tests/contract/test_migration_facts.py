@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from drivers.errors import DriverError, Gone, Unreachable, Unsupported
@@ -56,6 +58,24 @@ async def test_a_host_can_run_its_own_guest(case: Case, driver: HostDriver) -> N
     assert fit.cpu in (CpuMatch.IDENTICAL, CpuMatch.SUPERSET)
     assert fit.missing == ()
     assert (fit.vcpus_max or 0) >= needs.vcpus
+
+
+async def test_the_baseline_of_a_host_with_itself_is_a_cpu_it_can_give(
+    case: Case, driver: HostDriver
+) -> None:
+    """The same driver says of a guest with that CPU that it can run it."""
+    needs = await driver.needs(await case.find(driver))
+    if case.kind == "test":
+        with pytest.raises(DriverError):
+            await driver.cpu_baseline(("<cpu/>",), needs)
+        return
+    fit = await driver.guest_fit(needs)
+    assert fit.host_cpu
+    both = await driver.cpu_baseline((fit.host_cpu, fit.host_cpu), needs)
+    assert ours(both)
+    assert both.model
+    again = await driver.guest_fit(replace(needs, cpu=both))
+    assert again.cpu in (CpuMatch.IDENTICAL, CpuMatch.SUPERSET), again.said
 
 
 async def test_reach_tells_what_was_dialled(case: Case, driver: HostDriver) -> None:

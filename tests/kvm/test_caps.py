@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.kvm.caps import lacking, machines, near_types, parse_caps, read_domcaps
-from drivers.kvm.needs import numbers, parse_needs
+from drivers.kvm.needs import numbers, parse_needs, read_cpu
 from drivers.kvm.text import parse_xml
 from drivers.model.caps import BoundDevice, HugePages
 
@@ -65,9 +65,13 @@ def test_recorded_machine_types_and_hypervisor():
     assert machines(root, "riscv64", "qemu") is None
     assert near_types("pc-q35-9.1", offered) == ("pc-q35-7.2", "pc-q35-7.1", "pc-q35-7.0")
     told = read_domcaps(recorded("domcapabilities.xml"))
+    cpu = read_cpu(parse_xml(told.pop("host_cpu")))
     assert told == {
         "vcpus_max": 255, "host_model": "EPYC", "tpm": ("passthrough",), "loaders": (),
     }  # fmt: skip
+    assert (cpu.mode, cpu.model) == ("custom", "EPYC")
+    assert "vaes" in cpu.features
+    assert "rdseed" not in cpu.features  # it is disabled there
 
 
 def test_missing_features_are_named_from_what_libvirt_says():

@@ -162,6 +162,15 @@ def test_a_configured_migration_address_that_does_not_answer_blocks():
     assert check("data path", asked, named).verdict is BLOCKED
 
 
+def test_the_baseline_of_both_hosts_is_the_fix_of_a_cpu_that_does_not_fit():
+    """Named with its features where libvirt worked it out."""
+    lacking = fit(cpu=CpuMatch.INCOMPATIBLE, missing=("pku",))
+    both = CpuNeed("custom", "EPYC-Rome", ("ssbd",))
+    asked = grounds(fits={(UUID, "kvm2"): lacking}, baselines={(UUID, "kvm2"): both})
+    found = check("cpu", asked)
+    assert "the baseline of both hosts: CPU model EPYC-Rome and ssbd" in found.fix
+
+
 def test_an_old_libvirt_refuses_passed_through_devices():
     """Before 8.6 libvirt refuses by itself: then it is a fact."""
     found = whole()

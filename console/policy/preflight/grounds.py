@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-from drivers.model.caps import DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
+from drivers.model.caps import (
+    CpuNeed,
+    DirtyRate,
+    DomainNeeds,
+    GuestFit,
+    HostCaps,
+    PeerLogin,
+    Reach,
+)
 from drivers.model.job import Check, Verdict
 from drivers.model.problem import Problem
 
@@ -78,6 +86,7 @@ class Evidence:
         needs: VM's UUID to what it needs.
         caps: Host to what it is made of.
         fits: (UUID, host) to what the host's hypervisor says of the VM.
+        baselines: (UUID, target) to the CPU that both hosts have, where the VM's own does not fit.
         data: (source, target) to the attempt to reach the target's migration address.
         login: (source, target) to the attempt to open the target's libvirt from the source.
         servers: (host, address, port) to the attempt to reach a network disk's server.
@@ -88,6 +97,7 @@ class Evidence:
     needs: Mapping[str, DomainNeeds | Problem] = field(default_factory=dict)
     caps: Mapping[str, HostCaps | Problem] = field(default_factory=dict)
     fits: Mapping[tuple[str, str], GuestFit | Problem] = field(default_factory=dict)
+    baselines: Mapping[tuple[str, str], CpuNeed | Problem] = field(default_factory=dict)
     data: Mapping[tuple[str, str], Reach | Problem] = field(default_factory=dict)
     login: Mapping[tuple[str, str], PeerLogin | Problem] = field(default_factory=dict)
     servers: Mapping[tuple[str, str, int], Reach | Problem] = field(default_factory=dict)

@@ -50,14 +50,22 @@ def _cpu(
             Verdict.BLOCKED,
             f"{target.name} lacks CPU features of {vm.name}: {lacks}",
             f"{offers}; libvirt: {fit.said}" if fit.said else offers,
-            "choose another target, or restart the VM with a CPU that both hosts have: "
-            "virsh hypervisor-cpu-baseline",
+            f"choose another target, or restart the VM with {_baseline(subject, target, evidence)}",
         )
     if fit.cpu is CpuMatch.UNKNOWN:
         text = f"libvirt on {target.name} did not compare the CPU {wanted}"
         return Check("cpu", Verdict.NOT_TESTED, text, fit.said or "it gave no answer")
     text = f"{target.name} can give {vm.name} its CPU {wanted}"
     return Check("cpu", Verdict.OK, text, f"compared by libvirt there: {fit.cpu.value}")
+
+
+def _baseline(subject: Subject, target: Host, evidence: Evidence) -> str:
+    """What both hosts can be, as libvirt worked it out; how to work it out where it did not."""
+    both = told(evidence.baselines.get((subject.vm.uuid, target.name)))
+    if both is None or not both.model:
+        return "a CPU that both hosts have: virsh hypervisor-cpu-baseline"
+    extra = f" and {_few(both.features)}" if both.features else ""
+    return f"the baseline of both hosts: CPU model {both.model}{extra}"
 
 
 def _passed_through(

@@ -11,6 +11,7 @@ from drivers.model.host import HostSpec
 from drivers.open import open_driver
 from drivers.protocol import HostDriver, Prompter
 from drivers.sim.fleet import SimFleet
+from drivers.ssh.desk import Desk
 
 Clock = Callable[[], float]
 
@@ -42,10 +43,11 @@ def real_fleet(
     name: str, specs: tuple[HostSpec, ...], clock: Clock = time.time, rules: Rules = NO_RULES
 ) -> FleetSource:
     """Hosts reached through libvirt."""
+    desk = Desk()
     return FleetSource(
         name,
         specs,
-        lambda spec, ask: open_driver(spec, ask, clock=clock),
+        lambda spec, ask: open_driver(spec, ask, clock=clock, desk=desk),
         rules=rules,
     )
 

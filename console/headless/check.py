@@ -15,6 +15,7 @@ from drivers.errors import DriverError
 from drivers.model.host import HostSpec
 from drivers.model.job import Check, Verdict
 from drivers.open import probe_host
+from drivers.ssh.desk import Desk
 from screens.format import clean
 
 _MARKS = {
@@ -62,11 +63,11 @@ def _keys(context: Context) -> dict[str, tuple[Check, ...]]:
 
 
 async def _probe_all(specs: tuple[HostSpec, ...]) -> dict[str, tuple[Check, ...]]:
-    prompter = TerminalPrompter()
+    prompter, desk = TerminalPrompter(), Desk()
 
     async def one(spec: HostSpec) -> tuple[Check, ...]:
         try:
-            return await probe_host(spec, prompter)
+            return await probe_host(spec, prompter, desk)
         except DriverError as error:
             p = error.problem
             return (Check("connection", Verdict.BLOCKED, p.what, p.proof, p.fix),)

@@ -11,6 +11,7 @@ from drivers.model.host import HostFacts, HostSpec, Protect
 from drivers.model.job import Check, Verdict
 from drivers.model.storage import Pool
 from drivers.protocol import Prompter
+from drivers.ssh.desk import Desk
 from drivers.uri import parse_uri
 
 # Beyond this, ages and event times of two hosts can no longer be compared by eye.
@@ -18,7 +19,7 @@ _SKEW_WARN_S = 2.0
 _SLOW_PING_MS = 200.0
 
 
-async def probe(spec: HostSpec, prompter: Prompter) -> tuple[Check, ...]:
+async def probe(spec: HostSpec, prompter: Prompter, desk: Desk) -> tuple[Check, ...]:
     """Everything about one host, in the order in which it can fail; never raises."""
     checks: list[Check] = []
     try:
@@ -29,10 +30,10 @@ async def probe(spec: HostSpec, prompter: Prompter) -> tuple[Check, ...]:
     if uri.over_ssh:
         from drivers.ssh.doctor import probe_ssh  # asyncssh only where a host needs it
 
-        checks += await probe_ssh(spec, prompter)
+        checks += await probe_ssh(spec, prompter, desk)
         if any(check.verdict is Verdict.BLOCKED for check in checks):
             return (*checks, Check("libvirt", Verdict.NOT_TESTED, "not tried: SSH comes first"))
-    driver = KvmDriver(spec, prompter)
+    driver = KvmDriver(spec, prompter, desk=desk)
     try:
         checks += await _look(driver)
     finally:

@@ -28,6 +28,7 @@ from drivers.protocol import (
     Prompter,
     SlowReading,
 )
+from drivers.ssh.desk import Desk
 
 
 class KvmDriver:
@@ -37,22 +38,29 @@ class KvmDriver:
         spec: The host.
         prompter: Asked about host keys and secrets while connecting.
         clock: The console's clock, epoch seconds.
+        desk: What the SSH connections of one console share; by default this driver has its own.
     """
 
     simulated = False
 
     def __init__(
-        self, spec: HostSpec, prompter: Prompter, *, clock: Callable[[], float] = time.time
+        self,
+        spec: HostSpec,
+        prompter: Prompter,
+        *,
+        clock: Callable[[], float] = time.time,
+        desk: Desk | None = None,
     ) -> None:
         self.spec = spec
         self._prompter = prompter
         self._clock = clock
+        self._desk = desk or Desk()
         self._live: Live | None = None
 
     async def connect(self) -> HostFacts:
         """Reach the host, open libvirt, register for events and read what the host is."""
         await self.close()
-        live = Live(self.spec, self._prompter, self._clock)
+        live = Live(self.spec, self._prompter, self._clock, self._desk)
         self._live = live
         try:
             return await live.open()

@@ -16,6 +16,7 @@ from drivers.kvm.swift import Swift
 from drivers.model.event import Event, EventKind
 from drivers.model.host import HostFacts, HostSpec
 from drivers.protocol import Prompter
+from drivers.ssh.desk import Desk
 
 # Changes after which a domain's XML may say something else.
 _XML_CHANGES = frozenset(
@@ -42,11 +43,14 @@ class Live:
         spec: The host.
         prompter: Asked while connecting.
         clock: The console's clock.
+        desk: What the SSH connections of this console share.
     """
 
-    def __init__(self, spec: HostSpec, prompter: Prompter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, spec: HostSpec, prompter: Prompter, clock: Callable[[], float], desk: Desk
+    ) -> None:
         self.hub = EventHub(spec.name, clock, self._observe)
-        self.session = Session(spec, prompter, self.hub.end)
+        self.session = Session(spec, prompter, self.hub.end, desk)
         self.pools = PoolReader(self.session, clock)
         self.slow = SlowReader(self.session, clock, lambda: self.pools.places)
         self.blocks = BlockJobs(self.session)

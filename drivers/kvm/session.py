@@ -30,6 +30,7 @@ from drivers.kvm.words import CLOSE_REASONS
 from drivers.lane import Lane
 from drivers.model.host import HostSpec, Protect, Transport
 from drivers.protocol import Prompter
+from drivers.ssh.desk import Desk
 from drivers.uri import LibvirtUri, parse_uri
 
 if TYPE_CHECKING:
@@ -51,9 +52,12 @@ class Session:
         spec: The host.
         prompter: Asked by the SSH link.
         on_lost: Called once, in the event loop, with the reason when the connection ends.
+        desk: What the SSH connections of this console share.
     """
 
-    def __init__(self, spec: HostSpec, prompter: Prompter, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, spec: HostSpec, prompter: Prompter, on_lost: Callable[[str], None], desk: Desk
+    ) -> None:
         self.spec = spec
         self.uri: LibvirtUri = parse_uri(spec.uri)
         self.lv: Any = None
@@ -65,6 +69,7 @@ class Session:
         self.closed = False
         self._prompter = prompter
         self._on_lost = on_lost
+        self._desk = desk
         self._address = ""
         self._wrapper = ""
         self._watch: asyncio.Task[None] | None = None
@@ -215,7 +220,7 @@ class Session:
     async def _open_remote(self) -> None:
         from drivers.ssh.link import SshLink  # asyncssh only where a host needs it
 
-        self.ssh = SshLink(self.spec, self.uri, self._prompter)
+        self.ssh = SshLink(self.spec, self.uri, self._prompter, self._desk)
         if self.spec.transport is Transport.LIBVIRT:
             await self._open_stock()
             return

@@ -1,7 +1,7 @@
 """What the connections of one console share: login slots, decisions and opened keys.
 
-sshd counts logins (MaxStartups) and a person answers questions for the console as a whole, so
-these belong to the event loop that carries the connections, and end with it.
+sshd counts logins (MaxStartups) and a person answers questions for the console as a whole, so one
+desk is made with the console's drivers and handed to each of them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
-import asyncssh
+if TYPE_CHECKING:
+    import asyncssh
 
 # sshd's default MaxStartups is 10:30:100: from the tenth login under way on it drops some.
 LOGINS_AT_ONCE = 8
@@ -42,7 +43,7 @@ class Slot:
 
 
 class Desk:
-    """Shared by all links of one event loop."""
+    """Shared by all links of one console, in one event loop."""
 
     def __init__(self) -> None:
         self._slots: dict[str, asyncio.Semaphore] = {}
@@ -65,14 +66,6 @@ class Desk:
     def trusts(self, name: str, key: asyncssh.SSHKey) -> bool:
         """Whether ``key`` was accepted for ``name`` without being put on record."""
         return (name, key.public_data) in self._once
-
-
-_desks: WeakKeyDictionary[asyncio.AbstractEventLoop, Desk] = WeakKeyDictionary()
-
-
-def desk() -> Desk:
-    """The running loop's desk."""
-    return _desks.setdefault(asyncio.get_running_loop(), Desk())
 
 
 class Patience:

@@ -18,7 +18,7 @@ from drivers.model.host import HostSpec
 from drivers.protocol import Prompter
 from drivers.ssh.client import KEYS_A_LOGIN, Login, LoginClient, Questions, hang_up
 from drivers.ssh.config import Ask, Target, expand, parse_jump, resolve
-from drivers.ssh.desk import Patience, desk
+from drivers.ssh.desk import Desk, Patience
 from drivers.ssh.identities import Identities, Offer, gather
 from drivers.ssh.knownhosts import OnRecord, look_up, remember
 from drivers.ssh.translate import login_error
@@ -52,6 +52,7 @@ class Dialer:
         uri: Its parsed URI; wins over ssh_config.
         prompter: Answers questions about host keys and secrets.
         lost: Called when any hop's connection ends.
+        desk: What the connections of this console share.
     """
 
     def __init__(
@@ -60,12 +61,13 @@ class Dialer:
         uri: LibvirtUri,
         prompter: Prompter,
         lost: Callable[[Exception | None], None],
+        desk: Desk,
     ) -> None:
         self._spec = spec
         self._uri = uri
         self._prompter = prompter
         self._lost = lost
-        self._desk = desk()
+        self._desk = desk
         self.patience = Patience(spec.connect_s)
         self.logins: list[Login] = []
         self.hops: list[Hop] = []

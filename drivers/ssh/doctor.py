@@ -15,6 +15,7 @@ from drivers.model.job import Check, Verdict
 from drivers.protocol import Prompter
 from drivers.ssh.client import Login
 from drivers.ssh.config import Target
+from drivers.ssh.desk import Desk
 from drivers.ssh.dial import Dialer
 from drivers.ssh.fast import FastLane
 from drivers.ssh.link import HELPER, SshLink
@@ -25,24 +26,25 @@ _SLOW_MS = 200.0
 _SKEW_S = 2.0
 
 
-async def probe_ssh(spec: HostSpec, prompter: Prompter) -> tuple[Check, ...]:
+async def probe_ssh(spec: HostSpec, prompter: Prompter, desk: Desk) -> tuple[Check, ...]:
     """Look at everything between here and a command on the host; never raises DriverError.
 
     Args:
         spec: The host; for one that is not reached over SSH there is nothing to say.
         prompter: Asked about host keys and secrets, as when connecting.
+        desk: What the connections of this console share.
     """
     try:
         uri = parse_uri(spec.uri)
         if not uri.over_ssh:
             return ()
-        targets = await Dialer(spec, uri, prompter, lambda _: None).targets()
+        targets = await Dialer(spec, uri, prompter, lambda _: None, desk).targets()
     except DriverError as error:
         return (_failed("ssh config", error, "the host cannot be reached at all"),)
     checks = [_route(targets), *await _first_hop(targets[0], spec.connect_s)]
     if _blocked(checks):
         return tuple(checks)
-    link = SshLink(spec, uri, prompter)
+    link = SshLink(spec, uri, prompter, desk)
     try:
         checks += await _login(link)
         if not _blocked(checks):

@@ -19,6 +19,7 @@ from drivers.errors import DriverError, Unreachable, Unsupported
 from drivers.model.host import HostSpec
 from drivers.protocol import ByteStream, Prompter
 from drivers.ssh.client import Login
+from drivers.ssh.desk import Desk
 from drivers.ssh.dial import Dialer
 from drivers.ssh.streams import Echo, join, pipes, shell_stream
 from drivers.ssh.translate import SOCKET_PROBE, channel_error, socket_error
@@ -56,19 +57,21 @@ class SshLink:
         spec: The host.
         uri: Its parsed URI.
         prompter: Answers questions about host keys and secrets.
+        desk: What the connections of this console share.
 
     Attributes:
         closed: Set when the connection has ended, for whatever reason.
         logins: The record of each hop's login, for the doctor; also after a failure.
     """
 
-    def __init__(self, spec: HostSpec, uri: LibvirtUri, prompter: Prompter) -> None:
+    def __init__(self, spec: HostSpec, uri: LibvirtUri, prompter: Prompter, desk: Desk) -> None:
         self.spec = spec
         self.uri = uri
         self.closed = asyncio.Event()
         self.logins: list[Login] = []
         self.lost_reason = ""
         self._prompter = prompter
+        self._desk = desk
         self._dialer: Dialer | None = None
         self._connection: asyncssh.SSHClientConnection | None = None
         self._listeners: list[asyncssh.SSHListener | asyncio.Server] = []
@@ -98,7 +101,9 @@ class SshLink:
         await self.close()
         self.closed.clear()
         self.lost_reason, self._carrier = "", ""
-        dialer = Dialer(self.spec, self.uri, self._prompter, lambda exc: self._lost(dialer, exc))
+        dialer = Dialer(
+            self.spec, self.uri, self._prompter, lambda exc: self._lost(dialer, exc), self._desk
+        )
         self.logins = dialer.logins
         hops = await dialer.dial()
         self._dialer = dialer

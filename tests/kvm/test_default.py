@@ -194,8 +194,9 @@ async def test_nothing_reaches_the_terminal(capfd: pytest.CaptureFixture[str]) -
 async def test_the_doctor_reports_each_part(connect: Connect) -> None:
     """The doctor lists libvirt, VMs, pools and what is missing on this kind of host."""
     from drivers.kvm.doctor import probe
+    from drivers.ssh.desk import Desk
 
-    checks = {c.name: c for c in await probe(HostSpec("t", URI), Nobody())}
+    checks = {c.name: c for c in await probe(HostSpec("t", URI), Nobody(), Desk())}
     assert checks["libvirt"].verdict is Verdict.OK
     assert checks["virtual machines"].verdict is Verdict.OK
     assert checks["pool default-pool"].verdict is Verdict.OK

@@ -9,6 +9,7 @@ from typing import Any, cast
 from drivers.kvm.session import Session
 from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
 from drivers.model.host import HostSpec
+from drivers.ssh.desk import Desk
 
 
 class Nobody:
@@ -41,7 +42,7 @@ class Mute:
 
 async def test_connections_are_let_go_side_by_side_and_the_link_after_them() -> None:
     """A mute host is waited for once, not once a connection; then its SSH link is dropped."""
-    session = Session(HostSpec("kvm1", "test:///default"), Nobody(), lambda _reason: None)
+    session = Session(HostSpec("kvm1", "test:///default"), Nobody(), lambda _reason: None, Desk())
     both = threading.Barrier(2)
     first, second = Mute(both), Mute(both)
     dropped: list[bool] = []

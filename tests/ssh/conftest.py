@@ -17,6 +17,7 @@ import pytest
 
 from drivers.model.ask import HostKeyQuestion, KeyDecision, SecretQuestion
 from drivers.model.host import HostSpec
+from drivers.ssh.desk import Desk
 from drivers.ssh.link import SshLink
 from drivers.uri import parse_uri
 
@@ -55,12 +56,13 @@ class Box:
     config: Path
     known_hosts: Path
     user_key: Path
+    desk: Desk = field(default_factory=Desk)
 
     def spec(self, uri: str, **more: object) -> HostSpec:
         return HostSpec("kvm1", uri, ssh_config=str(self.config), **more)  # type: ignore[arg-type]
 
     def link(self, uri: str, person: Person, **more: object) -> SshLink:
-        return SshLink(self.spec(uri, **more), parse_uri(uri), person)
+        return SshLink(self.spec(uri, **more), parse_uri(uri), person, self.desk)
 
     def configure(self, text: str) -> None:
         """Put ``text`` before the settings that keep tests away from the real ~/.ssh."""

@@ -21,7 +21,7 @@ async def test_healthy_host(box: Box, start_sshd: Callable[..., Sshd]) -> None:
     box.know(server.port, server.host_key)
     socket = box.folder / "libvirt-sock"
     far = await asyncio.start_unix_server(lambda r, w: w.close(), socket)
-    checks = await probe_ssh(box.spec(server.uri(f"?socket={socket}")), Person())
+    checks = await probe_ssh(box.spec(server.uri(f"?socket={socket}")), Person(), box.desk)
     far.close()
     assert f"127.0.0.1:{server.port}" in named(checks, "route").text
     key = named(checks, "host key")
@@ -45,7 +45,7 @@ async def test_forbidden_forwarding_names_what_carries_libvirt(
     box.know(server.port, server.host_key)
     socket = box.folder / "libvirt-sock"
     far = await asyncio.start_unix_server(lambda r, w: w.close(), socket)
-    checks = await probe_ssh(box.spec(server.uri(f"?socket={socket}")), Person())
+    checks = await probe_ssh(box.spec(server.uri(f"?socket={socket}")), Person(), box.desk)
     far.close()
     check = named(checks, "forwarding")
     assert check.verdict is Verdict.WARN
@@ -55,11 +55,11 @@ async def test_forbidden_forwarding_names_what_carries_libvirt(
 async def test_unknown_key_stops_there(box: Box, start_sshd: Callable[..., Sshd]) -> None:
     """Nothing after an undecided host key is looked at."""
     server = start_sshd()
-    checks = await probe_ssh(box.spec(server.uri()), Person())
+    checks = await probe_ssh(box.spec(server.uri()), Person(), box.desk)
     assert checks[-1].name.startswith("host key")
     assert checks[-1].verdict is Verdict.BLOCKED
     assert server.host_key.get_fingerprint() in checks[-1].proof
-    trusting = await probe_ssh(box.spec(server.uri()), Person(KeyDecision.ONCE))
+    trusting = await probe_ssh(box.spec(server.uri()), Person(KeyDecision.ONCE), box.desk)
     assert named(trusting, "host key").verdict is Verdict.WARN
 
 
@@ -68,15 +68,17 @@ async def test_wrong_key_lists_what_was_tried(box: Box, start_sshd: Callable[...
     server = start_sshd()
     box.know(server.port, server.host_key)
     (box.folder / "authorized_keys").write_text("")
-    checks = await probe_ssh(box.spec(server.uri()), Person())
+    checks = await probe_ssh(box.spec(server.uri()), Person(), box.desk)
     assert checks[-1].name.startswith("login")
     assert f"key {box.user_key} (SHA256:" in checks[-1].proof
 
 
 async def test_down_host_and_wrong_name(box: Box) -> None:
     """TCP and name failures stop the look and say what to do."""
-    down = await probe_ssh(box.spec(f"qemu+ssh://127.0.0.1:{free_port()}/system"), Person())
+    down = await probe_ssh(
+        box.spec(f"qemu+ssh://127.0.0.1:{free_port()}/system"), Person(), box.desk
+    )
     assert (down[-1].name, down[-1].verdict) == ("tcp", Verdict.BLOCKED)
-    lost = await probe_ssh(box.spec("qemu+ssh://no-such-host.invalid/system"), Person())
+    lost = await probe_ssh(box.spec("qemu+ssh://no-such-host.invalid/system"), Person(), box.desk)
     assert (lost[-1].name, lost[-1].verdict) == ("name", Verdict.BLOCKED)
-    assert await probe_ssh(box.spec("qemu:///system"), Person()) == ()
+    assert await probe_ssh(box.spec("qemu:///system"), Person(), box.desk) == ()

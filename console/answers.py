@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from console.backend import AttachedStream
 from console.evidence import WHOLE_S, EvidenceDesk
 from console.jobs.runner import JobRunner
+from console.operations.runner import OperationRunner
 from console.policy.migration import migration_targets
 from console.policy.plans import make_plan
 from console.policy.preflight.grounds import NO_GROUNDS
@@ -58,10 +59,12 @@ class Books:
         self._ready = asyncio.Event()
         self.store: Store | None = None
         self.runner: JobRunner | None = None
+        self.operations: OperationRunner | None = None
+        self.cordoned: Mapping[str, str] = {}
 
-    def opened(self, store: Store, runner: JobRunner) -> None:
+    def opened(self, store: Store, runner: JobRunner, operations: OperationRunner) -> None:
         """Answer whoever waits."""
-        self.store, self.runner = store, runner
+        self.store, self.runner, self.operations = store, runner, operations
         self._ready.set()
 
     def unavailable(self) -> None:
@@ -74,6 +77,13 @@ class Books:
         if self.runner is None:
             raise Gone("The job journal is not open.", fix="see the recording state in the header")
         return self.runner
+
+    async def maintenance(self) -> OperationRunner:
+        """The operation runner; Gone where operations cannot be recorded."""
+        await self.jobs()
+        if self.operations is None:
+            raise Gone("Operations are not open.", fix="see the recording state in the header")
+        return self.operations
 
     async def ask(self, question: Callable[[Store], T]) -> T:
         """Ask the store in its lane; Gone where the history cannot be opened."""

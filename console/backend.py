@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from console.maintenance import Maintenance
 from drivers.model.ask import KeyDecision, Question
 from drivers.model.event import Event, EventQuery
 from drivers.model.fleet import FleetSnapshot
@@ -19,6 +20,7 @@ from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.job import Action, Job, Plan, Request, TargetFit
 from drivers.model.matrix import Matrix
 from drivers.model.migration import Lever
+from drivers.model.operation import Cordon, Operation
 from drivers.model.storage import Volume
 from drivers.protocol import ByteStream
 
@@ -37,6 +39,14 @@ class JobsReady:
     """All jobs of this session and the unfinished ones of earlier sessions, newest first."""
 
     jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsReady:
+    """Operations of all consoles, newest first, and all cordons."""
+
+    operations: tuple[Operation, ...]
+    cordons: tuple[Cordon, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,15 @@ class QuestionSettled:
     question_id: str
 
 
-News = SnapshotReady | JobsReady | EventsReady | StoreReady | QuestionAsked | QuestionSettled
+News = (
+    SnapshotReady
+    | JobsReady
+    | OperationsReady
+    | EventsReady
+    | StoreReady
+    | QuestionAsked
+    | QuestionSettled
+)
 
 
 class Backend(Protocol):
@@ -79,6 +97,11 @@ class Backend(Protocol):
 
     def stop(self) -> None:
         """Let go of hosts and store within two seconds; running jobs are left to the journal."""
+        ...
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Cordons, and operations on whole hosts."""
         ...
 
     def plan(self, requests: tuple[Request, ...]) -> Future[tuple[Plan, ...]]:

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from console.actor import this_actor
 from console.answers import Answers, Books
 from console.backend import (
     NO_OPTIONS,
@@ -22,12 +23,17 @@ from console.backend import (
     EventsReady,
     JobsReady,
     News,
+    OperationsReady,
     SnapshotReady,
     StoreReady,
 )
 from console.evidence import EvidenceDesk
 from console.jobs.owner import this_owner
 from console.jobs.runner import JobRunner
+from console.maintenance import Maintenance
+from console.operations.book import OperationBook, cordon_words
+from console.operations.runner import OperationRunner
+from console.operations.tools import Desk
 from console.poller import Poller
 from console.prompts import QuestionDesk, WaitingPrompter
 from console.recorder import Recorder
@@ -42,6 +48,7 @@ from drivers.model.history import HistoryQuery, Series, StoreStatus
 from drivers.model.job import Action, Job, Plan, Request, TargetFit
 from drivers.model.matrix import Matrix
 from drivers.model.migration import Lever
+from drivers.model.operation import Cordon, Operation
 from drivers.model.storage import Volume
 from drivers.protocol import Prompter
 from store.api import Store, StoreError
@@ -90,7 +97,10 @@ class Engine:
         self._poller = Poller(self._drivers, self._on_snapshot, self._on_events, clock=clock)
         self._books = Books(self._lane)
         self._evidence = EvidenceDesk(
-            self._drivers, lambda: self._poller.snapshot, self._source.rules
+            self._drivers,
+            lambda: self._poller.snapshot,
+            self._source.rules,
+            cordoned=lambda: self._books.cordoned,
         )
         self._answers = Answers(
             self._poller,
@@ -155,7 +165,9 @@ class Engine:
             owner=this_owner(),
             planner=self._answers.plan,
         )
-        self._books.opened(store, runner)
+        operations = OperationRunner(self._desk_of(store, runner))
+        self._books.opened(store, runner, operations)
+        self._spawn(operations.watch())
         with contextlib.suppress(StoreError, DriverError):  # the header says how history stands
             recent = await self._lane.run(lambda: store.events(limit=500))
             self._tell(EventsReady(tuple(reversed(recent))))
@@ -169,6 +181,21 @@ class Engine:
         )
         self._spawn(self._watch_store(store))
         await self._recover(runner)
+
+    def _desk_of(self, store: Store, runner: JobRunner) -> Desk:
+        actor = this_actor()
+        return Desk(
+            book=OperationBook(store, self._on_operations, asyncio.sleep),
+            jobs=runner,
+            read=lambda: self._poller.snapshot,
+            nudge=self._poller.nudge,
+            on_events=self._on_events,
+            rules=self._source.rules,
+            clock=self._clock,
+            sleep=asyncio.sleep,
+            owner=this_owner(),
+            actor=f"{actor.sudo_user or actor.login_user or actor.user}@{actor.machine}",
+        )
 
     async def _recover(self, runner: JobRunner) -> None:
         try:
@@ -201,6 +228,8 @@ class Engine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(STOP_S):
+                if self._books.operations is not None:
+                    await self._books.operations.stop()
                 if self._books.runner is not None:
                     await self._books.runner.stop()
                 await self._poller.stop()
@@ -233,6 +262,12 @@ class Engine:
         self._evidence.paces.take(jobs)
         self._tell(JobsReady(jobs))
 
+    def _on_operations(
+        self, operations: tuple[Operation, ...], cordons: tuple[Cordon, ...]
+    ) -> None:
+        self._books.cordoned = {c.host: cordon_words(c) for c in cordons}
+        self._tell(OperationsReady(operations, cordons))
+
     def _on_snapshot(self, snapshot: FleetSnapshot) -> None:
         self._tell(SnapshotReady(snapshot))
 
@@ -240,6 +275,11 @@ class Engine:
         if self._books.store is not None:
             self._books.store.put_events(events)
         self._tell(EventsReady(events))
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """See ``Backend.maintenance``."""
+        return Maintenance(self._submit, self._books)
 
     # -- questions and answers ----------------------------------------------------------------
 

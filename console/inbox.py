@@ -10,6 +10,7 @@ from console.backend import (
     EventsReady,
     JobsReady,
     News,
+    OperationsReady,
     QuestionAsked,
     QuestionSettled,
     SnapshotReady,
@@ -31,6 +32,7 @@ class Batch:
 
     snapshot: FleetSnapshot | None = None
     jobs: tuple[Job, ...] | None = None
+    operations: OperationsReady | None = None
     events: tuple[Event, ...] = ()
     store: StoreStatus | None = None
     questions: tuple[QuestionAsked | QuestionSettled, ...] = ()
@@ -64,6 +66,8 @@ class Inbox:
                 batch.snapshot = snapshot
             case JobsReady(jobs):
                 batch.jobs = jobs
+            case OperationsReady():
+                batch.operations = news
             case EventsReady(events):
                 batch.events = (batch.events + events)[-EVENTS_KEPT:]
             case StoreReady(status):
@@ -81,6 +85,8 @@ def applied(
         now=now,
         snapshot=batch.snapshot or view.snapshot,
         jobs=view.jobs if batch.jobs is None else batch.jobs,
+        operations=batch.operations.operations if batch.operations else view.operations,
+        cordons=batch.operations.cordons if batch.operations else view.cordons,
         events=(view.events + batch.events)[-EVENTS_KEPT:] if batch.events else view.events,
         store=batch.store or view.store,
         trends=trends,

@@ -15,6 +15,7 @@ from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import StoreStatus
 from drivers.model.job import Job
+from drivers.model.operation import Cordon, Operation
 from screens.binding import bind
 from screens.filtering import Filter, parse_filter
 from screens.messages import WentBack
@@ -41,6 +42,8 @@ class View:
     now: float = 0.0
     snapshot: FleetSnapshot = field(default_factory=FleetSnapshot)
     jobs: tuple[Job, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    cordons: tuple[Cordon, ...] = ()
     events: tuple[Event, ...] = ()
     store: StoreStatus = field(default_factory=lambda: StoreStatus("off"))
     paused: bool = False

@@ -146,6 +146,14 @@ def _confirmed(plan: Plan, yes: bool) -> bool:
         print(f"Type the VM's name ({clean(plan.vm_name)}) to go on: ", end="", file=sys.stderr)
         sys.stderr.flush()
         return _answer() == plan.vm_name
+    return answered_yes()
+
+
+def answered_yes() -> bool:
+    """Ask whether to go on; no where nobody can be asked."""
+    if not sys.stdin.isatty():
+        print("This needs a confirmation: run it with --yes.", file=sys.stderr)
+        return False
     print("Go on? [y/N] ", end="", file=sys.stderr)
     sys.stderr.flush()
     return _answer().strip().lower() in ("y", "yes")

@@ -6,6 +6,7 @@ import argparse
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from console.headless.maintenance_arguments import add_maintenance
 from console.headless.status import EPILOG
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = _parser()
     verbs = set(ACTIONS) | {
         "demo", "lab", "init", "check", "record", "vms", "hosts", "volumes", "jobs", "history",
-        "sql", "audit", "preflight", "open",
+        "sql", "drain", "return", "cordon", "uncordon", "audit", "preflight", "open",
     }  # fmt: skip
     if not any(word in verbs or word in ("-h", "--help", "--version") for word in argv):
         at = _after_global_options(argv)
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_preflight(verbs)
     _add_recorded(verbs)
     _add_actions(verbs)
+    add_maintenance(verbs)
     return parser
 
 
@@ -143,7 +145,15 @@ def _add_preflight(verbs: Verbs) -> None:
 
 
 def _add_recorded(verbs: Verbs) -> None:
-    jobs = verbs.add_parser("jobs", help="the job journal")
+    jobs = verbs.add_parser("jobs", help="jobs and operations: list, show, resume, pause, cancel")
+    jobs.add_argument(
+        "verb", nargs="?", default="list",
+        choices=("list", "show", "resume", "pause", "cancel", "undo"),
+    )  # fmt: skip
+    jobs.add_argument("id", nargs="?", default="", help="of a job or an operation")
+    jobs.add_argument("--yes", action="store_true", help="do not ask")
+    _deadline(jobs, 20.0)
+    _uris(jobs)
     jobs.add_argument("--limit", type=int, default=50)
     jobs.add_argument("--json", action="store_true")
     history = verbs.add_parser("history", help="recorded metrics over a range")

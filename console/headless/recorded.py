@@ -72,7 +72,7 @@ def run_history(args: argparse.Namespace, context: Context) -> int:
         for ident in dict.fromkeys(args.vm or args.host)
         for metric in metrics
     ]
-    return _with_store(context, lambda store: _show(store, queries, args))
+    return with_store(context, lambda store: _show(store, queries, args))
 
 
 def run_sql(args: argparse.Namespace, context: Context) -> int:
@@ -86,10 +86,11 @@ def run_sql(args: argparse.Namespace, context: Context) -> int:
             print(f"Cut at {args.limit} rows: say --limit for more.", file=sys.stderr)
         return Exit.OK
 
-    return _with_store(context, ask)
+    return with_store(context, ask)
 
 
-def _with_store(context: Context, ask: Callable[[Store], int]) -> int:
+def with_store(context: Context, ask: Callable[[Store], int]) -> int:
+    """Ask what is on record, if anything is; the exit status."""
     if not context.database.exists():
         print(f"Nothing is recorded yet: there is no {context.database}.", file=sys.stderr)
         return Exit.FAILED
@@ -115,7 +116,7 @@ def _show(store: Store, queries: Sequence[HistoryQuery], args: argparse.Namespac
     for query in queries:
         series = store.history(query)
         told = zip(series.times, series.means, series.maxima, strict=True)
-        rows += [(series.label, query.metric, _iso(t), mean, peak) for t, mean, peak in told]
+        rows += [(series.label, query.metric, iso_time(t), mean, peak) for t, mean, peak in told]
         if not series.times:
             print(f"Nothing is recorded of {query.ident} {query.metric} in that range.",
                   file=sys.stderr)  # fmt: skip
@@ -141,22 +142,6 @@ def _export(store: Store, queries: Sequence[HistoryQuery], target: str, kind: st
     return Exit.OK
 
 
-def run_jobs(args: argparse.Namespace, context: Context) -> int:
-    """Print the journal, newest first."""
-
-    def ask(store: Store) -> int:
-        rows = [
-            (j.id, str(j.plan.request.action), j.plan.vm_name, j.plan.host, str(j.state),
-             _iso(j.created_at), _iso(j.ended_at), j.owner, j.outcome or str(j.problem or ""))
-            for j in store.jobs(limit=args.limit)
-        ]  # fmt: skip
-        columns = ("id", "action", "vm", "host", "state", "created", "ended", "owner", "outcome")
-        print_rows(columns, rows, form="json" if args.json else "table")
-        return Exit.OK
-
-    return _with_store(context, ask)
-
-
-def _iso(at: float | None) -> str | None:
+def iso_time(at: float | None) -> str | None:
     """Local time with its distance from UTC."""
     return None if at is None else datetime.fromtimestamp(at).astimezone().isoformat("T", "seconds")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from console.answers import NOT_STARTED
-from console.backend import EventsReady, JobsReady, News, SnapshotReady
+from console.backend import EventsReady, JobsReady, News, OperationsReady, SnapshotReady
 from console.engine import Engine
 from console.headless.prompter import TerminalPrompter
 from console.sources import FleetSource
@@ -18,6 +18,7 @@ from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, LinkState
 from drivers.model.job import Job, Plan, Request
+from drivers.model.operation import MoveState, Operation, OperationState
 from drivers.model.vm import Vm
 from store.api import Store
 
@@ -41,6 +42,7 @@ class Session:
         self._news = news
         self._snapshot = FleetSnapshot()
         self._jobs: tuple[Job, ...] = ()
+        self._operations: tuple[Operation, ...] = ()
         self._since = time.time()
         self._not_started: list[Event] = []
 
@@ -89,6 +91,31 @@ class Session:
             pass
         return tuple(seen[job_id] for job_id in ids)
 
+    def follow_operation(
+        self, operation_id: str, watch: Callable[[Operation], None]
+    ) -> tuple[Operation, bool]:
+        """Take in news until an operation has ended or waits for a person.
+
+        Ctrl-C pauses it and waits for what moves now.
+
+        Returns:
+            The operation, and whether it was interrupted.
+        """
+        seen: Operation | None = None
+        asked = False
+        while True:
+            try:
+                self._take(time.monotonic() + 1.0)
+            except KeyboardInterrupt:
+                asked = True
+                self.engine.maintenance.pause(operation_id)
+            found = next((o for o in self._operations if o.id == operation_id), None)
+            if found is not None and found != seen:
+                seen = found
+                watch(found)
+            if seen is not None and _rests(seen):
+                return seen, asked
+
     def find(self, name: str) -> Vm:
         """The VM called ``name``, ``host/name`` or by UUID.
 
@@ -122,11 +149,20 @@ class Session:
             self._snapshot = news.snapshot
         elif isinstance(news, JobsReady):
             self._jobs = news.jobs
+        elif isinstance(news, OperationsReady):
+            self._operations = news.operations
         elif isinstance(news, EventsReady):
             self._not_started += [
                 e for e in news.events if e.change == NOT_STARTED and e.at >= self._since
             ]
         return True
+
+
+def _rests(operation: Operation) -> bool:
+    """Ended, or paused with nothing on its way."""
+    moving = any(r.state is MoveState.RUNNING for r in operation.runs)
+    paused = operation.state is OperationState.PAUSED
+    return operation.state.ended or (paused and not moving)
 
 
 def _out(host: Host) -> bool:

@@ -64,9 +64,27 @@ def _act(args: argparse.Namespace) -> int:
 
 
 def _jobs(args: argparse.Namespace) -> int:
-    from console.headless.recorded import run_jobs
+    from console.headless.operations import run_jobs
 
     return run_jobs(args, context_of(args))
+
+
+def _drain(args: argparse.Namespace) -> int:
+    from console.headless.drain import run_drain
+
+    return run_drain(args, context_of(args))
+
+
+def _return(args: argparse.Namespace) -> int:
+    from console.headless.drain import run_return
+
+    return run_return(args, context_of(args))
+
+
+def _cordon(args: argparse.Namespace) -> int:
+    from console.headless.operations import run_cordon
+
+    return run_cordon(args, context_of(args))
 
 
 def _history(args: argparse.Namespace) -> int:
@@ -98,6 +116,10 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "hosts": _list,
     "volumes": _list,
     "jobs": _jobs,
+    "drain": _drain,
+    "return": _return,
+    "cordon": _cordon,
+    "uncordon": _cordon,
     "history": _history,
     "sql": _sql,
     "audit": _audit,

@@ -46,6 +46,11 @@ class OperationRunner:
         """All that is known, newest first."""
         return self._desk.book.operations
 
+    async def recorded(self) -> tuple[Operation, ...]:
+        """All of them, as the store holds them now."""
+        await self._desk.book.refresh()
+        return self.operations
+
     async def watch(self) -> None:
         """Keep up with other consoles until cancelled."""
         while True:

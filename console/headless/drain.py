@@ -1,0 +1,67 @@
+"""``novacron drain`` and ``novacron return``: the same plan and operation as the screens."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from console.headless.context import Context
+from console.headless.lists import report_down
+from console.headless.operations import WAIT_S, run_plan
+from console.headless.session import Session, Unknown, has_pools, open_session
+from console.headless.status import Exit
+from drivers.errors import DriverError
+from drivers.model.operation import Choice, OperationKind, OperationPlan
+
+_EVERY = "all"
+
+
+def run_drain(args: argparse.Namespace, context: Context) -> int:
+    """Plan, show, confirm, run and follow a drain."""
+    with open_session(context.source(), context.open_store) as session:
+        session.wait(has_pools, args.deadline)
+        try:
+            plan = _plan(args, session)
+        except Unknown as error:
+            report_down(session.snapshot)
+            print(error, file=sys.stderr)
+            return Exit.FAILED
+        return run_plan(args, session, plan)
+
+
+def run_return(args: argparse.Namespace, context: Context) -> int:
+    """Plan, show, confirm, run and follow the way home."""
+    with open_session(context.source(), context.open_store) as session:
+        session.wait(has_pools, args.deadline)
+        try:
+            asked = session.engine.maintenance.plan_back(OperationKind.RETURN, args.host)
+            plan, parent = asked.result(WAIT_S)
+        except DriverError as error:
+            report_down(session.snapshot)
+            print(error, file=sys.stderr)
+            return Exit.REFUSED
+        return run_plan(args, session, plan, parent)
+
+
+def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
+    choices = {
+        session.find(name).uuid: choice
+        for choice in (Choice.LEAVE, Choice.SHUTDOWN, Choice.COPY)
+        for name in getattr(args, choice.value)
+        if name != _EVERY
+    }
+    pins = {}
+    for words in args.to:
+        name, equals, host = words.partition("=")
+        if not equals:
+            raise Unknown(f"--to takes VM=HOST, not {words}.", fix="such as --to web1=kvm2")
+        pins[session.find(name).uuid] = host
+    maintenance = session.engine.maintenance
+    plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)
+    for choice in (Choice.COPY, Choice.SHUTDOWN, Choice.LEAVE):
+        if _EVERY in getattr(args, choice.value):
+            more = {s.uuid: choice for s in plan.undecided if choice in s.choices}
+            choices.update(more)
+            if more:
+                plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)
+    return plan

@@ -1,0 +1,47 @@
+"""The verbs of host maintenance and their options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_maintenance(verbs: Verbs) -> None:
+    """Add ``drain``, ``return``, ``cordon`` and ``uncordon``."""
+    drain = verbs.add_parser("drain", help="move every VM off a host, by a plan")
+    for choice, text in (
+        ("leave", "leave this VM where it is"),
+        ("shutdown", "shut this VM down"),
+        ("copy", "copy this VM's storage along"),
+    ):
+        words = f"{text} (repeat; all: every VM that needs a choice)"
+        drain.add_argument(f"--{choice}", action="append", default=[], metavar="VM", help=words)
+    drain.add_argument(
+        "--to", action="append", default=[], metavar="VM=HOST", help="this VM goes there (repeat)"
+    )
+    back = verbs.add_parser("return", help="bring the VMs of a drained host home")
+    for verb in (drain, back):
+        verb.add_argument("host", metavar="HOST")
+        verb.add_argument("--yes", action="store_true", help="do not ask")
+        verb.add_argument("--dry-run", action="store_true", help="only show the plan")
+        _common(verb)
+    cordon = verbs.add_parser("cordon", help="let no VM move to a host; without HOST: list them")
+    cordon.add_argument("--reason", default="", help="shown beside the cordon")
+    uncordon = verbs.add_parser("uncordon", help="let VMs move to a host again")
+    cordon.add_argument("host", metavar="HOST", nargs="?", default="")
+    uncordon.add_argument("host", metavar="HOST")
+    for verb in (cordon, uncordon):
+        _common(verb)
+
+
+def _common(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true")
+    verb.add_argument(
+        "--deadline", type=float, default=20.0, metavar="S", help="seconds to wait for readings"
+    )
+    verb.add_argument(
+        "--uri", action="append", metavar="URI", help="a host to use instead of the fleet file"
+    )

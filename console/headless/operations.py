@@ -1,0 +1,179 @@
+"""``novacron jobs`` and ``cordon``: what is under way, and what takes no VMs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from console.headless.acts import answered_yes
+from console.headless.context import Context
+from console.headless.progress import OperationWatch, print_plan, say
+from console.headless.recorded import iso_time, with_store
+from console.headless.session import Session, has_pools, open_session
+from console.headless.status import Exit
+from console.headless.tables import print_rows
+from console.policy.drain.words import progress_words
+from drivers.errors import Busy, Refused
+from drivers.model.job import Job
+from drivers.model.operation import Operation, OperationKind, OperationPlan, OperationState
+from screens.format import clean
+from store.api import Store
+from store.plain import to_plain
+
+WAIT_S = 30.0
+"""How long an answer of the engine may take."""
+
+
+def run_jobs(args: argparse.Namespace, context: Context) -> int:
+    """List jobs and operations, show one, or steer an operation."""
+    if args.verb == "list":
+        return _list(args, context)
+    if not args.id:
+        print(f"Say which: novacron jobs {args.verb} ID", file=sys.stderr)
+        return Exit.USAGE
+    if args.verb == "show":
+        return _show(args, context)
+    with open_session(context.source(), context.open_store) as session:
+        session.wait(has_pools, args.deadline)
+        return _steer(args, session)
+
+
+def _list(args: argparse.Namespace, context: Context) -> int:
+    def ask(store: Store) -> int:
+        rows = [(o.created_at, _operation_row(o)) for o in store.operations.recorded()]
+        rows += [(j.created_at, _job_row(j)) for j in store.jobs(limit=args.limit)]
+        newest = sorted(rows, key=lambda row: row[0], reverse=True)[: args.limit]
+        columns = ("id", "action", "vm", "host", "state", "created", "ended", "owner", "outcome")
+        print_rows(columns, [row for _, row in newest], form="json" if args.json else "table")
+        return Exit.OK
+
+    return with_store(context, ask)
+
+
+def _job_row(job: Job) -> tuple[object, ...]:
+    return (
+        job.id, str(job.plan.request.action), job.plan.vm_name, job.plan.host, str(job.state),
+        iso_time(job.created_at), iso_time(job.ended_at), job.owner,
+        job.outcome or str(job.problem or ""),
+    )  # fmt: skip
+
+
+def _operation_row(operation: Operation) -> tuple[object, ...]:
+    plan = operation.plan
+    return (
+        operation.id, str(plan.kind), "", plan.host, str(operation.state),
+        iso_time(operation.created_at), iso_time(operation.ended_at), operation.owner,
+        operation.outcome or str(operation.problem or "") or progress_words(operation),
+    )  # fmt: skip
+
+
+def _show(args: argparse.Namespace, context: Context) -> int:
+    def ask(store: Store) -> int:
+        operation = next((o for o in store.operations.recorded() if o.id == args.id), None)
+        if operation is not None:
+            if args.json:
+                print(json.dumps(to_plain(operation), indent=2))
+            else:
+                _print_operation(operation)
+            return Exit.OK
+        job = next((j for j in store.jobs(limit=1000) if j.id == args.id), None)
+        if job is None:
+            print(f"There is no job or operation {args.id}.", file=sys.stderr)
+            return Exit.FAILED
+        if args.json:
+            print(json.dumps(to_plain(job), indent=2))
+        else:
+            print(clean(f"{job.plan.title}: {job.state}. {job.outcome}"))
+            for run in job.steps:
+                print(clean(f"  {run.state:<11} {run.step.text} {run.note}"))
+        return Exit.OK
+
+    return with_store(context, ask)
+
+
+def _print_operation(operation: Operation) -> None:
+    print(clean(f"{operation.plan.kind} of {operation.plan.host}: {operation.state}, "
+                f"asked for by {operation.actor}"))  # fmt: skip
+    print(clean(f"  {operation.outcome or progress_words(operation)}"))
+    if operation.problem is not None:
+        print(clean(f"  {operation.problem}"))
+    for run in operation.runs:
+        move = run.move
+        where = f"{move.source} > {move.target}" if move.source != move.target else move.source
+        print(clean(f"  {run.state:<8} {move.verb} {move.vm_name}  {where}  {run.note}"))
+
+
+def _steer(args: argparse.Namespace, session: Session) -> int:
+    maintenance = session.engine.maintenance
+    known = {o.id: o for o in maintenance.recorded().result(WAIT_S)}
+    if args.id not in known:
+        print(f"There is no operation {args.id}; see novacron jobs.", file=sys.stderr)
+        return Exit.FAILED
+    if args.verb == "undo":
+        plan, parent = maintenance.plan_back(OperationKind.UNDO, args.id).result(WAIT_S)
+        return run_plan(args, session, plan, parent)
+    if args.verb == "pause":
+        maintenance.pause(args.id).result(WAIT_S)
+        say(f"{args.id} begins nothing more; novacron jobs resume {args.id} goes on.")
+        return Exit.OK
+    if args.verb == "resume":
+        maintenance.resume(args.id).result(WAIT_S)
+    else:
+        maintenance.cancel(args.id).result(WAIT_S)
+    return follow(args, session, args.id)
+
+
+def run_plan(
+    args: argparse.Namespace, session: Session, plan: OperationPlan, parent: str = ""
+) -> int:
+    """Show a plan, ask, run and follow it."""
+    dry = getattr(args, "dry_run", False)
+    print_plan(plan, as_json=args.json and (dry or plan.refusal is not None))
+    if plan.refusal is not None or plan.undecided:
+        return Exit.REFUSED
+    if dry:
+        return Exit.OK
+    if not args.yes and not answered_yes():
+        say("Nothing was done.")
+        return Exit.REFUSED
+    try:
+        operation_id = session.engine.maintenance.start(plan, parent).result(WAIT_S)
+    except (Busy, Refused) as error:
+        say(f"Refused: {error}")
+        return Exit.REFUSED
+    return follow(args, session, operation_id)
+
+
+def follow(args: argparse.Namespace, session: Session, operation_id: str) -> int:
+    """Follow an operation to its end, and say how it ended."""
+    watch = OperationWatch(as_json=args.json)
+    operation, interrupted = session.follow_operation(operation_id, watch)
+    if operation.state is OperationState.PAUSED:
+        why = f" {operation.problem}" if operation.problem else ""
+        say(f"Paused.{why} Go on with: novacron jobs resume {operation_id}")
+        return Exit.INTERRUPTED if interrupted else Exit.FAILED
+    return Exit.OK if operation.state is OperationState.DONE else Exit.FAILED
+
+
+def run_cordon(args: argparse.Namespace, context: Context) -> int:
+    """Close a host to new VMs, open it again, or list what is closed."""
+    if not args.host:
+        return with_store(context, lambda store: _cordons(args, store))
+    with open_session(context.source(), context.open_store) as session:
+        session.wait(lambda _host: True, args.deadline)
+        maintenance = session.engine.maintenance
+        if args.command == "cordon":
+            maintenance.cordon(args.host, args.reason).result(WAIT_S)
+            say(f"{args.host} takes no VMs until it is uncordoned.")
+        else:
+            maintenance.uncordon(args.host).result(WAIT_S)
+            say(f"{args.host} takes VMs again.")
+    return Exit.OK
+
+
+def _cordons(args: argparse.Namespace, store: Store) -> int:
+    rows = [(c.host, iso_time(c.since), c.by, c.reason) for c in store.operations.cordons()]
+    columns = ("host", "since", "by", "reason")
+    print_rows(columns, rows, form="json" if args.json else "table")
+    return Exit.OK

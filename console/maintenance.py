@@ -1,0 +1,76 @@
+"""Cordons and operations for the interface and the command line; every call returns a future."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from drivers.model.operation import Choice, Operation, OperationKind, OperationPlan
+
+if TYPE_CHECKING:
+    from console.answers import Books, Submit
+    from console.operations.runner import OperationRunner
+
+T = TypeVar("T")
+
+
+class Maintenance:
+    """Passes on to the operation runner once the history is open.
+
+    Failures arrive as DriverError in the futures.
+    """
+
+    def __init__(self, submit: Submit, books: Books) -> None:
+        self._submit = submit
+        self._books = books
+
+    def plan_drain(
+        self, host: str, choices: Mapping[str, Choice], pins: Mapping[str, str]
+    ) -> Future[OperationPlan]:
+        """How a host would be emptied; ``pins`` is VM UUID to the target it must have."""
+        return self._ask(lambda o: o.plan_drain(host, choices, pins))
+
+    def plan_back(self, kind: OperationKind, name: str) -> Future[tuple[OperationPlan, str]]:
+        """How a host's VMs come home (RETURN, a host), or an operation is undone (UNDO, its id)."""
+        if kind is OperationKind.RETURN:
+            return self._ask(lambda o: o.plan_return(name))
+        return self._ask(lambda o: o.plan_undo(name))
+
+    def start(self, plan: OperationPlan, parent: str = "") -> Future[str]:
+        """Record a plan as an operation and begin it; returns its id."""
+        return self._ask(lambda o: o.start(plan, parent))
+
+    def resume(self, operation_id: str) -> Future[None]:
+        """Go on with a paused operation, or with one whose console has ended."""
+        return self._ask(lambda o: o.resume(operation_id))
+
+    def pause(self, operation_id: str) -> Future[None]:
+        """Begin nothing more; what moves now arrives."""
+        return self._ask(lambda o: o.pause(operation_id))
+
+    def cancel(self, operation_id: str) -> Future[None]:
+        """Stop what moves now and give up the rest."""
+        return self._ask(lambda o: o.cancel(operation_id))
+
+    def retarget(self, operation_id: str, uuid: str, target: str) -> Future[None]:
+        """Give a VM that still waits another target."""
+        return self._ask(lambda o: o.retarget(operation_id, uuid, target))
+
+    def cordon(self, host: str, reason: str = "") -> Future[None]:
+        """Close a host to new VMs."""
+        return self._ask(lambda o: o.cordon(host, reason))
+
+    def uncordon(self, host: str) -> Future[None]:
+        """Open it again."""
+        return self._ask(lambda o: o.uncordon(host))
+
+    def recorded(self) -> Future[tuple[Operation, ...]]:
+        """Operations, newest first, as the store holds them now."""
+        return self._ask(lambda o: o.recorded())
+
+    def _ask(self, question: Callable[[OperationRunner], Coroutine[None, None, T]]) -> Future[T]:
+        async def ask() -> T:
+            return await question(await self._books.maintenance())
+
+        return self._submit(ask())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from types import SimpleNamespace
 from uuid import UUID
@@ -135,6 +136,31 @@ def test_an_earlier_picture_stays_as_it_was() -> None:
     first = str(UUID(int=1))
     assert (earlier[first].state, earlier[first].slow_at) == (VmState.RUNNING, 3.0)
     assert (host.known.vms[first].state, host.known.vms[first].slow_at) == (VmState.PAUSED, 4.0)
+
+
+@pytest.mark.parametrize("asked", ["stats", "xml", "list", "job"])
+def test_a_host_that_waits_for_an_answer_holds_no_other(asked: str) -> None:
+    """Taking records apart is done in turn; waiting for a host is not."""
+    host, other, places = Host(), Host(), Places()
+    swept: list[bool] = []
+
+    class Answers(Counter[str]):
+        """In the midst of one question another host is swept, in its own thread."""
+
+        def __setitem__(self, name: str, count: int) -> None:
+            super().__setitem__(name, count)
+            if name == asked and not swept:
+                swept.append(False)
+                thread = threading.Thread(
+                    target=other.sweep, args=(1.0,), kwargs={"places": places}
+                )
+                thread.start()
+                thread.join(10)
+                swept[0] = not thread.is_alive()
+
+    host.asked = Answers()
+    host.sweep(1.0, places=places)
+    assert swept == [True]
 
 
 async def test_sweeps_of_one_host_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:

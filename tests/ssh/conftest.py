@@ -20,6 +20,7 @@ from drivers.model.host import HostSpec
 from drivers.ssh.desk import Desk
 from drivers.ssh.link import SshLink
 from drivers.uri import parse_uri
+from tests.ssh.server import Rules, Server, Start
 
 USER = os.environ.get("USER") or "root"
 
@@ -177,6 +178,38 @@ async def sshd_link(
     await link.connect()
     yield link, server
     await link.close()
+
+
+@pytest.fixture
+async def start(box: Box) -> AsyncIterator[Start]:
+    """Start a server; its host key is put on record unless ``known=False``."""
+    running: list[asyncssh.SSHAcceptor] = []
+
+    async def make(
+        rules: Rules,
+        *,
+        key: asyncssh.SSHKey | None = None,
+        known: bool = True,
+        factory: Callable[[], asyncssh.SSHServer] | None = None,
+        **more: object,
+    ) -> int:
+        host_key = key or asyncssh.generate_private_key("ssh-ed25519")
+        server = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=factory or (lambda: Server(rules)),
+            server_host_keys=[host_key],
+            **more,
+        )
+        running.append(server)
+        if known:
+            box.know(server.get_port(), host_key)
+        return server.get_port()
+
+    yield make
+    for server in running:
+        server.close()
+        await server.wait_closed()
 
 
 async def sshd_pid(link: SshLink) -> int:

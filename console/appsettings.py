@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from console.config.paths import user_paths
+
 _NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -32,4 +34,4 @@ class AppSettings:
     ascii: bool = False
     keys: Mapping[str, str] = field(default_factory=lambda: _NO_KEYS)
     keep: Callable[[str, str], None] = _keep_nothing
-    save_to: Path = field(default_factory=Path.cwd)
+    save_to: Path = field(default_factory=lambda: user_paths().pictures)

@@ -116,5 +116,6 @@ def last_resort(stop: Callable[[], None]) -> None:
 
 def save_picture(app: App[Any], folder: Path, now: float) -> str:
     """Save what the screen shows as an SVG picture; returns its path. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
     name = time.strftime("novacron-%Y%m%d-%H%M%S.svg", time.localtime(now))
     return app.save_screenshot(name, str(folder))

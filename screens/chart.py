@@ -34,11 +34,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One curve: its number in the legend (from 1), its stretches, and its axis."""
+    """One curve: its number in the legend (from 1) and its stretches."""
 
     number: int
     stretches: tuple[Stretch, ...]
-    right: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,7 @@ class Picture:
         since: Left edge, epoch seconds.
         until: Right edge.
         times: (epoch seconds, label) ticks of the time axis.
-        left: Scale at the left.
-        right: Scale at the right, None without curves of a second unit.
+        scale: Of the values, at the left.
         plain: ASCII only.
         marks: A mark of its own for each curve instead of braille: told apart without colour.
     """
@@ -67,8 +65,7 @@ class Picture:
     until: float = 1.0
     curves: tuple[Curve, ...] = ()
     times: tuple[tuple[float, str], ...] = ()
-    left: Axis = Axis(1.0, ())
-    right: Axis | None = None
+    scale: Axis = Axis(1.0, ())
     plain: bool = False
     marks: bool = False
 
@@ -80,16 +77,16 @@ class Chart(Widget):
     Chart { height: 1fr; width: 1fr; text-wrap: nowrap; }
     """
 
-    picture: reactive[Picture | None] = reactive(None)
-    """What is drawn; None draws nothing."""
+    pictures: reactive[tuple[Picture, ...]] = reactive(())
+    """What is drawn, one under the other in equal parts of the height."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - as in every widget
         super().__init__(id=id)
-        self._drawn: tuple[Picture | None, Size] | None = None
+        self._drawn: tuple[tuple[Picture, ...], Size] | None = None
         self._content = Content.empty()
         self._busy = False
 
-    def watch_picture(self) -> None:
+    def watch_pictures(self) -> None:
         """Draw what changed."""
         self._wake()
 
@@ -98,16 +95,16 @@ class Chart(Widget):
         self._wake()
 
     def _wake(self) -> None:
-        if not self._busy and self.is_mounted and self._drawn != (self.picture, self.content_size):
+        if not self._busy and self.is_mounted and self._drawn != (self.pictures, self.content_size):
             self._busy = True
             self.run_worker(self._catch_up(), group="draw")
 
     async def _catch_up(self) -> None:
         """Draw in a thread, one at a time: plotext keeps one figure and takes its time."""
         try:
-            while self._drawn != (wanted := (self.picture, self.content_size)):
-                picture, size = wanted
-                content = await asyncio.to_thread(draw, picture, size.width, size.height)
+            while self._drawn != (wanted := (self.pictures, self.content_size)):
+                pictures, size = wanted
+                content = await asyncio.to_thread(stacked, pictures, size.width, size.height)
                 self._drawn, self._content = wanted, content
                 self.refresh()
         finally:
@@ -118,9 +115,19 @@ class Chart(Widget):
         return self._content
 
 
-def draw(picture: Picture | None, width: int, height: int) -> Content:
+def stacked(pictures: Sequence[Picture], width: int, height: int) -> Content:
+    """Pictures one under the other; what does not divide goes to the first."""
+    if not pictures:
+        return Content.empty()
+    each = height // len(pictures)
+    heights = [height - each * (len(pictures) - 1), *[each] * (len(pictures) - 1)]
+    parts = (draw(one, width, lines) for one, lines in zip(pictures, heights, strict=True))
+    return Content("\n").join(parts)
+
+
+def draw(picture: Picture, width: int, height: int) -> Content:
     """A picture as styled text; empty where there is no room for axes."""
-    if picture is None or width < 24 or height < 5:
+    if width < 24 or height < 5:
         return Content.empty()
     plotext.clear_figure()
     plotext.limit_size(False, False)
@@ -128,36 +135,29 @@ def draw(picture: Picture | None, width: int, height: int) -> Content:
     plotext.theme("clear")
     plotext.xlim(picture.since, picture.until)
     plotext.xticks([at for at, _ in picture.times], [label for _, label in picture.times])
-    _scale(picture.left, "left")
-    if picture.right is not None:
-        _scale(picture.right, "right")
+    plotext.ylim(0, picture.scale.top)
+    ticks = picture.scale.ticks
+    plotext.yticks([value for value, _ in ticks], [label for _, label in ticks])
     for curve in picture.curves:
         _curve(curve, picture)
     if not any(curve.stretches for curve in picture.curves):
         # Without any data plotext draws no axes; a point outside the frame gives them.
-        plotext.plot([picture.since], [-picture.left.top], marker=" ")
+        plotext.plot([picture.since], [-picture.scale.top], marker=" ")
     text = plotext.build()
     plotext.clear_figure()
     return _styled(text.translate(_PLAIN_FRAME) if picture.plain else text)
 
 
-def _scale(axis: Axis, side: str) -> None:
-    plotext.ylim(0, axis.top, yside=side)
-    values, labels = [v for v, _ in axis.ticks], [label for _, label in axis.ticks]
-    plotext.yticks(values, labels, yside=side)
-
-
 def _curve(curve: Curve, picture: Picture) -> None:
-    side = "right" if curve.right else "left"
     tone = (curve.number - 1) % TONES + 1
     mark = _PLAIN_MARKS[(curve.number - 1) % len(_PLAIN_MARKS)]
     marker = mark if picture.plain or picture.marks else "braille"
     for stretch in curve.stretches:
-        plotext.plot(_list(stretch.times), _list(stretch.values), marker=marker, color=tone,
-                     yside=side)  # fmt: skip
+        times, values = _list(stretch.times), _list(stretch.values)
+        plotext.plot(times, values, marker=marker, color=tone)
     if curve.stretches:
         last = curve.stretches[-1]
-        plotext.text(str(curve.number), last.times[-1], last.values[-1], color=tone, yside=side,
+        plotext.text(str(curve.number), last.times[-1], last.values[-1], color=tone,
                      alignment="right")  # fmt: skip
 
 

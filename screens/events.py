@@ -137,7 +137,7 @@ class EventsScreen(FleetScreen):
         table.placeholder = "no event passes" if held else "no events yet"
         table.set_rows(event_rows(shown, view.snapshot), Pen(view.now, view.ascii))
         if self.following and table.rows and not table.order.column:
-            table.move_to(table.rows[0].key)
+            table.wait_on_top()
         put(self.query_one("#scope", Static), self._scope(len(shown)))
         self._show_text()
         room = len(shown) < table.size.height - 1
@@ -203,7 +203,10 @@ class EventsScreen(FleetScreen):
             self.about = item.event.host
 
     def action_follow(self) -> None:
-        """Follow or stay."""
+        """Follow, or stay on the event under the cursor."""
+        table = self.query_one("#events", LineTable)
+        if self.following and table.cursor_key is not None:
+            table.move_to(table.cursor_key)
         self.following = not self.following
 
     def action_everything(self) -> None:

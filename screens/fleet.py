@@ -141,5 +141,5 @@ def _titled(table: LineTable, title: str) -> LineTable:
 def _set_newest(table: LineTable, rows: list[Row], pen: Pen) -> None:
     """The cursor stays on top until somebody works in the table."""
     table.set_rows(rows, pen)
-    if rows and not table.has_focus:
-        table.move_to(rows[0].key)
+    if not table.has_focus:
+        table.wait_on_top()

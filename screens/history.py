@@ -23,6 +23,7 @@ from screens.prose import put
 from screens.render_history import (
     RANGES,
     BadRange,
+    Canvas,
     Wanted,
     date_words,
     known_names,
@@ -31,7 +32,7 @@ from screens.render_history import (
     legend_rows,
     metrics_of,
     parse_range,
-    picture,
+    pictures,
     span_words,
     unit_of,
 )
@@ -142,15 +143,20 @@ class HistoryScreen(FleetScreen):
         if not self.is_mounted or not self._asked_at:
             return
         view, (since, until) = self.view, self._range
-        items = legend(self._wanted, self.series, known_names(view.snapshot, self.names))
+        chart = self.query_one("#chart", Chart)
+        height = chart.content_size.height
+        names = known_names(view.snapshot, self.names)
+        items = legend(self._wanted, self.series, names, height)
         if self._until is None and self.series:
             since, until = self._asked_at - self._span, self._asked_at
-        chart = self.query_one("#chart", Chart)
-        chart.picture = picture(items, since, until, width=self.size.width, plain=view.ascii,
-                                marks=bool(self.app.no_color))  # fmt: skip
+        canvas = Canvas(since, until, self.size.width, height, view.ascii, bool(self.app.no_color))
+        chart.pictures = pictures(items, canvas)
         table = self.query_one("#legend", LineTable)
         table.set_rows(legend_rows(items), Pen(view.now, view.ascii))
-        table.styles.height = 1 + max(1, min(8, len(items)))
+        lines = 1 + max(1, min(8, len(items)))
+        if table.styles.height is None or table.styles.height.value != lines:
+            table.styles.height = lines
+            self.call_after_refresh(self._show)  # the chart has other lines now
         put(self.query_one("#range", Static), self._words(since, until))
 
     def _words(self, since: float, until: float) -> Content:

@@ -22,8 +22,14 @@ class HostsScreen(FleetScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("hosts.open", "d", "open", "Details", "Open the host under the cursor"),
         bind("hosts.shell", "s", "shell", "Shell", "A shell on the host", show=True),
-        bind("hosts.preflight", "p", "preflight", "Pre-flight",
-             "Where the running VMs of the marked hosts may move to, and why not", show=True),
+        bind(
+            "hosts.preflight",
+            "p",
+            "preflight",
+            "Pre-flight",
+            "Where the running VMs of the marked hosts may move to, and why not",
+            show=True,
+        ),
         bind("hosts.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
     ]
     heading = "Hosts"

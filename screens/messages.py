@@ -12,6 +12,7 @@ from drivers.model.event import EventQuery
 from drivers.model.history import HistoryQuery
 from drivers.model.job import Action
 from drivers.model.migration import Lever
+from drivers.model.operation import Choice, OperationKind, OperationPlan, WishVerb
 
 
 class VmOpened(Message):
@@ -207,3 +208,64 @@ class SettingChosen(Message):
         super().__init__()
         self.name = name
         self.value = value
+
+
+class Upkeep(Message):
+    """Something about the maintenance of a host; failures are told."""
+
+
+class PlanWanted(Upkeep):
+    """Plan an operation for the screen in front; the answer reaches its ``plan``.
+
+    ``choices`` and ``pins`` are (VM UUID, choice) and (VM UUID, target).
+    """
+
+    def __init__(
+        self,
+        kind: OperationKind,
+        host: str,
+        choices: tuple[tuple[str, Choice], ...] = (),
+        pins: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        self.host = host
+        self.choices = choices
+        self.pins = pins
+
+
+class OperationStarted(Upkeep):
+    """Run exactly the plan that was shown."""
+
+    def __init__(self, plan: OperationPlan, parent: str = "") -> None:
+        super().__init__()
+        self.plan = plan
+        self.parent = parent
+
+
+class OperationSteered(Upkeep):
+    """Pause, resume or cancel an operation."""
+
+    def __init__(self, operation_id: str, verb: WishVerb) -> None:
+        super().__init__()
+        self.operation_id = operation_id
+        self.verb = verb
+
+
+class MoveRetargeted(Upkeep):
+    """Send a VM that still waits to another target."""
+
+    def __init__(self, operation_id: str, uuid: str, target: str) -> None:
+        super().__init__()
+        self.operation_id = operation_id
+        self.uuid = uuid
+        self.target = target
+
+
+class CordonSet(Upkeep):
+    """Close a host to new VMs, or open it again."""
+
+    def __init__(self, host: str, closed: bool) -> None:
+        super().__init__()
+        self.host = host
+        self.closed = closed

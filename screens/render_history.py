@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from drivers.model.fleet import FleetSnapshot
@@ -26,6 +26,9 @@ RANGES: tuple[tuple[str, float], ...] = (
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _WHEN = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+LEAST, ROOMY = 6, 9
+"""Lines a chart needs, and lines from which it has room for all its ticks."""
+
 GAP = 1.6
 """Two points further apart than so many steps have a gap between them."""
 
@@ -77,8 +80,12 @@ def metrics_of(kind: str) -> tuple[str, ...]:
     return VM_METRICS if kind == "vm" else HOST_METRICS
 
 
-def stretches(series: Series) -> tuple[Stretch, ...]:
-    """The series cut where samples are missing: a gap is never bridged by a line."""
+def stretches(series: Series, times: float = 1.0) -> tuple[Stretch, ...]:
+    """The series cut where samples are missing: a gap is never bridged by a line.
+
+    Args:
+        times: What each value is multiplied by.
+    """
     if not series.times:
         return ()
     longest = max(series.step_s, 1.0) * GAP
@@ -87,7 +94,9 @@ def stretches(series: Series) -> tuple[Stretch, ...]:
     for place in range(1, len(series.times) + 1):
         at_end = place == len(series.times)
         if at_end or series.times[place] - series.times[place - 1] > longest:
-            found.append(Stretch(series.times[start:place], series.means[start:place]))
+            values = series.means[start:place]
+            scaled = values if times == 1.0 else tuple(times * value for value in values)
+            found.append(Stretch(series.times[start:place], scaled))
             start = place
     return tuple(found)
 
@@ -121,41 +130,97 @@ def time_ticks(since: float, until: float, number: int) -> tuple[tuple[float, st
     return tuple((at, time.strftime(form, time.localtime(at))) for at in places)
 
 
-def picture(
-    items: Sequence[LegendItem], since: float, until: float, *, width: int, plain: bool, marks: bool
+class Canvas(NamedTuple):
+    """What the curves are drawn on: the range, the room in cells, and how.
+
+    ``plain`` draws in ASCII, ``marks`` tells curves apart without colour.
+    """
+
+    since: float
+    until: float
+    width: int
+    height: int
+    plain: bool = False
+    marks: bool = False
+
+    @property
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Ticks of the time axis, as many as there is room for."""
+        return time_ticks(self.since, self.until, max(2, min(8, self.width // 20)))
+
+
+def pictures(items: Sequence[LegendItem], canvas: Canvas) -> tuple[Picture, ...]:
+    """One chart a unit, one under the other over the same time; where that is too narrow, one
+    chart in which every curve fills its own scale, as the legend tells it."""
+    scales = scales_of(items)
+    if not is_stacked(scales, canvas.height):
+        curves = tuple(
+            Curve(item.number, stretches(item.series, 100.0 / scales[_unit(item)].top))
+            for item in items
+            if item.series is not None
+        )
+        return (_picture(curves, axis("%", 100.0), canvas, canvas.ticks),)
+    labels = max((len(label) for one in scales.values() for _, label in one.ticks), default=0)
+    drawn = []
+    for number, (unit, scale) in enumerate(scales.items(), 1):
+        curves = tuple(
+            Curve(item.number, stretches(item.series))
+            for item in items
+            if item.series is not None and _unit(item) == unit
+        )
+        few = scale.ticks if canvas.height // len(scales) >= ROOMY else scale.ticks[::2]
+        aligned = Axis(scale.top, tuple((at, label.rjust(labels)) for at, label in few))
+        ticks = canvas.ticks if number == len(scales) else ()
+        drawn.append(_picture(curves, aligned, canvas, ticks))
+    return tuple(drawn) or (_picture((), Axis(1.0, ()), canvas, canvas.ticks),)
+
+
+def _picture(
+    curves: tuple[Curve, ...], scale: Axis, canvas: Canvas, ticks: tuple[tuple[float, str], ...]
 ) -> Picture:
-    """The chart of all curves whose unit has an axis."""
-    units = axes_of(items)
-    curves, peaks = [], dict.fromkeys(units, 0.0)
+    return Picture(
+        canvas.since, canvas.until, curves, ticks, scale, plain=canvas.plain, marks=canvas.marks
+    )
+
+
+def is_stacked(scales: Mapping[str, Axis], height: int) -> bool:
+    """Whether each unit can have a chart of its own."""
+    return len(scales) < 2 or height // len(scales) >= LEAST
+
+
+def scales_of(items: Sequence[LegendItem]) -> dict[str, Axis]:
+    """The scale of each unit, in the order in which the units appear."""
+    peaks: dict[str, float] = {}
     for item in items:
-        unit = unit_of(item.wanted.metric)
-        if item.series is None or unit not in peaks:
-            continue
-        peaks[unit] = max([peaks[unit], *item.series.means])
-        curves.append(Curve(item.number, stretches(item.series), unit != units[0]))
-    left = axis(units[0], peaks[units[0]]) if units else Axis(1.0, ())
-    right = axis(units[1], peaks[units[1]]) if len(units) > 1 else None
-    ticks = time_ticks(since, until, max(2, min(8, width // 20)))
-    return Picture(since, until, tuple(curves), ticks, left, right, plain, marks)
+        means = item.series.means if item.series is not None else ()
+        peaks[_unit(item)] = max([peaks.get(_unit(item), 0.0), *means])
+    return {unit: axis(unit, peak) for unit, peak in peaks.items()}
 
 
-def axes_of(items: Sequence[LegendItem]) -> list[str]:
-    """Units of the left and the right scale: the first two that appear."""
-    return list(dict.fromkeys(unit_of(item.wanted.metric) for item in items))[:2]
+def _unit(item: LegendItem) -> str:
+    return unit_of(item.wanted.metric)
 
 
 def legend(
-    wanted: Sequence[Wanted], series: Sequence[Series], names: dict[tuple[str, str], str]
+    wanted: Sequence[Wanted],
+    series: Sequence[Series],
+    names: dict[tuple[str, str], str],
+    height: int,
 ) -> list[LegendItem]:
-    """One row a curve, in the order they were picked."""
+    """One row a curve, in the order they were picked.
+
+    Args:
+        height: Lines of the chart.
+    """
     found = {(s.query.kind, s.query.ident, s.query.metric): s for s in series}
     items = [
         LegendItem(number, one, names.get((one.kind, one.ident), one.ident), found.get(one), "")
         for number, one in enumerate(wanted, 1)
     ]
-    units = axes_of(items)
-    sides = dict(zip(units, ("left", "right"), strict=False))
-    return [i._replace(drawn=sides.get(unit_of(i.wanted.metric), "not drawn")) for i in items]
+    scales = scales_of(items)
+    lead = "0 to" if is_stacked(scales, height) else "100% ="
+    tops = {unit: worded(scale.top, unit) for unit, scale in scales.items()}
+    return [item._replace(drawn=f"{lead} {tops[_unit(item)]}") for item in items]
 
 
 def _figure(pick: Callable[[Series], float]) -> Callable[[LegendItem, Pen], Cell]:
@@ -193,7 +258,7 @@ def legend_columns() -> tuple[Column, ...]:
                priority=2),
         Column("peak", "PEAK", 7, _figure(lambda s: max(s.maxima or s.means)), right=True,
                priority=1),
-        Column("scale", "SCALE", 9, lambda i, _p: Cell(i.drawn, "faint"), priority=5),
+        Column("scale", "SCALE", 12, lambda i, _p: Cell(i.drawn, "faint"), priority=1),
         Column("source", "RESOLUTION", 20, _source, priority=4),
     )  # fmt: skip
 

@@ -37,6 +37,15 @@ def check_text(check: Check) -> list[Para]:
     return lines
 
 
+_WORST = (Verdict.BLOCKED, Verdict.WARN, Verdict.NOT_TESTED, Verdict.OK)
+
+
+def worst_first(checks: Sequence[Check]) -> list[Para]:
+    """Checks in words: what speaks against comes before what is well."""
+    ordered = sorted(checks, key=lambda check: _WORST.index(check.verdict))
+    return [line for check in ordered for line in check_text(check)]
+
+
 def plan_text(plan: Plan) -> list[Para]:
     """One plan in full: refusal, effects, steps, checks, and the same as virsh lines."""
     lines: list[Para] = []
@@ -45,11 +54,9 @@ def plan_text(plan: Plan) -> list[Para]:
     lines += [para(effect, label="* ") for effect in plan.effects]
     if plan.effects:
         lines.append(BLANK)
-    worst = (Verdict.BLOCKED, Verdict.WARN, Verdict.NOT_TESTED, Verdict.OK)
-    checks = sorted(plan.checks, key=lambda check: worst.index(check.verdict))
-    if checks:
+    if plan.checks:
         lines.append(para("Checks", HEAD))
-        lines += [line for check in checks for line in check_text(check)]
+        lines += worst_first(plan.checks)
         lines.append(BLANK)
     if plan.steps:
         lines.append(para("Steps", HEAD))
@@ -133,4 +140,4 @@ def fit_text(fit: TargetFit | None) -> list[Para]:
         return []
     told = any(check.name == "mode" for check in fit.reasons)
     lines = [] if told or not fit.mode or not fit.fits else [para(MODES.get(fit.mode, fit.mode))]
-    return lines + [line for check in fit.reasons for line in check_text(check)]
+    return lines + worst_first(fit.reasons)

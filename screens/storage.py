@@ -46,7 +46,6 @@ class StorageScreen(FleetScreen):
     def __init__(self) -> None:
         super().__init__()
         self._usage = Usage(FleetSnapshot())
-        self._used = False
 
     def compose(self) -> ComposeResult:
         """Totals a tier, pools, one pool in words, its volumes."""
@@ -65,17 +64,16 @@ class StorageScreen(FleetScreen):
         table = self.query_one("#pools", LineTable)
         table.placeholder = "no pool passes" if rows else "no pools known yet"
         table.set_rows(kept, Pen(view.now, view.ascii))
-        if not self._used and table.rows:
-            # Hosts answer one by one: until a person acts, the cursor waits on top.
-            table.move_to(table.rows[0].key)
         self._show_pool()
 
     def _tiers(self, sums: list[tuple[str, float, float]]) -> Content:
-        parts = []
+        parts, cells = [], 8 if self.size.width >= 100 else 5
         for tier, used, whole in sums:
             part = used / whole if whole else 0.0
             tone = f"$tier-{tier}" if tier in ("hot", "warm", "cold") else "$faint"
-            told = f" {bar(part, 8, plain=self.view.ascii)} {percent(100 * part)} of {size(whole)}"
+            told = (
+                f" {bar(part, cells, plain=self.view.ascii)} {percent(100 * part)} of {size(whole)}"
+            )
             parts.append(Content.styled(tier, f"bold {tone}") + Content(told))
         return Content("   ").join(parts)
 
@@ -86,14 +84,6 @@ class StorageScreen(FleetScreen):
         rows = volume_rows(pool.pool, self._usage) if pool is not None else []
         pen = Pen(self.view.now, self.view.ascii)
         self.query_one("#volumes", LineTable).set_rows(rows, pen)
-
-    def on_key(self) -> None:
-        """From now on the cursor stays where it was put."""
-        self._used = True
-
-    def on_click(self) -> None:
-        """As a key."""
-        self._used = True
 
     def on_line_table_row_highlighted(self, event: LineTable.RowHighlighted) -> None:
         """Another pool: its volumes."""

@@ -43,6 +43,7 @@ class LineTable(LineView, can_focus=True):
         super().__init__(columns, order=order, placeholder=placeholder, id=id, classes=classes)
         self._given: Sequence[Row] = ()
         self._anchor: str | None = None
+        self._used = False
 
     # -- what it shows ------------------------------------------------------------------------
 
@@ -86,6 +87,9 @@ class LineTable(LineView, can_focus=True):
     def set_rows(self, rows: Sequence[Row], pen: Pen | None = None) -> None:
         """Show these rows; cursor and marks stay on their keys.
 
+        Until a person moves the cursor it waits on the first row: hosts answer one by one, and
+        what wants attention comes up there.
+
         Args:
             rows: Unique keys, any order; sorted here when an order is set.
             pen: Clock and character set for rendering; the last one when None.
@@ -120,12 +124,17 @@ class LineTable(LineView, can_focus=True):
         self.post_message(self.OrderChanged(self))
 
     def move_to(self, key: str) -> bool:
-        """Put the cursor on a row; False when there is none of that key."""
+        """Put the cursor on a row, where it stays; False when there is none of that key."""
         place = self._ranking.index.get(key)
         if place is None:
             return False
         self._go(place)
         return True
+
+    def wait_on_top(self) -> None:
+        """Put the cursor on the first row, whichever comes there, until a person moves it."""
+        self._go(0)
+        self._used = False
 
     def mark(self, keys: Sequence[str]) -> None:
         """Mark exactly these rows."""
@@ -137,7 +146,9 @@ class LineTable(LineView, can_focus=True):
 
     def _settle(self, before: str | None) -> None:
         visible = self._in_sight(self._cursor)
-        if before is not None and before in self._ranking.index:
+        if not self._used:
+            self._cursor = 0
+        elif before is not None and before in self._ranking.index:
             self._cursor = self._ranking.index[before]
         self._cursor = max(0, min(self._cursor, len(self._ranking.rows) - 1))
         self._fit_height()
@@ -164,7 +175,7 @@ class LineTable(LineView, can_focus=True):
             self.scroll_to(y=self._cursor - height + 1, animate=False, force=True)
 
     def _go(self, place: int) -> None:
-        before = self.cursor_key
+        before, self._used = self.cursor_key, True
         self._cursor = max(0, min(place, len(self._ranking.rows) - 1))
         self._show_cursor()
         self._repaint()

@@ -45,8 +45,8 @@ from screens.table import LineTable
 RECORDED_S = 1800.0
 """Recorded seconds asked for when the screen opens: more than the widest chart shows."""
 
-OTHER_LINES = 26
-"""Lines that head, job, tables and events want before charts grow beyond one line each."""
+FEW = 4
+"""Lines of a table that come before charts of more than one line."""
 
 
 class VmScreen(VmActionScreen):
@@ -184,7 +184,7 @@ class VmScreen(VmActionScreen):
         if key == self._charted:
             return
         self._charted = key
-        height = max(1, min(5, (self.size.height - OTHER_LINES) // len(CURVES)))
+        height = max(1, min(5, (self.size.height - self._other_lines(vm)) // len(CURVES)))
         width = self.size.width - 2
         since = pen.now - width * CELL_S
         lines: list[Content] = []
@@ -192,6 +192,12 @@ class VmScreen(VmActionScreen):
             points = self._points(curve.metrics, since)
             lines += chart_lines(vm, curve, points, width=width, height=height, pen=pen)
         put(self.query_one("#charts", Static), Content("\n").join(lines))
+
+    def _other_lines(self, vm: Vm) -> int:
+        """Lines that header, head, alerts, keys and the beginnings of the tables want."""
+        events = min(FEW, len(events_of(self.view.events, self.uuid)))
+        alerts = len(self.query_one("#alerts", Prose).paras)
+        return 6 + alerts + min(FEW, len(vm.disks)) + min(FEW, len(vm.nics)) + max(1, events)
 
     def _points(self, metrics: tuple[str, ...], since: float) -> list[Point]:
         recorded = {one.query.metric: one for one in self.series}

@@ -92,6 +92,7 @@ def _show(
         theme=args.theme or kept.get("theme") or ui.theme or AppSettings().theme,
         ascii=args.ascii or kept.get("ascii", "") == "on" or ui.ascii or not _unicode(),
         keys=context.fleet.keys,
+        save_to=context.paths.pictures,
         keep=keeper(context.paths.settings),
     )
     sys.setswitchinterval(SWITCH_S)

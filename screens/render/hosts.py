@@ -29,10 +29,11 @@ Value = Callable[[Host], float | None]
 
 
 class HostItem(NamedTuple):
-    """A host with its recent CPU shares, oldest first."""
+    """A host with its recent CPU shares, oldest first, and who closed it to new VMs."""
 
     host: Host
     cpu: tuple[float | None, ...] = ()
+    cordoned: str = ""
 
 
 def memory_pct(load: HostLoad | None) -> float | None:
@@ -114,7 +115,16 @@ def _trend(item: HostItem, pen: Pen) -> Cell:
 
 def _reason(item: HostItem, pen: Pen) -> Cell:
     host = item.host
+    if item.cordoned and host.link.state is LinkState.UP:
+        return Cell(f"cordoned by {item.cordoned}", "care")
     return Cell(why_and_when(host, pen.now), "" if host.link.state is LinkState.UP else "care")
+
+
+def _state(item: HostItem, _pen: Pen) -> Cell:
+    """A host that is well but closed to new VMs says so in place of that it is up."""
+    if item.cordoned and item.host.link.state is LinkState.UP:
+        return Cell("cordoned", "care")
+    return host_state(item.host)
 
 
 def _protect(item: HostItem, _pen: Pen) -> Cell:
@@ -126,7 +136,7 @@ def host_columns() -> tuple[Column, ...]:
     return (
         Column("name", "HOST", 18, lambda i, _p: Cell(i.host.name), lambda i: natural(i.host.name),
                min_width=10, grow=1, letter="N"),
-        Column("state", "STATE", 11, lambda i, _p: host_state(i.host),
+        Column("state", "STATE", 11, _state,
                lambda i: i.host.link.state.value, min_width=10, letter="S"),
         Column("vms", "VMS", 9, _vms, lambda i: len(i.host.vms), min_width=5, right=True,
                letter="V", descending=True),

@@ -44,14 +44,14 @@ class Trouble(NamedTuple):
 
 
 def troubles(view: View) -> list[Trouble]:
-    """Everything that wants attention, worst first."""
+    """Everything that wants attention, worst first, and hosts before single VMs."""
     found = [*_of_console(view)]
     for host in view.snapshot.hosts:
         found.extend(_of_host(host, view.now))
         if host.link.state not in (LinkState.DOWN, LinkState.DECISION):  # else long ago
             found.extend(trouble for vm in host.vms for trouble in _of_vm(vm))
     found.extend(t for job in view.jobs for t in _of_job(job))
-    return sorted(found, key=lambda t: (t.rank, natural(t.subject)))
+    return sorted(found, key=lambda t: (t.rank, t.vm != "", natural(t.subject)))
 
 
 def _of_console(view: View) -> Iterator[Trouble]:

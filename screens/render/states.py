@@ -72,7 +72,7 @@ def vm_state(vm: Vm, host: Host | None, now: float) -> Cell:
 
 def _last_state(vm: Vm) -> Cell:
     if vm.monitor_stuck_s is not None:
-        return Cell(f"!stuck {duration(vm.monitor_stuck_s)}", "bad", bold=True)
+        return Cell(f"!stuck {age(1.0, 1.0 + vm.monitor_stuck_s)}", "bad", bold=True)
     if vm.job is not None:
         return Cell(job_words(vm), "busy")
     sign = "!" if vm.state in _ALARMING else ""

@@ -242,7 +242,7 @@ def recorded(queries: Sequence[HistoryQuery]) -> tuple[Series, ...]:
 
 def view(**changes: object) -> View:
     """The small fleet with its jobs and events, at a frozen moment."""
-    made = View(NOW, fleet(), jobs(), events())
+    made = View(NOW, fleet(), jobs=jobs(), events=events())
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

@@ -13,9 +13,19 @@ from drivers.model.history import HistoryQuery, Series
 from drivers.model.job import Action
 from drivers.model.vm import VmState
 from screens.actions import ENTRIES, why_not
-from screens.chart import Axis, Curve, Picture, draw
+from screens.chart import Axis, Curve, Picture, draw, stacked
 from screens.points import Curves, spread
-from screens.render_history import BadRange, axis, parse_range, stretches
+from screens.render_history import (
+    BadRange,
+    Canvas,
+    LegendItem,
+    Wanted,
+    axis,
+    legend,
+    parse_range,
+    pictures,
+    stretches,
+)
 from screens.render_job import done_share
 from screens.render_storage import Usage
 from screens.render_xml import coloured, paint, search
@@ -84,8 +94,8 @@ def test_scales_hold_their_peak(peak: float, unit: str) -> None:
 @pytest.mark.parametrize("plain", [True, False])
 def test_charts_of_nothing_have_axes(plain: bool) -> None:
     """An empty range still shows its scales."""
-    picture = Picture(0.0, 10.0, (), ((5.0, "noon"),), Axis(10.0, ((0.0, "0"), (10.0, "10"))), None,
-                      plain)  # fmt: skip
+    scale = Axis(10.0, ((0.0, "0"), (10.0, "10")))
+    picture = Picture(0.0, 10.0, (), ((5.0, "noon"),), scale, plain)
     text = draw(picture, 60, 12).plain
     assert "noon" in text
     assert "10" in text
@@ -97,12 +107,48 @@ def test_charts_fit_their_room() -> None:
     """A drawing is never wider or higher than asked, and marks tell curves apart."""
     query = HistoryQuery("vm", WEB, "cpu", 0, 100)
     series = Series(query, "", tuple(range(100)), tuple(float(n % 7) for n in range(100)), (), 1.0)
-    curves = (Curve(1, stretches(series)), Curve(2, stretches(series), right=True))
+    curves = (Curve(1, stretches(series)), Curve(2, stretches(series)))
     scale = axis("%", 7.0)
-    text = draw(Picture(0, 100, curves, (), scale, scale, marks=True), 70, 15).plain
+    text = draw(Picture(0, 100, curves, (), scale, marks=True), 70, 15).plain
     assert len(text.splitlines()) <= 15
     assert max(len(line) for line in text.splitlines()) <= 70
     assert "+" in text
+
+
+def three_units() -> list[LegendItem]:
+    """CPU in percent, memory in bytes, a latency in milliseconds, loaded."""
+    wanted = [Wanted("vm", WEB, metric) for metric in ("cpu", "mem_used", "read_ms")]
+    series = [
+        Series(HistoryQuery(one.kind, one.ident, one.metric, 0, 100), "", tuple(range(100)),
+               tuple(peak * (n % 9) / 8 for n in range(100)), (), 1.0)
+        for one, peak in zip(wanted, (30.0, 3 * 2**30, 7.0), strict=True)
+    ]  # fmt: skip
+    return legend(wanted, series, {}, height=30)
+
+
+def test_each_unit_has_a_chart_over_the_same_time() -> None:
+    """Three units, three charts: axes aligned, times under the last, no line too many."""
+    items = three_units()
+    drawn = pictures(items, Canvas(0.0, 100.0, 80, 30))
+    assert [len(one.curves) for one in drawn] == [1, 1, 1]
+    assert [bool(one.times) for one in drawn] == [False, False, True]
+    assert len({len(label) for one in drawn for _, label in one.scale.ticks}) == 1
+    lines = stacked(drawn, 80, 30).plain.splitlines()
+    assert len(lines) == 30
+    frames = {line.index(sign) for line in lines for sign in "┌└" if sign in line}
+    assert len(frames) == 1
+    assert [item.drawn for item in items] == ["0 to 40%", "0 to 4.0G", "0 to 8.00ms"]
+
+
+def test_without_room_for_three_charts_each_curve_fills_one() -> None:
+    """Normalised: the legend says what the top of the chart means for each curve."""
+    items = three_units()
+    (one,) = pictures(items, Canvas(0.0, 100.0, 80, 12))
+    assert one.scale.top == 100.0
+    assert [max(curve.stretches[0].values) for curve in one.curves] == [75.0, 75.0, 87.5]
+    wanted, series = [i.wanted for i in items], [i.series for i in items if i.series]
+    told = [item.drawn for item in legend(wanted, series, {}, height=12)]
+    assert told == ["100% = 40%", "100% = 4.0G", "100% = 8.00ms"]
 
 
 def test_live_curves_keep_one_point_a_reading() -> None:

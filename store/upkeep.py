@@ -21,6 +21,7 @@ from store.settings import HOUR, StoreSettings
 
 _LATE_S = 60.0  # samples forwarded by other consoles may arrive a little late
 _AHEAD_S = 2 * HOUR
+_NEAR = 128  # numbers: at a sample every five seconds an hour of these fills a row group
 
 
 def mark(cursor: duckdb.DuckDBPyConnection) -> int:
@@ -95,9 +96,9 @@ def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) 
     maxima = ", ".join(f"max({m})" for m in subject.metrics)
     cursor.execute(
         f"INSERT INTO rec.{kind}_1m SELECT ts - ts % 60 AS t, {kind}, count(*), {means}, {maxima}"
-        f" FROM rec.{kind}_live WHERE ts >= ? AND ts < ? GROUP BY t, {kind}"
-        f" ORDER BY {_weaving(kind, 't')}",
-        hour,
+        f" FROM rec.{kind}_live JOIN {_places(subject)} USING ({kind})"
+        f" WHERE ts >= ? AND ts < ? GROUP BY t, {kind}, place ORDER BY {_weaving('t')}",
+        [*hour, *hour],
     )
     means = ", ".join(
         encode(f"(sum({decode(m, m)} * n) / sum(n) FILTER (WHERE {m} IS NOT NULL))", m)
@@ -111,9 +112,10 @@ def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) 
         [*hour, newest[0] if newest else -1],
     )
     cursor.execute(
-        f"INSERT INTO rec.{kind}_hist SELECT * FROM rec.{kind}_live WHERE ts >= ? AND ts < ?"
-        f" ORDER BY {_weaving(kind, 'ts')}",
-        hour,
+        f"INSERT INTO rec.{kind}_hist SELECT * EXCLUDE (place) FROM rec.{kind}_live"
+        f" JOIN {_places(subject)} USING ({kind})"
+        f" WHERE ts >= ? AND ts < ? ORDER BY {_weaving('ts')}",
+        [*hour, *hour],
     )
     cursor.execute(
         f"UPDATE rec.{kind} SET seen = greatest(seen, s.ts) FROM (SELECT {kind} AS id,"
@@ -124,9 +126,27 @@ def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) 
     cursor.execute(f"DELETE FROM rec.{kind}_live WHERE ts >= ? AND ts < ?", hour)
 
 
-def _weaving(kind: str, ts: str) -> str:
-    """Sorted by machine, every other one backwards: time never jumps, and packs to a third."""
-    return f"{kind}, CASE WHEN {kind} % 2 = 0 THEN {ts}::BIGINT ELSE -{ts}::BIGINT END"
+def _places(subject: Subject) -> str:
+    """SQL of (machine, place) within an hour: neighbours are about as busy as each other.
+
+    Columns are packed as wide as a few machines together need, so that pays; and only within so
+    many numbers as share a row group anyway, so that one machine is still found at once.
+    """
+    kind = subject.kind
+    level = " + ".join(f"coalesce(avg({m}), 0)" for m in subject.metrics if _tells_activity(m))
+    return (
+        f"(SELECT {kind}, row_number() OVER (ORDER BY {kind} // {_NEAR}, {level}, {kind}) AS place"
+        f" FROM rec.{kind}_live WHERE ts >= ? AND ts < ? GROUP BY {kind})"
+    )
+
+
+def _tells_activity(metric: str) -> bool:
+    return metric == "cpu" or metric.endswith(("_bps", "_iops"))
+
+
+def _weaving(ts: str) -> str:
+    """Sorted by place, every other one backwards: time never jumps, and packs to a third."""
+    return f"place, CASE WHEN place % 2 = 0 THEN {ts}::BIGINT ELSE -{ts}::BIGINT END"
 
 
 def _note_seen(cursor: duckdb.DuckDBPyConnection, book: Book) -> None:

@@ -1,7 +1,7 @@
 -- Figures are kept as integer codes, which DuckDB packs to about a byte each: shares in tenths of a
 -- percent, memory in units of 256 KiB, load in hundredths, and rates and latencies on a logarithmic
 -- scale with steps of 2 %, so within 1 % (see the macro rate). Times are whole UTC seconds.
--- *_live holds samples as they come, *_hist the same sorted by (vm, ts) in blocks of an hour.
+-- *_live holds samples as they come, *_hist the same in blocks of an hour, each VM on its own.
 
 CREATE SCHEMA rec;
 

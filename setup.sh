@@ -18,18 +18,18 @@ stop() {
     exit 1
 }
 
+WITHOUT="; the simulated fleet needs none of it: make simulated"
 with_lab=yes
 parts=(kvm dev) # of pyproject.toml, besides NovaCron itself
 for option in "$@"; do
     case $option in
         --demo) parts=(kvm) ;;
         --without-lab) with_lab=no ;;
-        --simulated) with_lab=no parts=() BUILD_PACKAGES=(python3-venv) ;;
+        --simulated) with_lab=no parts=() BUILD_PACKAGES=(python3-venv) WITHOUT= ;;
         *) stop "unknown option $option (there are --demo, --without-lab and --simulated)" ;;
     esac
 done
 NO_INDEX="found no package index: give it a network, or PIP_INDEX_URL, or use the offline bundle"
-WITHOUT="the simulated fleet needs none of it: make simulated"
 
 # The youngest Python from 3.11 to 3.13 that can make an environment with ensurepip.
 find_python() {
@@ -94,7 +94,7 @@ install_packages() {
     local missing=("$@") new_sshd=no status=0 power=sudo
     [ "$(id -u)" != 0 ] || power=root
     [ "$power" = root ] || command -v sudo >/dev/null ||
-        stop "these packages are missing and neither root nor sudo is at hand: ${missing[*]} ($WITHOUT)"
+        stop "these packages are missing and neither root nor sudo is at hand: ${missing[*]}$WITHOUT"
     say "installing ${missing[*]}"
     case " ${missing[*]} " in *" openssh-server "*) new_sshd=yes ;; esac
     hold_services "$power"
@@ -108,7 +108,7 @@ install_packages() {
         say "openssh-server was installed for its programs alone: the system's own sshd stays off"
     fi
     [ -z "$(trap -p EXIT)" ] || release_services
-    [ "$status" = 0 ] || stop "apt-get could not install ${missing[*]}: see above (is there a network, and does 'apt-get update' work? $WITHOUT)"
+    [ "$status" = 0 ] || stop "apt-get could not install ${missing[*]}: see above (is there a network, and does 'apt-get update' work?)$WITHOUT"
 }
 
 make_environment() {
@@ -127,7 +127,7 @@ make_environment() {
             "${pip[@]}" --upgrade 'pip>=25.1' || stop "pip $NO_INDEX"
             ;;
     esac
-    "${pip[@]}" "${wanted[@]}" || stop "pip could not install what pyproject.toml asks for: see above; where it $NO_INDEX; $WITHOUT"
+    "${pip[@]}" "${wanted[@]}" || stop "pip could not install what pyproject.toml asks for: see above; where it $NO_INDEX$WITHOUT"
     echo "$(fingerprint "$python") ${parts[*]}" >"$STAMP"
     say "done"
 }
@@ -157,7 +157,7 @@ main() {
         if .venv/bin/python -c 'import console.cli, libvirt' 2>/dev/null; then
             return # made by hand, as the next lines say
         fi
-        stop "this sets up Debian 12 and Ubuntu 24.04; elsewhere install libvirt-dev, QEMU, libvirtd and sshd yourself, then: python3 -m venv .venv && .venv/bin/pip install -e '.[kvm]' --group dev; $WITHOUT"
+        stop "this sets up Debian 12 and Ubuntu 24.04; elsewhere install libvirt-dev, QEMU, libvirtd and sshd yourself, then: python3 -m venv .venv && .venv/bin/pip install -e '.[kvm]' --group dev$WITHOUT"
     fi
     mapfile -t missing < <(packages_to_install)
     [ "${#missing[@]}" = 0 ] || install_packages "${missing[@]}"

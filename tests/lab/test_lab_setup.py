@@ -197,6 +197,14 @@ def test_the_simulated_fleet_needs_no_known_distribution(machine: Machine) -> No
     assert "setup: done" in machine.setup("--simulated").stdout
 
 
+def test_the_way_out_is_not_offered_to_who_is_on_it(machine: Machine) -> None:
+    """A simulated fleet that cannot be set up names its reason alone."""
+    machine.debian(installed=True)
+    broken = "echo 'No matching distribution' >&2; exit 1"
+    assert "make simulated" in refused(machine.setup("--demo", PIP=broken))
+    assert "make simulated" not in refused(machine.setup("--simulated", PIP=broken))
+
+
 def test_a_second_run_does_nothing(machine: Machine) -> None:
     """It says nothing, asks sudo for nothing and leaves the environment as it is."""
     machine.debian(installed=True)

@@ -77,8 +77,8 @@ def observe(course: Course, reading: JobProgress) -> Course:
 
 def _passes(passes: tuple[Pass, ...], reading: JobProgress) -> tuple[Pass, ...]:
     number, remaining = reading.iteration, reading.remaining
-    if number is None or remaining is None or (passes and number <= passes[-1].number):
-        return passes
+    if not number or remaining is None or (passes and number <= passes[-1].number):
+        return passes  # while QEMU sets up it tells of a pass 0, with nothing in it
     return (*passes[-1:], Pass(number, reading.at, remaining, reading.done or 0))
 
 

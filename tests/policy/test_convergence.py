@@ -113,6 +113,18 @@ def test_no_byte_moved_is_a_stall_and_says_since_when() -> None:
     assert "12 s" in stalled.reason
 
 
+def test_the_figures_of_setting_up_are_not_taken_for_a_pass() -> None:
+    """As QEMU tells them: pass 0 with nothing to send, then pass 1 with all memory."""
+    setup = JobProgress("setting up", 0.0, done=0, remaining=0, rate_bps=0.0, iteration=0)
+    begun = JobProgress(
+        "copying memory", 0.4, done=3_363_366, remaining=163_971_072, rate_bps=2_851_993.0,
+        dirty_bps=0.0, iteration=1,
+    )  # fmt: skip
+    seen = judge([setup, begun])
+    assert seen.pace is Pace.STARTING
+    assert seen.changed_per_sent is None
+
+
 def test_before_anything_is_measured_nothing_is_claimed() -> None:
     assert judge([]).pace is Pace.STARTING
     assert judge([JobProgress("setting up", 0.0)]).eta_s is None

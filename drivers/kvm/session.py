@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from drivers.kvm.sockets import (
     PROBE,
     choose,
     daemon_argv,
+    daemon_environment,
     local_uri,
     ssh_wrapper,
     stock_uri,
@@ -213,6 +215,7 @@ class Session:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            env=daemon_environment(os.environ),
         )
         async with asyncio.timeout(self.spec.connect_s):
             await process.wait()

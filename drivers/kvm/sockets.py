@@ -95,3 +95,12 @@ def daemon_argv(which: Mapping[str, str | None]) -> Sequence[str]:
         if path := which.get(name):
             return (path, "--timeout", "120", "--daemon")
     return ()
+
+
+def daemon_environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment for such a daemon.
+
+    virtqemud starts virtstoraged, virtnetworkd and the like by itself once pools or networks are
+    asked for: what keeps our client from starting daemons must not keep it from that.
+    """
+    return {name: value for name, value in ours.items() if name != "LIBVIRT_AUTOSTART"}

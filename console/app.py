@@ -32,6 +32,7 @@ from console.questions import Questions
 from console.run_command import CommandLine, run_command
 from console.trends import Trends
 from console.typeahead import TypeAheadApp
+from console.upkeeps import Upkeeps
 from console.views import Place
 from drivers.model.problem import Problem
 from screens import messages as ask
@@ -95,6 +96,7 @@ class NovaCronApp(TypeAheadApp):
         self._questions = Questions(self)
         self._flows = Flows(self)
         self._fetches = Fetches(self)
+        self._upkeeps = Upkeeps(self)
         self._guard = Guard(self.tell)
         self._rest_until = 0.0
         self._line = CommandLine(self)
@@ -256,6 +258,11 @@ class NovaCronApp(TypeAheadApp):
     def on_matrix_requested(self, message: ask.MatrixRequested) -> None:
         """Ask the hosts for the asking screen's pre-flight."""
         self.run_guarded(self._flows.fetch_matrix(self.front, message.uuids, message.hosts))
+
+    @on(ask.Upkeep)
+    def _upkeep(self, message: ask.Upkeep) -> None:
+        """Plan, start or steer what is done to a whole host."""
+        self.run_guarded(self._upkeeps.of(message))
 
     @on(ask.Fetch)
     def _fetch(self, message: ask.Fetch) -> None:

@@ -27,6 +27,7 @@ _CLASSES = {
     "history": "HistoryScreen",
     "xml": "XmlScreen",
     "preflight": "PreflightScreen",
+    "maintenance": "MaintenanceScreen",
     "settings": "SettingsScreen",
     "help": "HelpScreen",
 }

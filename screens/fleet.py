@@ -61,7 +61,7 @@ class FleetView(FleetScreen):
             top.update(summary, layout=False)
         self._show_problems(view, pen)
         hosts = self.query_one("#hosts", LineTable)
-        rows = host_rows(view.snapshot, view.trends)
+        rows = host_rows(view.snapshot, view.trends, view.cordons)
         hosts.placeholder = "No host passes" if rows else "Waiting for the first answer of a host"
         shown = host_narrowed(rows, self.filter, problems_only=view.problems_only, now=view.now)
         hosts.set_rows(shown, pen)

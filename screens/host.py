@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from screens.base import View
 from screens.binding import bind
-from screens.messages import RefreshRequested, ShellRequested
+from screens.messages import CordonSet, RefreshRequested, ShellRequested, ViewRequested
 from screens.render.host_page import page
 from screens.render.vms import VmItem, narrowed, vm_columns
 from screens.table import LineTable, Order, Pen, Row
@@ -25,9 +25,13 @@ class HostScreen(VmTableScreen):
         bind("host.open", "d", "open", "Details", "Open the VM under the cursor"),
         bind("host.shell", "s", "shell", "Shell", "A shell on this host", show=True),
         bind("host.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
+        bind("host.cordon", "u", "cordon", "Cordon",
+             "Let no VM move to this host, or let them again"),
+        bind("host.drain", "r", "drain", "Drain", "Plan to move every VM off this host",
+             show=True),
         bind("host.scroll-down", "J", "scroll_page(1)", "Page down", "Scroll the host's page"),
         bind("host.scroll-up", "K", "scroll_page(-1)", "Page up", "Scroll the host's page"),
-    ]
+    ]  # fmt: skip
     CSS_PATH = "host.tcss"
     heading = "Host"
 
@@ -60,6 +64,15 @@ class HostScreen(VmTableScreen):
         shown = narrowed(rows, self.filter, problems_only=view.problems_only, now=view.now)
         table.placeholder = "No VM passes" if rows else "No VMs known on this host"
         table.set_rows(shown, Pen(view.now, view.ascii))
+
+    def action_cordon(self) -> None:
+        """Close this host to new VMs, or open it."""
+        closed = any(cordon.host == self.host for cordon in self.view.cordons)
+        self.post_message(CordonSet(self.host, not closed))
+
+    def action_drain(self) -> None:
+        """The maintenance of this host."""
+        self.post_message(ViewRequested("maintenance", self.host))
 
     def action_shell(self) -> None:
         """A shell on this host."""

@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.caption import Caption
-from screens.messages import HostOpened, RefreshRequested, ShellRequested, ViewRequested
+from screens.messages import CordonSet, HostOpened, RefreshRequested, ShellRequested, ViewRequested
 from screens.render.hosts import host_columns, host_narrowed, host_rows
 from screens.render.preflight import place_arg
 from screens.table import LineTable, Pen
@@ -31,7 +31,11 @@ class HostsScreen(FleetScreen):
             show=True,
         ),
         bind("hosts.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
-    ]
+        bind("hosts.cordon", "u", "cordon", "Cordon",
+             "Let no VM move to this host, or let them again", show=True),
+        bind("hosts.drain", "r", "drain", "Drain",
+             "Plan to move every VM off this host", show=True),
+    ]  # fmt: skip
     heading = "Hosts"
     filterable = True
 
@@ -47,7 +51,7 @@ class HostsScreen(FleetScreen):
 
     def show_view(self, view: View) -> None:
         """The hosts that pass."""
-        rows = host_rows(view.snapshot, view.trends)
+        rows = host_rows(view.snapshot, view.trends, view.cordons)
         shown = host_narrowed(rows, self.filter, problems_only=view.problems_only, now=view.now)
         self.table.placeholder = (
             "No host passes the filter" if rows else "Waiting for the first answer of a host"
@@ -75,6 +79,17 @@ class HostsScreen(FleetScreen):
         else:
             why = "no VM runs there" if others else "there is no other host"
             self.notify(why.capitalize(), severity="warning", markup=False)
+
+    def action_cordon(self) -> None:
+        """Close the host under the cursor to new VMs, or open it."""
+        if (key := self.table.cursor_key) is not None:
+            closed = any(cordon.host == key for cordon in self.view.cordons)
+            self.post_message(CordonSet(key, not closed))
+
+    def action_drain(self) -> None:
+        """The maintenance of the host under the cursor."""
+        if (key := self.table.cursor_key) is not None:
+            self.post_message(ViewRequested("maintenance", key))
 
     def action_shell(self) -> None:
         """A shell on the host under the cursor."""

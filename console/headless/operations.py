@@ -13,7 +13,6 @@ from console.headless.recorded import iso_time, with_store
 from console.headless.session import Session, has_pools, open_session
 from console.headless.status import Exit
 from console.headless.tables import print_rows
-from console.policy.drain.words import progress_words
 from drivers.errors import Busy, Refused
 from drivers.model.job import Job
 from drivers.model.operation import Operation, OperationKind, OperationPlan, OperationState
@@ -64,7 +63,7 @@ def _operation_row(operation: Operation) -> tuple[object, ...]:
     return (
         operation.id, str(plan.kind), "", plan.host, str(operation.state),
         iso_time(operation.created_at), iso_time(operation.ended_at), operation.owner,
-        operation.outcome or str(operation.problem or "") or progress_words(operation),
+        f"{operation.outcome} {operation.problem or ''}".strip(),
     )  # fmt: skip
 
 
@@ -95,7 +94,7 @@ def _show(args: argparse.Namespace, context: Context) -> int:
 def _print_operation(operation: Operation) -> None:
     print(clean(f"{operation.plan.kind} of {operation.plan.host}: {operation.state}, "
                 f"asked for by {operation.actor}"))  # fmt: skip
-    print(clean(f"  {operation.outcome or progress_words(operation)}"))
+    print(clean(f"  {operation.outcome}"))
     if operation.problem is not None:
         print(clean(f"  {operation.problem}"))
     for run in operation.runs:

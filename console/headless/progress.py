@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import asdict
 
-from console.policy.drain.words import progress_words
 from drivers.model.operation import Choice, MoveState, MoveVerb, Operation, OperationPlan
 from screens.format import clean, size
 from store.plain import to_plain
@@ -58,7 +57,7 @@ class OperationWatch:
 
     def __call__(self, operation: Operation) -> None:
         """One change of the operation."""
-        sentence = operation.outcome or progress_words(operation)
+        sentence = operation.outcome
         if self._json:
             print(json.dumps(_json(operation, sentence)), flush=True)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -168,7 +169,8 @@ class OperationBook:
 def cordon_words(cordon: Cordon) -> str:
     """Who closed a host, since when and why."""
     reason = f": {cordon.reason}" if cordon.reason else ""
-    return f"by {cordon.by}{reason}"
+    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(cordon.since))
+    return f"since {since} by {cordon.by}{reason}"
 
 
 def _unwritable(error: StoreError | DriverError) -> Failed:

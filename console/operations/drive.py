@@ -340,7 +340,12 @@ class Drive:
         await self._change(put)
 
     async def _change(self, change: Callable[[Operation], Operation]) -> Operation:
-        return await self._desk.book.change(self._id, change, self._desk.owner)
+        def told(operation: Operation) -> Operation:
+            changed = change(operation)
+            ended = changed.state.ended
+            return changed if ended else replace(changed, outcome=progress_words(changed))
+
+        return await self._desk.book.change(self._id, told, self._desk.owner)
 
     def _complain(self, problem: Problem) -> None:
         if problem.what != self._told:

@@ -16,6 +16,7 @@ from console.policy.drain.inverse import plan_inverse
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rules import limits_of
+from console.policy.drain.words import progress_words
 from drivers.errors import DriverError, Gone, Refused
 from drivers.model.operation import (
     Choice,
@@ -158,7 +159,7 @@ class OperationRunner:
             created_at=self._desk.clock(),
             parent=parent,
         )
-        await self._desk.book.begin(operation)
+        await self._desk.book.begin(replace(operation, outcome=progress_words(operation)))
         if draining:
             if plan.host not in self._desk.book.cordoned:
                 await self.cordon(plan.host, operation.id)

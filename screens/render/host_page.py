@@ -21,6 +21,7 @@ from screens.format import (
     sparkline,
 )
 from screens.render.hosts import memory_pct
+from screens.render.maintenance import cordon_line
 from screens.render.states import age_cell, host_is_stale, host_read_at, host_state, retry, why
 
 BAR = 20
@@ -44,6 +45,8 @@ def connection_lines(host: Host, view: View) -> list[Content]:
         milliseconds(link.rtt_ms),
     )
     lines = [head, _pair("route", link.route or spec.uri)]
+    if cordoned := cordon_line(view.cordons, host.name, view.now):
+        lines.append(_pair("cordon", cordoned, "$care"))
     if reason := why(host):
         lines.append(_pair("reason", reason, "$care"))
     if link.problem is not None and link.problem.fix:

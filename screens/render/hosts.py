@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, HostLoad, LinkState
+from drivers.model.operation import Cordon
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.filtering import Filter
 from screens.format import duration, milliseconds, rate, share, size, sparkline
@@ -178,10 +179,14 @@ _ORDER = (
 )
 
 
-def host_rows(snapshot: FleetSnapshot, trends: Trends) -> list[Row]:
+def host_rows(snapshot: FleetSnapshot, trends: Trends, cordons: Sequence[Cordon] = ()) -> list[Row]:
     """One row a host, those that want attention first, else in the fleet's own order."""
     hosts = sorted(snapshot.hosts, key=lambda host: _ORDER.index(host.link.state))
-    return [Row(h.name, HostItem(h, trends.get(f"{h.name}/cpu", ())[-SPARK:])) for h in hosts]
+    closed = {c.host: f"{c.by} {c.reason}".strip() for c in cordons}
+    return [
+        Row(h.name, HostItem(h, trends.get(f"{h.name}/cpu", ())[-SPARK:], closed.get(h.name, "")))
+        for h in hosts
+    ]
 
 
 def host_troubled(host: Host, now: float) -> bool:

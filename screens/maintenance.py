@@ -1,0 +1,269 @@
+"""One host's maintenance: what a drain would do, how it goes, and the way home."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.reactive import reactive
+
+from drivers.model.operation import (
+    Choice,
+    Operation,
+    OperationKind,
+    OperationPlan,
+    OperationState,
+    WishVerb,
+)
+from drivers.model.problem import Problem
+from screens.base import FleetScreen, View
+from screens.binding import bind
+from screens.dialogs.confirm import ConfirmDialog
+from screens.dialogs.pick import PickDialog
+from screens.messages import (
+    CordonSet,
+    MoveRetargeted,
+    OperationStarted,
+    OperationSteered,
+    PlanWanted,
+    VmOpened,
+)
+from screens.prose import DIM, WARN, Prose, para
+from screens.render.maintenance import (
+    CHOICES,
+    Line,
+    columns,
+    cordon_line,
+    last_drain,
+    operation_text,
+    plan_rows,
+    plan_text,
+    problem_paras,
+    run_rows,
+    shown_operation,
+)
+from screens.table import LineTable, Pen
+
+
+class MaintenanceScreen(FleetScreen):
+    """The plan of a drain, blocked VMs first; once it runs, its progress."""
+
+    CSS_PATH = "maintenance.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("maintenance.run", "r", "run", "Run", "Run the plan that is shown, after asking",
+             show=True),
+        bind("maintenance.choose", "c", "choose", "Choose",
+             "What becomes of the VM under the cursor: leave, shut down, copy storage", show=True),
+        bind("maintenance.target", "t", "target", "Target",
+             "Send the VM under the cursor to another host", show=True),
+        bind("maintenance.pause", "p", "pause", "Pause",
+             "Begin nothing more; what moves now arrives", show=True),
+        bind("maintenance.resume", "e", "resume", "Resume",
+             "Go on when paused, or take up what an ended console left", show=True),
+        bind("maintenance.cancel", "x", "cancel", "Cancel",
+             "Stop what moves now and give up the rest, after asking", show=True),
+        bind("maintenance.home", "b", "home", "Bring back",
+             "Plan how the VMs of the last drain come home", show=True),
+        bind("maintenance.cordon", "u", "cordon", "Cordon", "Close the host to new VMs, or open it",
+             show=True),
+        bind("maintenance.vm", "v", "vm", "VM", "Open the VM under the cursor"),
+    ]  # fmt: skip
+    heading = "Maintenance"
+
+    plan: reactive[OperationPlan | None] = reactive(None, repaint=False)
+    """What would be done."""
+
+    failure: reactive[Problem | None] = reactive(None, repaint=False)
+    """Why nothing could be planned."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__()
+        self.host = host
+        self.parent_id = ""
+        self._choices: dict[str, Choice] = {}
+        self._pins: dict[str, str] = {}
+        self._asked = False
+
+    def compose(self) -> ComposeResult:
+        """How the host stands, the VMs, and what it all means."""
+        yield Prose(id="standing")
+        yield LineTable(columns(), id="moves", placeholder="nothing is planned yet")
+        with VerticalScroll(id="text"):
+            yield Prose(id="told")
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation of this host that is under way."""
+        return shown_operation(self.view.operations, self.host)
+
+    @property
+    def line(self) -> Line | None:
+        """The VM under the cursor."""
+        item = self.query_one("#moves", LineTable).cursor_item if self.is_mounted else None
+        return item if isinstance(item, Line) else None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done now."""
+        operation, line = self.operation, self.line
+        ready = self.plan is not None and not self.plan.undecided and self.plan.refusal is None
+        home = operation is None and last_drain(self.view.operations, self.host) is not None
+        allowed = {
+            "run": operation is None and ready,
+            "choose": operation is None and line is not None and bool(line.choices),
+            "target": line is not None and line.waits,
+            "pause": operation is not None and operation.state is OperationState.RUNNING,
+            "resume": operation is not None,
+            "cancel": operation is not None,
+            "home": home,
+        }
+        if action in allowed:
+            return True if allowed[action] else None
+        return super().check_action(action, parameters)
+
+    def watch_plan(self) -> None:
+        """Another plan."""
+        self.redraw()
+
+    def watch_failure(self) -> None:
+        """None could be made."""
+        self.redraw()
+
+    def show_view(self, view: View) -> None:
+        """The operation under way, else the plan, else why there is none."""
+        operation, plan = self.operation, self.plan
+        if operation is None and not self._asked:
+            self._plan(OperationKind.DRAIN)
+        table, told = self.query_one("#moves", LineTable), self.query_one("#told", Prose)
+        if operation is not None:
+            self.plan, self._asked = None, False
+            rows, lines = run_rows(operation), operation_text(operation)
+        elif plan is not None:
+            rows, lines = plan_rows(plan), plan_text(plan)
+        else:
+            rows, lines = [], [para("Planning...", DIM)]
+            if self.failure is not None:
+                lines = problem_paras(self.failure)
+        table.placeholder = "no VM runs here" if plan is not None else "nothing is planned yet"
+        table.set_rows(rows, Pen(view.now, view.ascii))
+        told.paras = tuple(lines)
+        self._show_standing(view, operation)
+        self.refresh_bindings()
+
+    def _show_standing(self, view: View, operation: Operation | None) -> None:
+        host = view.snapshot.host(self.host)
+        active = sum(vm.state.active for vm in host.vms) if host is not None else 0
+        cordoned = cordon_line(view.cordons, self.host, view.now)
+        words = f"{self.host}: {active} VMs run, {cordoned or 'open to new VMs'}"
+        lines = [para(words, WARN if cordoned else "")]
+        ended = next((o for o in view.operations if o.plan.host == self.host), None)
+        if operation is None and ended is not None and ended.state.ended:
+            lines.append(para(f"last {ended.plan.kind}: {ended.outcome}", DIM))
+        self.query_one("#standing", Prose).paras = tuple(lines)
+
+    def on_line_table_row_highlighted(self) -> None:
+        """Another VM, other keys."""
+        self.refresh_bindings()
+
+    def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
+        """Enter decides about the VM while it can be decided, else opens it."""
+        event.stop()
+        if self.check_action("choose", ()):
+            self.action_choose()
+        else:
+            self.action_vm()
+
+    def _plan(self, kind: OperationKind) -> None:
+        self._asked = True
+        self.failure = None
+        choices, pins = tuple(self._choices.items()), tuple(self._pins.items())
+        self.post_message(PlanWanted(kind, self.host, choices, pins))
+
+    def action_vm(self) -> None:
+        """Open the VM."""
+        if (line := self.line) is not None:
+            self.post_message(VmOpened(line.uuid))
+
+    def action_choose(self) -> None:
+        """Decide about the VM under the cursor; the plan is made anew."""
+        line = self.line
+        if line is None or not line.choices:
+            return
+
+        def decided(choice: str | None) -> None:
+            if choice is not None:
+                self._choices[line.uuid] = Choice("" if choice == "none" else choice)
+                self._plan(OperationKind.DRAIN)
+
+        wanted = dict.fromkeys((*line.choices, Choice.NONE))
+        shown = [(c.value or "none", f"{CHOICES[c][0]}: {CHOICES[c][1]}") for c in wanted]
+        self.app.push_screen(PickDialog(f"What becomes of {line.name}?", shown), decided)
+
+    def action_target(self) -> None:
+        """Another target for the VM under the cursor."""
+        line, operation = self.line, self.operation
+        if line is None:
+            return
+
+        def decided(host: str | None) -> None:
+            if host is None:
+                return
+            if operation is not None:
+                self.post_message(MoveRetargeted(operation.id, line.uuid, host))
+            else:
+                self._pins[line.uuid] = host
+                self._plan(OperationKind.DRAIN)
+
+        closed = {c.host for c in self.view.cordons} | {self.host}
+        hosts = [(h.name, h.name) for h in self.view.snapshot.hosts if h.name not in closed]
+        self.app.push_screen(PickDialog(f"Where to send {line.name}?", hosts), decided)
+
+    def action_run(self) -> None:
+        """Run exactly the plan that is shown, once a person said so."""
+        plan = self.plan
+        if plan is None:
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self.post_message(OperationStarted(plan, self.parent_id))
+
+        title = f"{str(plan.kind).capitalize()} {self.host}?"
+        harsh = any("SHUT DOWN" in line for line in plan.effects)
+        dialog = ConfirmDialog(title, plan_text(plan), yes=f"Run the {plan.kind}", harsh=harsh)
+        self.app.push_screen(dialog, decided)
+
+    def action_pause(self) -> None:
+        """Begin nothing more."""
+        if (operation := self.operation) is not None:
+            self.post_message(OperationSteered(operation.id, WishVerb.PAUSE))
+
+    def action_resume(self) -> None:
+        """Go on, also with what an ended console left."""
+        if (operation := self.operation) is not None:
+            self.post_message(OperationSteered(operation.id, WishVerb.RESUME))
+
+    def action_cancel(self) -> None:
+        """Cancel the operation, once a person said so."""
+        operation = self.operation
+        if operation is None:
+            return
+
+        def decided(yes: bool | None) -> None:
+            if yes:
+                self.post_message(OperationSteered(operation.id, WishVerb.CANCEL))
+
+        told = para("VMs that move now stay where they are; those that arrived stay there.")
+        dialog = ConfirmDialog("Cancel this operation?", [told], yes="Cancel it", no="Let it run")
+        self.app.push_screen(dialog, decided)
+
+    def action_home(self) -> None:
+        """Plan the way home."""
+        self._plan(OperationKind.RETURN)
+
+    def action_cordon(self) -> None:
+        """Close the host, or open it."""
+        closed = any(c.host == self.host for c in self.view.cordons)
+        self.post_message(CordonSet(self.host, not closed))

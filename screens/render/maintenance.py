@@ -1,0 +1,199 @@
+"""A host's maintenance as rows and paragraphs: the plan before, the progress during."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from drivers.model.job import Verdict
+from drivers.model.operation import (
+    Choice,
+    Cordon,
+    Move,
+    MoveRun,
+    MoveState,
+    MoveVerb,
+    Operation,
+    OperationKind,
+    OperationPlan,
+    Outlook,
+    Room,
+    Stuck,
+)
+from drivers.model.problem import Problem
+from screens.columns import Cell, Column, Row
+from screens.format import age, size
+from screens.prose import BAD, BLANK, DIM, GOOD, HEAD, WARN, Para, para
+
+CHOICES: dict[Choice, tuple[str, str]] = {
+    Choice.COPY: ("Copy its storage", "it moves, its local disks are copied along"),
+    Choice.LEAVE: ("Leave it", "it stays; the host is then not safe to reboot"),
+    Choice.SHUTDOWN: ("Shut it down", "its guest is asked to power down"),
+    Choice.NONE: ("Decide later", "the plan does not run before"),
+}
+"""Words and tip of each choice."""
+
+_TONES = {
+    MoveState.PENDING: "job-pending",
+    MoveState.RUNNING: "job-running",
+    MoveState.BLOCKED: "job-interrupted",
+    MoveState.DONE: "job-done",
+    MoveState.FAILED: "job-failed",
+    MoveState.DROPPED: "job-cancelled",
+}
+
+
+class Line(NamedTuple):
+    """One VM of the plan or the operation."""
+
+    uuid: str
+    name: str
+    state: Cell
+    where: str
+    memory: int | None
+    why: str
+    choices: tuple[Choice, ...] = ()
+    waits: bool = False
+
+
+def columns() -> tuple[Column, ...]:
+    """Columns of the table."""
+    return (
+        Column("state", "STATE", 10, lambda i, _p: i.state, min_width=8),
+        Column("vm", "VM", 20, lambda i, _p: Cell(i.name), min_width=10, grow=1),
+        Column("where", "WHERE", 16, lambda i, _p: Cell(i.where), min_width=10, grow=1),
+        Column("memory", "MEMORY", 8, lambda i, _p: Cell(size(i.memory)), right=True,
+               priority=2),
+        Column("why", "WHY", 30, lambda i, _p: Cell(i.why, "faint"), min_width=16, grow=3,
+               priority=1),
+    )  # fmt: skip
+
+
+def plan_rows(plan: OperationPlan) -> list[Row]:
+    """VMs that cannot simply move first, then the moves in order."""
+    shut = {m.uuid for m in plan.moves if m.verb is MoveVerb.SHUTDOWN}
+    stuck = [Row(s.uuid, _stuck_line(s)) for s in plan.stuck if s.uuid not in shut]
+    return stuck + [Row(m.uuid, _move_line(m)) for m in plan.moves]
+
+
+def _stuck_line(stuck: Stuck) -> Line:
+    if stuck.choice is Choice.NONE:
+        state = Cell("CHOOSE", "job-interrupted", bold=True)
+    else:
+        state = Cell(stuck.choice.value, "job-pending")
+    return Line(
+        stuck.uuid, stuck.vm_name, state, "cannot move", None, stuck.why.proof, stuck.choices
+    )
+
+
+def _move_line(move: Move) -> Line:
+    shutting = move.verb is MoveVerb.SHUTDOWN
+    state = Cell("shut down", "job-interrupted") if shutting else Cell(f"wave {move.wave}")
+    choices = (Choice.NONE, Choice.LEAVE, Choice.SHUTDOWN)
+    return Line(
+        move.uuid, move.vm_name, state, _where(move), move.memory, move.reason, choices, True
+    )  # fmt: skip
+
+
+def _where(move: Move) -> str:
+    if move.verb is MoveVerb.MIGRATE:
+        return f"> {move.target}"
+    return "starts" if move.verb is MoveVerb.START else "stays, off"
+
+
+def run_rows(operation: Operation) -> list[Row]:
+    """What wants a person first, then what moves, waits and is done."""
+    order = (
+        MoveState.FAILED,
+        MoveState.BLOCKED,
+        MoveState.RUNNING,
+        MoveState.PENDING,
+        MoveState.DONE,
+        MoveState.DROPPED,
+    )
+    runs = sorted(operation.runs, key=lambda r: order.index(r.state))
+    left = [s for s in operation.plan.stuck if s.choice is Choice.LEAVE]
+    stays = [Row(s.uuid, _stuck_line(s)._replace(choices=())) for s in left]
+    return [Row(run.move.uuid, _run_line(run)) for run in runs] + stays
+
+
+def _run_line(run: MoveRun) -> Line:
+    alarming = run.state in (MoveState.FAILED, MoveState.BLOCKED)
+    state = Cell(run.state.value, _TONES[run.state], bold=alarming)
+    waits = run.state in (MoveState.PENDING, MoveState.BLOCKED, MoveState.FAILED)
+    move = run.move
+    why = run.note or move.reason
+    return Line(move.uuid, move.vm_name, state, _where(move), move.memory, why, (), waits)
+
+
+def plan_text(plan: OperationPlan) -> list[Para]:
+    """Blast radius, capacity after and N+1, before anything begins."""
+    if plan.refusal is not None:
+        return problem_paras(plan.refusal)
+    style = {Outlook.POSSIBLE: GOOD, Outlook.IMPOSSIBLE: BAD, Outlook.NOT_PROVEN: WARN}
+    lines = [para(plan.outlook_text, style[plan.outlook])]
+    if plan.undecided:
+        count = len(plan.undecided)
+        told = f"{count} VM{'s' if count > 1 else ''} need a choice before this can run: c"
+        lines.append(para(told, BAD))
+    lines += [para(line, label="- ", label_style=DIM) for line in plan.effects]
+    if plan.spare is not None:
+        tone = {Verdict.OK: GOOD, Verdict.WARN: BAD}.get(plan.spare.verdict, WARN)
+        words = f"{plan.spare.verdict}: {plan.spare.text} ({plan.spare.proof})"
+        lines.append(para(words, tone, label="N+1 ", label_style=HEAD))
+    lines += [BLANK, para("Given to VMs, before > after, of what may be given", HEAD)]
+    lines += [para(_room(room), label="  ") for room in plan.rooms]
+    lines += [para(line, DIM) for line in plan.staying]
+    return lines
+
+
+def _room(room: Room) -> str:
+    memory = f"{size(room.memory_before)} > {size(room.memory_after)}"
+    total = size(room.memory_total) if room.memory_total else "?"
+    vcpus = f"{room.vcpus_before} > {room.vcpus_after} of {room.vcpus_total or '?'} vCPUs"
+    come = f", {room.arrivals} arrive" if room.arrivals else ""
+    return f"{room.host}: {memory} of {total}, {vcpus}{come}"
+
+
+def operation_text(operation: Operation) -> list[Para]:
+    """How far it is, and what a person can do."""
+    kind, host = operation.plan.kind, operation.plan.host
+    bad = operation.problem is not None
+    head = f"{str(kind).capitalize()} of {host} is {operation.state.value}"
+    lines = [para(head, WARN if bad else HEAD), para(operation.outcome)]
+    if operation.problem is not None:
+        lines += problem_paras(operation.problem)
+    lines.append(para(f"asked for by {operation.actor}, {operation.id}", DIM))
+    return lines
+
+
+def problem_paras(problem: Problem) -> list[Para]:
+    """What happened, the proof, the way out."""
+    lines = [para(problem.what, BAD)]
+    if problem.proof:
+        lines.append(para(problem.proof, label="proof ", label_style=DIM))
+    if problem.fix:
+        lines.append(para(problem.fix, GOOD, label="fix ", label_style=DIM))
+    return lines
+
+
+def cordon_line(cordons: Sequence[Cordon], host: str, now: float) -> str:
+    """``cordoned 5m by me@desk: kernel``; empty for a host that takes VMs."""
+    found = next((c for c in cordons if c.host == host), None)
+    if found is None:
+        return ""
+    reason = f": {found.reason}" if found.reason else ""
+    return f"cordoned {age(found.since, now)} by {found.by}{reason}"
+
+
+def shown_operation(operations: Sequence[Operation], host: str) -> Operation | None:
+    """The operation of a host that is under way; without one, None."""
+    return next((o for o in operations if o.plan.host == host and not o.state.ended), None)
+
+
+def last_drain(operations: Sequence[Operation], host: str) -> Operation | None:
+    """The newest operation of a host that ended, if it was a drain that moved something."""
+    found = next((o for o in operations if o.plan.host == host and o.state.ended), None)
+    if found is None or found.plan.kind is not OperationKind.DRAIN:
+        return None
+    return found if any(r.state is MoveState.DONE for r in found.runs) else None

@@ -130,6 +130,23 @@ async def test_a_key_of_ssh_config_opens_the_host(lab: LabFleet, desk: Desk) -> 
     assert str(lab.identity) in await login_of(spec)
 
 
+async def test_a_volume_made_on_the_host_is_found_when_asked_for(lab: LabFleet, desk: Desk) -> None:
+    """An image copied there by hand: after a refresh over SSH it is a volume, all pools go on."""
+    image = lab.host("kvm1").pool_folder("warm") / "by-hand.raw"
+    async with connected(desk.spec()) as driver:
+        before = await driver.read_pools()
+        await asyncio.to_thread(image.write_bytes, bytes(1 << 20))
+        try:
+            await driver.refresh_pools()
+            after = await driver.read_pools()
+        finally:
+            await asyncio.to_thread(image.unlink)
+        assert {p.name: p.active for p in after} == {p.name: p.active for p in before}
+        found = [v.name for p in after for v in p.volumes if p.name == "warm"]
+        assert "by-hand.raw" in found
+        await driver.refresh_pools()
+
+
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Callable[[Path], Path]]:
     """A real ssh-agent holding a key; gives its socket."""

@@ -250,6 +250,7 @@ class Operation:
 
     Attributes:
         actor: Who asked for it, ``user@machine``.
+        outcome: How far it is or how it ended, in one sentence.
         owner: The console that runs it, ``user@host:pid:start``; empty when none does.
         excluded: Targets ruled out since the plan was made, because they died.
         pins: (VM UUID, target) as a person wants it.

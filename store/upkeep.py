@@ -21,7 +21,7 @@ from store.settings import HOUR, StoreSettings
 
 _LATE_S = 60.0  # samples forwarded by other consoles may arrive a little late
 _AHEAD_S = 2 * HOUR
-_NEAR = 128  # numbers: at a sample every five seconds an hour of these fills a row group
+_NEAR = 32  # machines that change places among each other
 
 
 def mark(cursor: duckdb.DuckDBPyConnection) -> int:
@@ -129,8 +129,8 @@ def _pack_hour(cursor: duckdb.DuckDBPyConnection, subject: Subject, start: int) 
 def _places(subject: Subject) -> str:
     """SQL of (machine, place) within an hour: neighbours are about as busy as each other.
 
-    Columns are packed as wide as a few machines together need, so that pays; and only within so
-    many numbers as share a row group anyway, so that one machine is still found at once.
+    Columns are packed as wide as a few machines together need, so that pays. Only numbers close to
+    each other change places: a row group then still holds a narrow range of them to look in.
     """
     kind = subject.kind
     level = " + ".join(f"coalesce(avg({m}), 0)" for m in subject.metrics if _tells_activity(m))

@@ -48,9 +48,10 @@ class Flows:
     @property
     def dialog_comes(self) -> bool:
         """Whether a flow is about to show a dialog that the next key belongs to."""
-        app = self._app
+        app, screen = self._app, self._app.screen
         soon = time.monotonic() - self._since < DIALOG_S
-        return self._open > 0 and soon and app.screen is app.front
+        coming = screen is app.front or (isinstance(screen, TargetDialog) and screen.waiting)
+        return self._open > 0 and soon and coming
 
     def expected(self, flow: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
         """The same flow; from this moment on its first dialog is waited for."""
@@ -154,8 +155,9 @@ class Flows:
             asking = [ask(asked.action, vm.uuid, disks[vm.uuid], given) for vm in vms]
             return combined([*zip(vms, [await answer(a) for a in asking], strict=True)], snapshot)
 
-        dialog = TargetDialog(vms[0], asked.action, await fits(()), count=len(vms))
+        dialog = TargetDialog(vms[0], asked.action, None, count=len(vms))
         self._choosing = dialog, fits
+        self._app.run_guarded(self.fit_again(()))
         chosen = await self._answered(dialog)
         if chosen is None:
             return ()
@@ -172,9 +174,13 @@ class Flows:
         if self._choosing is None:
             return
         dialog, fits = self._choosing
-        found = await fits(options)
-        if dialog.is_attached and dialog.options == options:
-            dialog.fits = found
+        try:
+            found = await fits(options)
+        except DriverError:
+            if dialog.is_current:
+                dialog.dismiss(None)
+            raise
+        dialog.take(found, options)
 
     async def _disk(self, vm: Vm) -> str | None:
         movable = [disk.target for disk in vm.disks if not why_fixed(disk)]

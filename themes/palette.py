@@ -20,6 +20,8 @@ class Palette:
         faint: Off, unimportant, labels.
         stale: Values that are older than they should be.
         cursor: Background and foreground of the row under the cursor.
+        pick: The same of a line whose words keep their colours, and its style; None for the
+            cursor's, where those can be read on it.
         charts: Colours of curves, in the order they are given out.
     """
 
@@ -38,6 +40,7 @@ class Palette:
     stale: str
     cursor: tuple[str, str]
     charts: tuple[str, str, str, str, str, str]
+    pick: tuple[str, str, str] | None = None
     ansi: bool = False
     extra: dict[str, str] = field(default_factory=dict)
 
@@ -79,5 +82,7 @@ def semantic(palette: Palette) -> dict[str, str]:
         "block-cursor-background": palette.cursor[0],
         "block-cursor-foreground": palette.cursor[1],
     }  # fmt: skip
+    pick = palette.pick or (*palette.cursor, "bold")
+    ways = zip(("pick-background", "pick-foreground", "pick-style"), pick, strict=True)
     charts = {f"chart-{n}": colour for n, colour in enumerate(palette.charts, 1)}
-    return names | charts
+    return names | charts | dict(ways)

@@ -49,23 +49,25 @@ class TargetDialog(Dialog[Answer]):
 
     Args:
         vm: The VM, or the first of several.
+        fits: What is known already; None while it is still being asked.
         count: How many VMs go there together.
     """
 
     AUTO_FOCUS = "#targets"
 
-    fits: reactive[tuple[TargetFit, ...]] = reactive((), init=False)
+    fits: reactive[tuple[TargetFit, ...]] = reactive((), init=False, always_update=True)
     """The targets in the order listed; set again when another mode was asked about."""
 
     def __init__(
-        self, vm: Vm, action: Action, fits: tuple[TargetFit, ...], *, count: int = 1
+        self, vm: Vm, action: Action, fits: tuple[TargetFit, ...] | None, *, count: int = 1
     ) -> None:
         verb = "Migrate" if action is Action.MIGRATE else "Move a disk of"
         what = clean(vm.name) if count == 1 else f"{'each of ' * (verb != 'Migrate')}{count} VMs"
         super().__init__(f"{verb} {what}: where to?")
         self._action = action
-        self.set_reactive(TargetDialog.fits, self.validate_fits(fits))
-        self._asked = False
+        self.set_reactive(TargetDialog.fits, self.validate_fits(fits or ()))
+        self.waiting = fits is None
+        """What fits is still being asked."""
 
     def validate_fits(self, fits: tuple[TargetFit, ...]) -> tuple[TargetFit, ...]:
         """What fits first."""
@@ -73,7 +75,20 @@ class TargetDialog(Dialog[Answer]):
 
     def watch_fits(self, before: tuple[TargetFit, ...], _after: tuple[TargetFit, ...]) -> None:
         """List them anew; the cursor stays on its target."""
-        self._asked = False
+        if self.is_mounted and self.is_attached:
+            self._list(before)
+
+    def take(self, fits: tuple[TargetFit, ...], options: tuple[tuple[str, str], ...]) -> None:
+        """What fits with those options; too late when others are chosen by now."""
+        if options == self.options:
+            self.waiting = False
+            self.fits = fits
+
+    def on_mount(self) -> None:
+        """List what is known so far."""
+        self._list(())
+
+    def _list(self, before: tuple[TargetFit, ...]) -> None:
         targets = self.query_one("#targets", OptionList)
         at = targets.highlighted
         name = before[at].target if at is not None and at < len(before) else ""
@@ -86,12 +101,9 @@ class TargetDialog(Dialog[Answer]):
 
     def compose_body(self) -> ComposeResult:
         """The list, then what speaks for and against the line under the cursor."""
-        if not self.fits:
-            what = "other host" if self._action is Action.MIGRATE else "other pool"
-            yield Label(Content(f"There is no {what} in this fleet."))
-        yield OptionList(*(self._option(item) for item in self.fits), id="targets")
+        yield OptionList(id="targets")
         with VerticalScroll(id="reasons", can_focus=False):
-            yield Prose(fit_text(self.fits[0] if self.fits else None), id="why")
+            yield Prose(id="why")
 
     def _option(self, item: TargetFit) -> Option:
         warnings = sum(check.verdict is Verdict.WARN for check in item.reasons)
@@ -128,6 +140,8 @@ class TargetDialog(Dialog[Answer]):
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
         """What differs from the defaults: (option, value)."""
+        if not self.is_mounted or not self.is_attached:
+            return ()
         limit = self.query_one("#bandwidth", Input).value.strip()
         chosen = [("bandwidth_mib", limit), *((way.id, way.value) for way in self.query(Cycle))]
         return tuple((str(name), value) for name, value in chosen if value)
@@ -139,8 +153,11 @@ class TargetDialog(Dialog[Answer]):
 
     def _explain(self) -> None:
         told = fit_text(self._current)
-        if self._asked:
-            told = [para("Asking what fits that way...", DIM), *told]
+        if self.waiting:
+            told = [para("Asking the hosts what fits...", DIM), *told]
+        elif not self.fits:
+            what = "other host" if self._action is Action.MIGRATE else "other pool"
+            told = [para(f"There is no {what} in this fleet.")]
         self.query_one("#why", Prose).paras = tuple(told)
         self.query_one("#reasons", VerticalScroll).scroll_home(animate=False)
 
@@ -149,7 +166,7 @@ class TargetDialog(Dialog[Answer]):
         """What fits may depend on who drives the migration."""
         event.stop()
         if self._action is Action.MIGRATE:
-            self._asked = True
+            self.waiting = True
             self._explain()
             self.post_message(FitsRequested(self.options))
 

@@ -87,18 +87,27 @@ def _greedy(
 ) -> dict[int, str]:
     """Largest first, into the emptiest host (``spread``) or the fullest that has room."""
     rooms = {name: bin_.copy() for name, bin_ in bins.items()}
-    sign = -1 if spread else 1
+    given = dict.fromkeys(bins, 0)
     places: dict[int, str] = {}
+
+    def order_of(name: str) -> tuple[float, int, int]:
+        """Hosts that are about as empty take turns: what they have free moves by itself."""
+        free = rooms[name].memory or 0
+        if not spread:
+            return 0.0, 0, free
+        return -round(free / (bins[name].size or 1), 1), given[name], -free
+
     for index in _by_size(items):
         item = items[index]
         order = sorted(
-            (rank(item, name), sign * (room.memory or 0), name) for name, room in rooms.items()
+            (rank(item, name), order_of(name), name) for name, room in rooms.items()
             if (room.memory or 0) >= item.memory
         )  # fmt: skip
         for _, _, name in order:
             needs = accept(item, name)
             if needs is not None and put(rooms[name], needs):
                 places[index] = name
+                given[name] += 1
                 break
     return places
 

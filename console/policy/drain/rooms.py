@@ -50,6 +50,7 @@ class Bin:
         vcpus: vCPUs left; None likewise.
         apart: How many VMs of each ``apart`` group it holds.
         pools: Bytes left in each pool.
+        size: Bytes it may give in all; 0 where that is not known.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Bin:
     vcpus: int | None
     apart: dict[str, int] = field(default_factory=dict)
     pools: dict[str, int] = field(default_factory=dict)
+    size: int = 0
 
     def refuses(self, need: Need) -> str:
         """Why there is no room for that; empty when there is."""
@@ -98,7 +100,9 @@ class Bin:
 
     def copy(self) -> Bin:
         """An independent copy."""
-        return Bin(self.name, self.memory, self.vcpus, dict(self.apart), dict(self.pools))
+        return Bin(
+            self.name, self.memory, self.vcpus, dict(self.apart), dict(self.pools), self.size
+        )
 
     def key(self) -> tuple[object, ...]:
         """Equal for equal room."""
@@ -148,6 +152,7 @@ def bin_of(host: Host, limits: Limits) -> Bin:
         vcpus_total - vcpus_given if vcpus_total else None,
         apart,
         {pool.name: pool.available for pool in host.pools},
+        memory_total,
     )
 
 

@@ -13,6 +13,7 @@ from drivers.kvm import volumes
 from drivers.kvm.session import Session
 from drivers.model.host import HostSpec
 from drivers.protocol import Prompter
+from drivers.ssh.desk import Desk
 
 
 class LibvirtError(Exception):
@@ -51,7 +52,7 @@ class TwoConnections(Session):
 
     def __init__(self, extra: Connection) -> None:
         spec = HostSpec("kvm1", "qemu:///system", deadline_s=0.3)
-        super().__init__(spec, cast(Prompter, None), lambda _why: None)
+        super().__init__(spec, cast(Prompter, None), lambda _why: None, Desk())
         self.conn = Connection()
         self.lv = SimpleNamespace(
             libvirtError=LibvirtError,

@@ -55,6 +55,7 @@ class Console(AbstractContextManager["Console"]):
         self.events: list[Event] = []
         self.history: dict[str, list[Seen]] = {}
         self._news = Condition()
+        self._taken = 0
 
     def __enter__(self) -> Console:
         """Start, and wait until every host has told its VMs and pools."""
@@ -92,6 +93,7 @@ class Console(AbstractContextManager["Console"]):
                 self.jobs = news.jobs
             elif isinstance(news, EventsReady):
                 self.events.extend(news.events)
+            self._taken += 1
             self._news.notify_all()
 
     def _remember(self, snapshot: FleetSnapshot) -> None:
@@ -102,16 +104,21 @@ class Console(AbstractContextManager["Console"]):
                 seen.append(Seen(now, vm.host, vm.state))
 
     def wait(self, what: str, ready: Callable[[], T], deadline_s: float = PATIENCE_S) -> T:
-        """Wait until ``ready`` gives something true; it is looked at with each piece of news."""
+        """Wait until ``ready`` gives something true; it is looked at with each piece of news.
+
+        It may ask the engine and wait for the answer: news are taken in meanwhile.
+        """
         end = time.monotonic() + deadline_s
-        with self._news:
-            while True:
-                found = ready()
-                if found:
-                    return found
-                left = end - time.monotonic()
-                assert left > 0, f"not within {deadline_s:g} s: {what}\n{self._situation()}"
-                self._news.wait(min(left, 1.0))
+        while True:
+            seen = self._taken
+            found = ready()
+            if found:
+                return found
+            left = end - time.monotonic()
+            assert left > 0, f"not within {deadline_s:g} s: {what}\n{self._situation()}"
+            with self._news:
+                if self._taken == seen:
+                    self._news.wait(min(left, 1.0))
 
     def _situation(self) -> str:
         lines = [

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from drivers.model.job import Action
 from drivers.model.vm import Vm
 from screens.actions import BINDINGS as VM_BINDINGS
-from screens.actions import allowed, why_not
+from screens.actions import allowed, offered, why_not
 from screens.base import FleetScreen
 from screens.dialogs.action_menu import ActionMenu
 from screens.format import clean
@@ -31,9 +31,9 @@ class VmActionScreen(FleetScreen):
             return super().check_action(action, parameters)
         vms = self.acted_on()
         if action == "vm_console":
-            return True if any(vm.state.active for vm in vms) else None
+            return True if any(vm.state.active for vm in vms[:1]) else None
         wanted = Action.MIGRATE if action == "vm_migrate" else Action.TIER
-        return True if allowed(wanted, vms, self.view.snapshot) else None
+        return True if offered(wanted, vms, self.view.snapshot) else None
 
     def request_action(self, action: Action) -> None:
         """Post a request for every VM that can take the action, or say why none can."""

@@ -27,7 +27,7 @@ CONTRAST = Palette(
     background="#000000", surface="#000000", panel="#1a1a1a", foreground="#ffffff",
     good="#00ff66", care="#ffe000", bad="#ff6b6b", calm="#66d9ff", busy="#ff9cff",
     faint="#d0d0d0", stale="#ffb066", cursor=("#ffffff", "#000000"),
-    pick=("#000000", "#ffffff", "bold reverse"),
+    pick=("#003a8c", "#ffffff", "bold"),
     charts=("#66d9ff", "#00ff66", "#ffe000", "#ff6b6b", "#ff9cff", "#ffffff"),
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ SIXTEEN = Palette(
     good="ansi_green", care="ansi_yellow", bad="ansi_bright_red", calm="ansi_bright_cyan",
     busy="ansi_bright_magenta", faint="ansi_cyan", stale="ansi_yellow",
     cursor=("ansi_white", "ansi_black"),
-    pick=("ansi_default", "ansi_default", "bold reverse"),
+    pick=("ansi_default", "ansi_default", "bold underline"),
     charts=(
         "ansi_bright_cyan", "ansi_green", "ansi_yellow", "ansi_bright_red",
         "ansi_bright_magenta", "ansi_bright_blue",

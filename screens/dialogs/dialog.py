@@ -15,6 +15,9 @@ from screens.format import clean
 
 Result = TypeVar("Result")
 
+WIDEST, BESIDE = 100, 6
+"""Cells that the frame has at most, and that border, padding and scroll bar take of them."""
+
 AROUND = 3
 """Lines that the frame takes, and one that shows that there is a screen behind."""
 
@@ -93,6 +96,11 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
             yield from self.compose_form()
             with Horizontal(id="buttons"):
                 yield from self.compose_buttons()
+
+    @property
+    def room(self) -> int:
+        """Cells that a line of a list has."""
+        return max(20, min(WIDEST, self.app.size.width * 9 // 10) - BESIDE)
 
     def on_resize(self) -> None:
         """The body gives way first: form and buttons always stay in sight."""

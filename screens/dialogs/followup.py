@@ -37,7 +37,9 @@ class FollowupDialog(Dialog[str]):
 
     def _option(self, choice: str) -> Option:
         key, words, tip = followup_words(choice)
-        return Option(Content(f" {key}  {fit(words, 12)} ") + Content.styled(tip, DIM), id=choice)
+        line = Content(f" {key}  {fit(words, 12)} ")
+        told = fit(tip, self.room - line.cell_length)
+        return Option(line + Content.styled(told, DIM), id=choice)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter chooses."""

@@ -33,9 +33,6 @@ _WAYS = {
 _WHEN = {"live": "while it runs", "cold": "while it is off"}
 """How a disk is moved, in words that no tier has."""
 
-MOST, AROUND = 100, 6
-"""Cells that the frame has at most, and that border, padding and scroll bar take of them."""
-
 Answer = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -110,8 +107,8 @@ class TargetDialog(Dialog[Answer]):
         blocked = next((c.text for c in item.reasons if c.verdict is Verdict.BLOCKED), "")
         line = Content(f" {fit(clean(item.target), 24)} ")
         if not item.fits:
-            room = min(MOST, self.app.size.width * 9 // 10) - AROUND - line.cell_length
-            return Option(line + Content.styled(fit(f"NO  {clean(blocked)}", max(2, room)), BAD))
+            room = max(2, self.room - line.cell_length)
+            return Option(line + Content.styled(fit(f"NO  {clean(blocked)}", room), BAD))
         word = f"fits, {warnings} to note" if warnings else "fits"
         line += Content.styled(fit(word, 18), WARN if warnings else GOOD)
         way = _WHEN.get(item.mode, item.mode) if self._action is Action.TIER else item.mode

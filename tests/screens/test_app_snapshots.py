@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 from textual.pilot import Pilot
 
 from console.app import NovaCronApp
 from console.appsettings import AppSettings
-from tests.screens.backend import FakeBackend
+from console.backend import News, QuestionAsked
+from drivers.model.ask import Question
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.history import HistoryQuery, Series
+from drivers.model.job import Action, Job, JobState, Request, StepRun
+from drivers.model.problem import Problem
+from drivers.model.vm import VmState
+from tests.screens.backend import FakeBackend, done
 from tests.screens.fleets import NOW
 from tests.screens.simulated import simulated_fleet
+from tests.screens.stage import progress, recorded
+from tests.screens.test_dialogs import CHANGED, CODES
 
 Compare = Callable[..., bool]
 
@@ -27,6 +37,13 @@ PLACES: dict[str, tuple[str, ...]] = {
     "settings": ("8",),
     "command": ("3", "colon", *"mig"),
     "filter": ("3", "slash", *"web"),
+    "jobs": ("5",),
+    "events": ("6",),
+    "history": ("7",),
+    "targets": ("3", "slash", *"app", "enter", "m"),
+    "preview": ("3", "slash", *"app", "enter", "m", "enter"),
+    "delete": ("3", "slash", *"off", "enter", "a", "u"),
+    "followup": ("5", "j", "f"),
 }
 """Keys from the first screen to what is looked at."""
 
@@ -40,10 +57,42 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
-def console(*, plain: bool = False, theme: str = "novacron-dark") -> NovaCronApp:
-    """The console over 6 simulated hosts and 40 VMs, one host down, one VM stuck."""
+def console(
+    *, plain: bool = False, theme: str = "novacron-dark", question: Question | None = None
+) -> NovaCronApp:
+    """The console over 6 simulated hosts and 40 VMs, one host down, one VM stuck, two jobs."""
     settings = AppSettings(fleet="prod", ascii=plain, theme=theme)
-    return NovaCronApp(FakeBackend(simulated_fleet()), settings=settings, clock=lambda: NOW)
+    backend = Telling(simulated_fleet(), question)
+    return NovaCronApp(backend, settings=settings, clock=lambda: NOW)
+
+
+class Telling(FakeBackend):
+    """Has something recorded, a job under way and one that failed, and may ask a question."""
+
+    def __init__(self, snapshot: FleetSnapshot, question: Question | None) -> None:
+        super().__init__(snapshot)
+        self._question = question
+
+    def start(self, publish: Callable[[News], None]) -> None:
+        vms = [vm for vm in self.snapshot.vms() if vm.state is VmState.RUNNING]
+        moving = self._plan(0, Request(Action.MIGRATE, vms[0].uuid))
+        failing = self._plan(1, Request(Action.SHUTDOWN, vms[1].uuid))
+        problem = Problem("The guest did not power off within 90 s", "state still running",
+                          "force it off, or ask again")  # fmt: skip
+        under_way = StepRun(moving.steps[0], JobState.RUNNING, NOW - 65)
+        failed = StepRun(failing.steps[0], JobState.FAILED, NOW - 400, NOW - 310)
+        figures = progress(at=NOW - 1, started_at=NOW - 65)
+        self.jobs = (
+            Job("j1", moving, JobState.RUNNING, (under_way,), figures, "", NOW - 70, NOW - 70),
+            Job("j2", failing, JobState.FAILED, (failed,), None, "", NOW - 400, NOW - 400,
+                NOW - 310, problem, "it still runs", ("force-off", "retry", "dismiss")),
+        )  # fmt: skip
+        super().start(publish)
+        if self._question is not None:
+            publish(QuestionAsked(self._question))
+
+    def history(self, queries: tuple[HistoryQuery, ...]) -> Future[tuple[Series, ...]]:
+        return done(recorded(queries))
 
 
 def after(keys: tuple[str, ...]) -> Callable[[Pilot[None]], object]:
@@ -62,23 +111,36 @@ async def settled(pilot: Pilot[None]) -> None:
     """Everything posted so far is done, and no cursor blinks."""
     for _ in range(4):
         await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
+        working = [w for w in pilot.app.workers if w.group != "flow"]  # those wait for a person
+        if working:
+            await pilot.app.workers.wait_for_complete(working)
     for field in pilot.app.screen.query("Input"):
         field.cursor_blink = False  # type: ignore[attr-defined]
     await pilot.pause()
 
 
+LARGE = ("fleet", "vms", "jobs", "events", "history", "targets")
+"""What is looked at in a large terminal as well."""
+
+
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
-@pytest.mark.parametrize("place", ["fleet", "vms"])
+@pytest.mark.parametrize("place", LARGE)
 def test_main_screens(snap_compare: Compare, place: str, size: tuple[int, int]) -> None:
     """Problems first, columns aligned, the space used, the keys in the last line."""
     assert snap_compare(console(), terminal_size=size, run_before=after(PLACES[place]))
 
 
-@pytest.mark.parametrize("place", [name for name in PLACES if name not in ("fleet", "vms")])
+@pytest.mark.parametrize("place", [name for name in PLACES if name not in LARGE])
 def test_other_screens(snap_compare: Compare, place: str) -> None:
     """Readable in the smallest terminal."""
     assert snap_compare(console(), terminal_size=SIZES[0], run_before=after(PLACES[place]))
+
+
+@pytest.mark.parametrize("question", [CHANGED, CODES], ids=["host-key", "secret"])
+def test_questions(snap_compare: Compare, question: Question) -> None:
+    """What a host asks, over the screen that it interrupts."""
+    app = console(question=question)
+    assert snap_compare(app, terminal_size=SIZES[0], run_before=after(()))
 
 
 @pytest.mark.parametrize("place", ["fleet", "storage"])

@@ -134,6 +134,8 @@ class EvidenceDesk:
             limit_s: Seconds after which what has not come is a Problem.
             measure: Measure dirty rates that were not measured lately; takes a second at least.
         """
+        now = asyncio.get_running_loop().time()
+        self._kept = {key: kept for key, kept in self._kept.items() if kept.until > now}
         round_ = _Round(self, self._snapshot(), uuids, targets, limit_s, measure=measure)
         evidence = await round_.run()
         return Grounds(self._rules, self._cordoned(), evidence)
@@ -147,10 +149,9 @@ class EvidenceDesk:
         return self._turns.setdefault((host, at_once), asyncio.Semaphore(at_once))
 
     def keep(self, key: tuple[object, ...], host: Host, value: object, seconds: float) -> None:
-        """Remember an answer of one connection; answers past their time are let go."""
-        now = asyncio.get_running_loop().time()
-        self._kept = {k: kept for k, kept in self._kept.items() if kept.until > now}
-        self._kept[key] = _Kept(now + seconds, host.link.since, value)
+        """Remember an answer of one connection."""
+        until = asyncio.get_running_loop().time() + seconds
+        self._kept[key] = _Kept(until, host.link.since, value)
 
     def recall(self, key: tuple[object, ...], host: Host) -> object | None:
         """An answer that still holds; None when there is none."""

@@ -9,7 +9,9 @@ import pty
 import re
 import select
 import signal
+import statistics
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -124,6 +126,20 @@ class Child:
             with contextlib.suppress(OSError):  # it hung up, and ends in a moment
                 self.read(0.05)
         os.close(self._fd)
+
+
+_IMPORTS = """
+import time
+import console.cli, console.headless.interface, console.app, console.appsettings
+print(time.process_time() * 1000)
+"""
+
+
+def imports_ms() -> float:
+    """Median milliseconds of CPU until Python has loaded what the console starts with."""
+    argv = [sys.executable, "-c", _IMPORTS]
+    runs = [subprocess.run(argv, cwd=_ROOT, capture_output=True, check=True) for _ in range(5)]
+    return statistics.median(float(run.stdout) for run in runs)
 
 
 def key_times(child: Child, keys: int, sign: bytes = CURSOR) -> list[float]:

@@ -97,7 +97,7 @@ def rows(table: Table, home: Path) -> None:
     rest = Beside("with simulated hosts", memory)
     table.row("  without simulated hosts", memory - hosts, "MiB", beside=rest, aim=below(250))
     table.row("key to paint p50, whole process", percentile(keys, 0.5))
-    late, why = percentile(keys, 0.95), "the simulated hosts compute in this very process"
+    late, why = percentile(keys, 0.95), "engine and simulated hosts share the interpreter"
     table.row("key to paint p95, whole process", late, aim=below(20), reason=why)
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from textual import events
-from textual.app import App
 from textual.message_pump import MessagePump
 from textual.widgets import Input
+
+from console.plain import PlainApp
 
 QUIET = 2
 """Rounds without anything waiting until a key counts as dealt with: what a widget is just dealing
@@ -27,7 +28,7 @@ PAUSE_S = 0.02
 """Seconds between looks at whether the next screen has come."""
 
 
-class TypeAheadApp(App[None]):
+class TypeAheadApp(PlainApp):
     """An App that deals with one key at a time, however many arrive at once.
 
     A key is sent to what has the focus when it is sent. In ``3/web`` the slash belongs to the view

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from console.app import NovaCronApp
 from console.appsettings import AppSettings
@@ -154,3 +156,31 @@ def test_without_colour(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) 
     """NO_COLOR: cursor, header and problems stand out by words, signs and reverse alone."""
     monkeypatch.setenv("NO_COLOR", "1")
     assert snap_compare(console(), terminal_size=SIZES[0], run_before=after(()))
+
+
+async def test_no_colour_on_the_terminals_own_colours_asks_for_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the terminal's two colours are, text is never painted black on black."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    settings = AppSettings(theme="novacron-16")
+    app = NovaCronApp(FakeBackend(), settings=settings, clock=lambda: NOW)
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await settled(pilot)
+        lines = [line for widget in app.screen.query("*") for line in painted(widget)]
+    assert lines
+    assert {colour for line in lines for colour in line} <= {None, "default"}
+
+
+def painted(widget: Widget) -> list[list[str | None]]:
+    """The colours of every line of a widget as they go to the terminal."""
+    lines = widget.render_lines(Region(0, 0, *widget.size))
+    styles = [[segment.style for segment in line if segment.style] for line in lines]
+    return [
+        [
+            colour.name if colour else None
+            for style in line
+            for colour in (style.color, style.bgcolor)
+        ]
+        for line in styles
+    ]

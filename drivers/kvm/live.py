@@ -100,9 +100,10 @@ class Live:
         """Let go of everything within two seconds, also of a mute host; never raises."""
         self.hub.end()
         self.pools.close()
+        sweeps = self.slow.close()
         # Side by side: what the link carries ends with it at the latest.
         await asyncio.gather(
-            self.swift.close(), self.slow.close(), self.session.close(tuple(self._handles))
+            self.swift.close(), self.session.close(tuple(self._handles), (sweeps,))
         )
 
     def _observe(self, event: Event) -> None:

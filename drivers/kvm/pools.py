@@ -98,9 +98,10 @@ class PoolReader:
         what = f"pool {name} could not be refreshed"
         with contextlib.suppress(DriverError):  # the next reading tells how the pool is
             look = guarded(lambda: rescan.look(session.conn, uuid), what, session.lv)
-            folder = await lane.run(look)
+            folder = await lane.run(session.counted(look))
             if await rescan.answers(session, folder):
-                await lane.run(guarded(lambda: rescan.refresh(session, uuid), what, session.lv))
+                work = guarded(lambda: rescan.refresh(session, uuid), what, session.lv)
+                await lane.run(session.counted(work))
 
     def _lane(self, name: str) -> Lane:
         spec = self._session.spec
@@ -116,7 +117,8 @@ class PoolReader:
         lane = self._lane(name)
         what = f"pool {name} could not be read"
         try:
-            return await lane.run(guarded(lambda: self._ask(uuid, users), what, self._session.lv))
+            ask = guarded(lambda: self._ask(uuid, users), what, self._session.lv)
+            return await lane.run(self._session.counted(ask))
         except DriverError as failure:
             tier = tier_of(name, spec.tiers)
             return Pool(name, spec.name, uuid, tier=tier, at=self._clock(), problem=failure.problem)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,6 +46,8 @@ KEEPALIVE = (5, 3)
 LONG_S = 30 * 86400.0
 # Seconds that a host may take over saying goodbye; then the link is dropped.
 _PARTING_S = 1.0
+# Seconds that calls under way may take to notice that their carrier is gone.
+_QUIET_S = 0.5
 
 
 class Session:
@@ -72,6 +75,8 @@ class Session:
         self._prompter = prompter
         self._on_lost = on_lost
         self._desk = desk
+        self._lock = threading.Lock()
+        self._running = 0
         self._address = ""
         self._wrapper = ""
         self._watch: asyncio.Task[None] | None = None
@@ -107,19 +112,50 @@ class Session:
         """
         self.diag, _ = await together(self.second(), self._arm())
 
-    async def close(self, handles: tuple[int, ...] = ()) -> None:
-        """Let go of event handles, connections and link within two seconds; never raises."""
+    async def close(self, handles: tuple[int, ...] = (), others: tuple[Any, ...] = ()) -> None:
+        """Let go of event handles, connections and link within two seconds; never raises.
+
+        Args:
+            handles: Events registered on the first connection.
+            others: More connections of ``second`` to close.
+        """
         lost, self.closed = self.closed, True
         if self._watch is not None:
             self._watch.cancel()
-        if lost:  # end the carrier first: closing calls over a dead one would wait
+        if lost or self._running:  # end the carrier first: what waits for the host ends with it
             await self._leave_ssh()
-        first, second = self.conn, self.diag
-        # Side by side: a host that answers none of them is waited for once.
-        await asyncio.gather(
-            self._part(first, handles), self._part(None if second is first else second)
-        )
+        if await self._quiet():
+            known = {id(c): c for c in (self.diag, *others) if c is not None and c is not self.conn}
+            # Side by side: a host that answers none of them is waited for once.
+            await asyncio.gather(
+                self._part(self.conn, handles), *(self._part(conn) for conn in known.values())
+            )
         await self._leave_ssh()
+
+    def counted(self, call: Callable[[], T]) -> Callable[[], T]:
+        """``call``, known to run while it does: a connection in use must not be closed.
+
+        libvirt frees it under the call, which then crashes the process.
+        """
+
+        def run() -> T:
+            with self._lock:
+                self._running += 1
+            try:
+                return call()
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+        return run
+
+    async def _quiet(self) -> bool:
+        """Whether no call runs any more; one that hangs keeps its connection until it returns."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_QUIET_S):
+                while self._running:  # noqa: ASYNC110 - threads end without telling the loop
+                    await asyncio.sleep(_QUIET_S / 20)
+        return not self._running
 
     async def _part(self, conn: Any, handles: tuple[int, ...] = ()) -> None:
         if conn is None:
@@ -152,7 +188,7 @@ class Session:
         """
         lane = Lane(f"{self.spec.name}: {what}", deadline_s or self.spec.deadline_s)
         try:
-            return await lane.run(guarded(call, what, self.lv))
+            return await lane.run(self.counted(guarded(call, what, self.lv)))
         except TimedOut as late:
             raise TimedOut(
                 what,

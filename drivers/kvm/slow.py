@@ -76,11 +76,11 @@ class SlowReader:
         """
         self._conn = await self._session.second()
 
-    async def close(self) -> None:
-        """End lane and connection; a call that hangs is left to its daemon thread."""
+    def close(self) -> Any:
+        """End the lane; returns the sweeps' connection, if any, for the session to close."""
         self._lane.close()
         conn, self._conn = self._conn, None
-        await self._session.hang_up(conn)
+        return conn
 
     async def read(self, *, with_cpu: bool) -> SlowReading:
         """One sweep.
@@ -134,7 +134,9 @@ class SlowReader:
             conn = self._conn = self._conn or await self._session.second()
             began = time.monotonic()
             sweep = Sweep(self._session.lv, conn, self._known, order, at=self._clock(), now=began)
-            known = await self._lane.run(guarded(sweep.run, what, self._session.lv))
+            known = await self._lane.run(
+                self._session.counted(guarded(sweep.run, what, self._session.lv))
+            )
         except BaseException as failure:
             self._changed |= asked
             if isinstance(failure, Unreachable):  # the next sweep opens another connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from types import SimpleNamespace
 from typing import Any, cast
@@ -56,3 +57,50 @@ async def test_connections_are_let_go_side_by_side_and_the_link_after_them() -> 
     known.ssh = SimpleNamespace(close=drop)
     await session.close((1, 2))
     assert dropped == [True]
+
+
+async def test_a_connection_in_use_is_not_closed_under_its_call() -> None:
+    """libvirt would free it: the link is dropped, which ends the call, and only then it closes."""
+    session = Session(HostSpec("kvm1", "test:///default"), Nobody(), lambda _reason: None, Desk())
+    order: list[str] = []
+    begun, carrier_gone = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        carrier_gone.wait(30)
+        order.append("call ended")
+
+    async def drop() -> None:
+        order.append("link dropped")
+        carrier_gone.set()
+
+    known = cast(Any, session)
+    known.lv = SimpleNamespace(libvirtError=RuntimeError)
+    known.conn = SimpleNamespace(close=lambda: order.append("closed"))
+    known.ssh = SimpleNamespace(close=drop)
+    waiting = asyncio.create_task(session.call(hang, "no answer"))
+    await asyncio.to_thread(begun.wait, 30)
+    waiting.cancel()
+    await session.close()
+    assert order == ["link dropped", "call ended", "closed"]
+
+
+async def test_a_connection_whose_call_never_returns_is_left_alone() -> None:
+    """Better an idle connection than a crash: it goes once the call has returned."""
+    session = Session(HostSpec("kvm1", "test:///default"), Nobody(), lambda _reason: None, Desk())
+    closed: list[bool] = []
+    begun, over = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        over.wait(30)
+
+    known = cast(Any, session)
+    known.lv = SimpleNamespace(libvirtError=RuntimeError)
+    known.conn = SimpleNamespace(close=lambda: closed.append(True))
+    waiting = asyncio.create_task(session.call(hang, "no answer"))
+    await asyncio.to_thread(begun.wait, 30)
+    waiting.cancel()
+    await session.close()
+    over.set()
+    assert closed == []

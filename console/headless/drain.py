@@ -46,7 +46,7 @@ def run_return(args: argparse.Namespace, context: Context) -> int:
 def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
     choices = {
         session.find(name).uuid: choice
-        for choice in (Choice.LEAVE, Choice.SHUTDOWN, Choice.COPY)
+        for choice in (Choice.LEAVE, Choice.SHUTDOWN, Choice.COPY, Choice.MOVE)
         for name in getattr(args, choice.value)
         if name != _EVERY
     }
@@ -58,7 +58,7 @@ def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
         pins[session.find(name).uuid] = host
     maintenance = session.engine.maintenance
     plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)
-    for choice in (Choice.COPY, Choice.SHUTDOWN, Choice.LEAVE):
+    for choice in (Choice.COPY, Choice.MOVE, Choice.SHUTDOWN, Choice.LEAVE):
         if _EVERY in getattr(args, choice.value):
             more = {s.uuid: choice for s in plan.undecided if choice in s.choices}
             choices.update(more)

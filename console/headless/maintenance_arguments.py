@@ -16,6 +16,7 @@ def add_maintenance(verbs: Verbs) -> None:
         ("leave", "leave this VM where it is"),
         ("shutdown", "shut this VM down"),
         ("copy", "copy this VM's storage along"),
+        ("move", "move this VM although it is paused"),
     ):
         words = f"{text} (repeat; all: every VM that needs a choice)"
         drain.add_argument(f"--{choice}", action="append", default=[], metavar="VM", help=words)

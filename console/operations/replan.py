@@ -79,8 +79,9 @@ def _choices(operation: Operation) -> dict[str, Choice]:
         s.uuid: s.choice for s in operation.plan.stuck if s.choice is not Choice.NONE
     }
     for run in operation.runs:
-        if run.move.copy_bytes:
-            chosen.setdefault(run.move.uuid, Choice.COPY)
+        if run.move.verb is MoveVerb.MIGRATE:
+            agreed = Choice.COPY if run.move.copy_bytes else Choice.MOVE
+            chosen.setdefault(run.move.uuid, agreed)
     return chosen
 
 

@@ -58,6 +58,7 @@ class Choice(StrEnum):
     LEAVE = "leave"
     SHUTDOWN = "shutdown"
     COPY = "copy"
+    MOVE = "move"
 
 
 class Outlook(StrEnum):

@@ -27,6 +27,7 @@ from screens.prose import BAD, BLANK, DIM, GOOD, HEAD, WARN, Para, para
 
 CHOICES: dict[Choice, tuple[str, str]] = {
     Choice.COPY: ("Copy its storage", "it moves, its local disks are copied along"),
+    Choice.MOVE: ("Move it paused", "it was never moved before, or its QEMU is known to bear it"),
     Choice.LEAVE: ("Leave it", "it stays; the host is then not safe to reboot"),
     Choice.SHUTDOWN: ("Shut it down", "its guest is asked to power down"),
     Choice.NONE: ("Decide later", "the plan does not run before"),

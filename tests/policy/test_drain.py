@@ -72,6 +72,23 @@ def test_local_storage_needs_a_choice_and_is_copied_only_by_choice():
     assert [m.copy_bytes for m in chosen.moves if m.uuid == stuck.uuid] == [2 * GIB]
 
 
+def test_a_paused_guest_moves_by_choice_and_never_back_by_itself():
+    """A QEMU that once took it in paused may end it at the next move: a person decides."""
+    snapshot = fleet(guest(1, state=VmState.PAUSED))
+    (stuck,) = drain(snapshot).stuck
+    assert "it is paused" in stuck.why.proof
+    assert stuck.choices == (Choice.MOVE, Choice.LEAVE)
+    plan = drain(snapshot, Wishes(choices={stuck.uuid: Choice.MOVE}))
+    assert [m.verb for m in plan.moves] == [MoveVerb.MIGRATE]
+    after = fleet(guest(1, home=plan.moves[0].target, state=VmState.PAUSED))
+    runs = [MoveRun(plan.moves[0], MoveState.DONE)]
+    back = plan_inverse(
+        after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), Limits(), now=NOW
+    )
+    assert not back.moves
+    assert "it is paused" in back.staying[0]
+
+
 def test_a_shutdown_happens_only_when_it_was_chosen():
     """It then is a move of its own, said in capitals, after all migrations."""
     snapshot = fleet(guest(1), guest(2, shared=False))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from console.policy.drain.fits import Fits
 from console.policy.drain.layout import Draft, Wishes, lay_out, move_of
 from console.policy.drain.rooms import need_of
-from console.policy.drain.units import Candidates
+from console.policy.drain.units import PAUSED_RISK, Candidates
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.operation import (
     Choice,
@@ -97,6 +97,8 @@ def _sort(draft: Draft, runs: Sequence[MoveRun]) -> _Sorted:
             found.staying.append(f"{vm.name} is on {vm.host} already")
         elif not vm.state.active:
             found.staying.append(f"{vm.name} stays on {vm.host}: it is {vm.state.value}")
+        elif vm.state is VmState.PAUSED:
+            found.staying.append(f"{vm.name} stays on {vm.host}: it is paused, and {PAUSED_RISK}")
         elif draft.wishes.choices.get(vm.uuid) is Choice.LEAVE:
             found.staying.append(f"{vm.name} stays on {vm.host}: chosen so")
         else:

@@ -62,6 +62,7 @@ def plan_drain(
         fits,
         allowed=_allowed(snapshot, movable, host, wishes),
         copying={u for u, choice in wishes.choices.items() if choice is Choice.COPY},
+        paused={u for u, choice in wishes.choices.items() if choice is Choice.MOVE},
     )
     layout = lay_out(candidates, movable, wishes.choices)
     decided = [s for v in chosen for s in candidates.stuck(items_of([v])[0], wishes.choices)]

@@ -11,7 +11,9 @@ from console.policy.drain.rooms import Bin, Need, need_of, together_of
 from drivers.model.host import Host
 from drivers.model.operation import Choice, Stuck
 from drivers.model.problem import Problem
-from drivers.model.vm import Vm
+from drivers.model.vm import Vm, VmState
+
+PAUSED_RISK = "QEMU 7.2 ends a guest that once arrived paused and moves again before it has run"
 
 
 def items_of(vms: Sequence[Vm]) -> tuple[Item, ...]:
@@ -45,6 +47,7 @@ class Candidates:
         bins: Their room.
         allowed: UUID to the only targets it may have; no entry means all.
         copying: UUIDs whose storage may be copied along.
+        paused: UUIDs of VMs that may move although they are paused.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Candidates:
         *,
         allowed: Mapping[str, Collection[str]],
         copying: Collection[str],
+        paused: Collection[str] = (),
     ) -> None:
         self.vms = vms
         self.targets = targets
@@ -65,6 +69,7 @@ class Candidates:
         self._fits = fits
         self._allowed = allowed
         self._copying = copying
+        self._paused = paused
         self._known: dict[tuple[tuple[str, ...], str], tuple[Need, ...] | None] = {}
 
     def accept(self, item: Item, target: str) -> tuple[Need, ...] | None:
@@ -97,6 +102,8 @@ class Candidates:
 
     def _needs(self, item: Item, target: str) -> tuple[Need, ...] | None:
         needs = []
+        if any(self._held(uuid) for uuid in item.uuids):
+            return None
         if any(is_local(self.vms[u]) for u in item.uuids if u not in self._copying):
             return None
         for uuid in item.uuids:
@@ -108,7 +115,14 @@ class Candidates:
             needs.append(need_of(self.vms[uuid], fit.copies))
         return tuple(needs)
 
+    def _held(self, uuid: str) -> bool:
+        """QEMU may end a paused guest that moves: only somebody who knows it may say so."""
+        paused = self.vms[uuid].state is VmState.PAUSED
+        return paused and uuid not in self._paused and uuid not in self._copying
+
     def _choices(self, item: Item, uuid: str) -> tuple[Choice, ...]:
+        if self._held(uuid):
+            return (Choice.COPY if is_local(self.vms[uuid]) else Choice.MOVE, Choice.LEAVE)
         may_copy = uuid not in self._copying and any(
             self.fit(uuid, t).ok and self.fit(uuid, t).copies for t in self._targets_of(uuid)
         )
@@ -124,6 +138,9 @@ class Candidates:
         if not targets:
             fix = "uncordon a host, or wait until one answers"
             return Problem(what, "no host takes VMs now", fix, "no-target")
+        if self._held(uuid):
+            proof = f"it is paused: {PAUSED_RISK}"
+            return Problem(what, proof, "resume it, or choose to move it so", "paused")
         if is_local(vm) and uuid not in self._copying:
             proof = "its storage is not shared, and would have to be copied"
             return Problem(what, proof, "choose to copy it, or move it to shared storage", "local")

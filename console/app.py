@@ -16,9 +16,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 
+from console.appkeys import APP_KEYS
 from console.appsettings import AppSettings
 from console.backend import Backend, News
-from console.commands import VIEWS
 from console.fetches import Fetches
 from console.flows import Flows, answer
 from console.guard import Guard
@@ -37,7 +37,6 @@ from console.views import Place
 from drivers.model.problem import Problem
 from screens import messages as ask
 from screens.base import FleetScreen, View
-from screens.binding import bind
 from screens.format import clean_block
 from screens.help import HelpScreen
 from themes import THEMES
@@ -59,22 +58,7 @@ class NovaCronApp(TypeAheadApp):
     App.-ascii * { scrollbar-size: 0 0; }
     App.-ascii Toast { border: none; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        bind("app.command", "colon", "command_line", "Command", "Type a command", show=True),
-        bind("app.help", "question_mark", "help", "Help", "All keys that apply here", show=True),
-        *(
-            bind(f"app.view-{n}", str(n), f"view('{view}')", view.title(), f"Go to {view}")
-            for n, view in enumerate(VIEWS, 1)
-        ),
-        bind("app.older", "left_square_bracket", "step(-1)", "Back", "The place before"),
-        bind("app.newer", "right_square_bracket", "step(1)", "Forward", "The place after"),
-        bind("app.last", "minus", "last", "Last", "Back to the last other place"),
-        bind("app.problems", "ctrl+z", "problems", "Problems", "Only what wants attention"),
-        bind("app.pause", "Z", "pause", "Pause", "Stop or resume reading the hosts"),
-        bind("app.refresh", "ctrl+r", "refresh_hosts", "Refresh", "Read all hosts again now"),
-        bind("app.save", "ctrl+s,f2", "save", "Save", "Save this screen as an SVG picture"),
-        bind("app.quit", "q,ctrl+c", "leave", "Quit", "Leave the console", show=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = APP_KEYS
 
     view: reactive[View] = reactive(View, always_update=True, repaint=False)
     """All that screens may show; the one in front gets it at once."""

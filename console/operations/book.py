@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
+from console.jobs.owner import owner_alive
 from drivers.errors import Busy, DriverError, Failed, Gone
 from drivers.lane import Lane
 from drivers.model.job import Job
-from drivers.model.operation import Cordon, Operation, Wish
+from drivers.model.operation import Cordon, Operation, OperationState, Wish
+from drivers.model.problem import Problem
 from store.api import Store, StoreError
 
 T = TypeVar("T")
@@ -42,6 +45,7 @@ class OperationBook:
         self._lock = asyncio.Lock()
         self._operations: dict[str, Operation] = {}
         self.cordons: tuple[Cordon, ...] = ()
+        self._shown: tuple[tuple[Operation, ...], tuple[Cordon, ...]] | None = None
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -120,9 +124,8 @@ class OperationBook:
         async with self._lock:
             operations, cordons = await self._ask(read)
             known = {o.id: o for o in operations}
-            if known != self._operations or cordons != self.cordons:
-                self._operations, self.cordons = known, cordons
-                self._tell()
+            self._operations, self.cordons = known, cordons
+            self._tell()
 
     async def wishes(self, operation_id: str) -> list[Wish]:
         """What was asked of an operation, oldest first."""
@@ -163,7 +166,23 @@ class OperationBook:
             raise _unwritable(error) from error
 
     def _tell(self) -> None:
-        self._publish(self.operations, self.cordons)
+        """Publish what changed; what a dead console left shows as waiting for somebody."""
+        shown = (tuple(_as_found(o) for o in self.operations), self.cordons)
+        if shown != self._shown:
+            self._shown = shown
+            self._publish(*shown)
+
+
+def _as_found(operation: Operation) -> Operation:
+    if operation.state.ended or owner_alive(operation.owner) is not False:
+        return operation
+    problem = Problem(
+        "the console that ran it has ended, so nothing goes on by itself",
+        operation.owner,
+        f"resume it here, or with: novacron jobs resume {operation.id}",
+        "orphaned",
+    )
+    return replace(operation, state=OperationState.PAUSED, problem=problem)
 
 
 def cordon_words(cordon: Cordon) -> str:

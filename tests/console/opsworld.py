@@ -199,7 +199,8 @@ class OpsConsole:
             owner=owner,
             sleep=self.console.sleep,
         )
-        self.book = OperationBook(store, lambda _o, _c: None, self.console.sleep)  # type: ignore[arg-type]
+        self.shown: tuple[Operation, ...] = ()
+        self.book = OperationBook(store, self._show, self.console.sleep)  # type: ignore[arg-type]
         self.events: list[str] = []
         self.operations = OperationRunner(
             Desk(
@@ -215,6 +216,9 @@ class OpsConsole:
                 "me@here",
             )
         )
+
+    def _show(self, operations: tuple[Operation, ...], _cordons: object) -> None:
+        self.shown = operations
 
     async def ended(self, operation_id: str) -> Operation:
         """Wait until the operation ended, waits for a person, or this console died."""

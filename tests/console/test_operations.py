@@ -253,7 +253,7 @@ async def interrupted(world: OpsWorld, at: int, mode: str) -> str:
 @pytest.mark.parametrize("start", range(4))
 async def test_a_killed_drain_goes_on_and_moves_nobody_twice(start: int, mode: str):
     """At whatever call the console dies, a resume ends as the plan said."""
-    for at in range(1 + start * 4, 120, 16):
+    for at in range(1 + start * 2, 120, 8):
         world = fleet(4)
         world.local.add(uuid_of(3))
         ident = await interrupted(world, at, mode)
@@ -275,6 +275,20 @@ async def test_a_killed_drain_goes_on_and_moves_nobody_twice(start: int, mode: s
         open_jobs = [j for j in world.journal.values() if not j.state.ended]
         assert not open_jobs, told
         await second.close()
+
+
+async def test_what_a_dead_console_left_is_shown_as_waiting():
+    """Nothing says running that nobody runs; the way on is told."""
+    world = fleet(4)
+    ident = await interrupted(world, 40, "kill")
+    second = OpsConsole(world, owner=OTHER)
+    await second.operations.plan_drain("kvm1")
+    (left,) = second.shown
+    assert left.state is OperationState.PAUSED
+    assert left.problem is not None
+    assert f"novacron jobs resume {ident}" in left.problem.fix
+    assert world.operations[ident].state is OperationState.RUNNING
+    await second.close()
 
 
 async def test_a_console_that_lives_keeps_its_operation(monkeypatch: pytest.MonkeyPatch):

@@ -35,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = _parser()
     verbs = set(ACTIONS) | {
         "demo", "lab", "init", "check", "record", "vms", "hosts", "volumes", "jobs", "history",
-        "sql", "drain", "return", "cordon", "uncordon", "audit", "preflight", "open",
+        "sql", "drain", "return", "cordon", "uncordon", "audit", "trace", "preflight", "open",
     }  # fmt: skip
     if not any(word in verbs or word in ("-h", "--help", "--version") for word in argv):
         at = _after_global_options(argv)
@@ -185,6 +185,9 @@ def _add_recorded(verbs: Verbs) -> None:
     output = sql.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true")
     output.add_argument("--csv", action="store_true")
+    trace = verbs.add_parser("trace", help="where a job's time went, call by call")
+    trace.add_argument("job", help="the job's id, or its beginning")
+    trace.add_argument("--otlp", action="store_true", help="OTLP JSON, for a trace viewer")
     audit = verbs.add_parser("audit", help="who did what; whether the ledger was tampered with")
     audit.add_argument("verb", nargs="?", choices=("list", "verify"), default="list")
     audit.add_argument("--limit", type=int, default=0, help="only the newest")

@@ -105,6 +105,12 @@ def _audit(args: argparse.Namespace) -> int:
     return run_audit(args, context_of(args))
 
 
+def _trace(args: argparse.Namespace) -> int:
+    from console.headless.trace import run_trace
+
+    return run_trace(args, context_of(args))
+
+
 VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "open": _open,
     "demo": _demo,
@@ -123,6 +129,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "history": _history,
     "sql": _sql,
     "audit": _audit,
+    "trace": _trace,
     "preflight": _preflight,
     "act": _act,
 }

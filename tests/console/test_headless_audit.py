@@ -60,3 +60,20 @@ def test_nothing_recorded_is_sound(run: Run) -> None:
     status, out, _ = run("audit", "verify")
     assert status == Exit.OK
     assert "0 entries" in out
+
+
+def test_the_trace_of_a_job_is_a_table_or_otlp(run: Run) -> None:
+    assert run("pause", "test", "--yes", *URI)[0] == Exit.OK
+    (job,) = {json.loads(line)["job"] for line in run("audit", "--json")[1].splitlines()}
+    status, out, _ = run("trace", job)
+    assert status == Exit.OK
+    assert "virDomainSuspend" in out
+    status, out, _ = run("trace", job, "--otlp")
+    assert status == Exit.OK
+    (resource,) = json.loads(out)["resourceSpans"]
+    names = [span["name"] for span in resource["scopeSpans"][0]["spans"]]
+    assert names[0] == "Pause test"
+    assert any("virDomainSuspend" in name for name in names)
+    status, _, err = run("trace", "nosuchjob")
+    assert status == Exit.USAGE
+    assert "0 jobs" in err

@@ -58,7 +58,8 @@ def session_of(*pools: FakePool) -> Session:
     )
     spec = HostSpec("kvm1", "qemu:///system", deadline_s=0.5, tiers={"dead": "cold"})
     lv = SimpleNamespace(libvirtError=LibvirtError)
-    return cast(Session, SimpleNamespace(spec=spec, conn=conn, lv=lv, call=call))
+    known = SimpleNamespace(spec=spec, conn=conn, lv=lv, call=call, counted=lambda work: work)
+    return cast(Session, known)
 
 
 async def test_a_hung_pool_holds_up_no_other() -> None:

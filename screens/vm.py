@@ -194,7 +194,10 @@ class VmScreen(VmActionScreen):
         put(self.query_one("#charts", Static), Content("\n").join(lines))
 
     def _other_lines(self, vm: Vm) -> int:
-        """Lines that header, head, alerts, keys and the beginnings of the tables want."""
+        """Lines that header, head, alerts, keys and the beginnings of the tables want; facts in
+        place of the tables want all."""
+        if self.has_class("-facts") and not self.has_class("-wide"):
+            return self.size.height
         events = min(FEW, len(events_of(self.view.events, self.uuid)))
         alerts = len(self.query_one("#alerts", Prose).paras)
         return 6 + alerts + min(FEW, len(vm.disks)) + min(FEW, len(vm.nics)) + max(1, events)
@@ -211,6 +214,8 @@ class VmScreen(VmActionScreen):
     def action_facts(self) -> None:
         """Show the facts in place of the tables, or beside them where there is room."""
         self.toggle_class("-facts")
+        self._charted = ()
+        self.redraw()
 
     def action_cancel_job(self) -> None:
         """Stop the job, once a person said so."""

@@ -22,7 +22,7 @@ from drivers.model.operation import (
 )
 from drivers.model.problem import Problem
 from screens.columns import Cell, Column, Row
-from screens.format import age, size
+from screens.format import age, plural, size
 from screens.prose import BAD, BLANK, DIM, GOOD, HEAD, WARN, Para, para
 
 CHOICES: dict[Choice, tuple[str, str]] = {
@@ -135,8 +135,9 @@ def plan_text(plan: OperationPlan) -> list[Para]:
     lines = [para(plan.outlook_text, style[plan.outlook])]
     if plan.undecided:
         count = len(plan.undecided)
-        told = f"{count} VM{'s' if count > 1 else ''} need a choice before this can run: c"
-        lines.append(para(told, BAD))
+        need = "VM needs" if count == 1 else "VMs need"
+        lines.append(para(f"{count} {need} a choice before this can run: c", BAD))
+        lines += [para(s.why.proof, label=f"{s.vm_name} ") for s in plan.undecided]
     lines += [para(line, label="- ", label_style=DIM) for line in plan.effects]
     if plan.spare is not None:
         tone = {Verdict.OK: GOOD, Verdict.WARN: BAD}.get(plan.spare.verdict, WARN)
@@ -152,7 +153,7 @@ def _room(room: Room) -> str:
     memory = f"{size(room.memory_before)} > {size(room.memory_after)}"
     total = size(room.memory_total) if room.memory_total else "?"
     vcpus = f"{room.vcpus_before} > {room.vcpus_after} of {room.vcpus_total or '?'} vCPUs"
-    come = f", {room.arrivals} arrive" if room.arrivals else ""
+    come = f", {plural(room.arrivals, 'VM')} to come" if room.arrivals else ""
     return f"{room.host}: {memory} of {total}, {vcpus}{come}"
 
 

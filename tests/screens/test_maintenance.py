@@ -99,7 +99,14 @@ async def test_the_plan_shows_vms_that_cannot_move_first(
     """At 80x24: the VM that needs a choice on top, the blast radius and N+1 below."""
     async with running(**look) as (app, pilot):
         await to_maintenance(app, pilot)
-        wanted = ("CHOOSE", "web2", "cannot move", "need a choice", "2 VMs move from kvm1", "N+1")
+        wanted = (
+            "CHOOSE",
+            "web2",
+            "cannot move",
+            "needs a choice",
+            "would have to be copied",
+            "2 VMs move from kvm1",
+        )
         await until(pilot, lambda: all(words in shown(app) for words in wanted))
         text = shown(app)
         assert text.index("web2") < text.index("web1")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from console.policy.convergence import Course, observe, outlook
 from console.policy.levers import Moment, Promise, Settings, next_pull, options
-from drivers.errors import DriverError, Refused
+from drivers.errors import Busy, DriverError, Refused, TimedOut, Unreachable
 from drivers.model.migration import Lever, LeverOption, Tuning
 from drivers.model.vm import JobProgress
 from drivers.protocol import HostDriver
@@ -59,6 +59,7 @@ class Cockpit:
         self._trail: deque[tuple[float, float]] = deque(maxlen=_TRAIL)
         self._wanted: deque[Pull] = deque()
         self._pulled: dict[Lever, int] = {}
+        self._refused: frozenset[Lever] = frozenset()
         self._pulled_at = float("-inf")
         self._told = ""
         self._primed = False
@@ -88,6 +89,7 @@ class Cockpit:
             progress.at - progress.started_at if progress.started_at else 0.0,
             progress.at - self._pulled_at,
             dict(self._pulled),
+            self._refused,
         )
         if progress.remaining is not None:
             self._trail.append((progress.at, float(progress.remaining)))
@@ -99,6 +101,11 @@ class Cockpit:
             levers=self._options(),
             trail=tuple(self._trail),
         )
+
+    @property
+    def switched(self) -> bool:
+        """The guest runs on the target already, its memory following: nothing can be aborted."""
+        return bool(self._pulled.get(Lever.POST_COPY))
 
     async def steer(self, remember: Callable[[str], Awaitable[None]]) -> None:
         """Pull what was asked for, else what the profile needs.
@@ -114,15 +121,18 @@ class Cockpit:
         if pull is None:
             return
         told = _words(pull)
-        await remember(told)
+        self._pulled_at = moment.progress.at
         try:
+            await remember(told)
             await self._apply(pull)
         except DriverError as error:
             told = f"{told}: refused, {error.problem.what}"
+            self._refused |= {pull.lever}
+        else:
+            self._refused -= {pull.lever}
+            self._pulled[pull.lever] = self._pulled.get(pull.lever, 0) + 1
         self._told = told
         self.log.append(told)
-        self._pulled_at = moment.progress.at
-        self._pulled[pull.lever] = self._pulled.get(pull.lever, 0) + 1
 
     def _options(self) -> tuple[LeverOption, ...]:
         return options(self._moment) if self._moment is not None else ()
@@ -135,10 +145,16 @@ class Cockpit:
         """The allowed pause can be set only once QEMU migrates."""
         if self._primed or moment.progress.iteration is None:
             return
+        wanted, usual = self._settings.max_downtime_ms, Settings().max_downtime_ms
+        try:
+            if wanted != usual:
+                await self._driver.tune_migration(self._uuid, max_downtime_ms=wanted)
+        except (TimedOut, Unreachable, Busy):
+            return  # asked again at the next look
+        except DriverError as error:
+            self._settings = replace(self._settings, max_downtime_ms=usual)
+            self.log.append(f"a pause of {wanted:.0f} ms was refused: {error.problem.what}")
         self._primed = True
-        wanted = self._settings.max_downtime_ms
-        if wanted != Settings().max_downtime_ms:
-            await self._driver.tune_migration(self._uuid, max_downtime_ms=wanted)
 
     async def _apply(self, pull: Pull) -> None:
         driver, uuid = self._driver, self._uuid

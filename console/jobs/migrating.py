@@ -93,9 +93,7 @@ async def follow(work: Work, running: Coroutine[Any, Any, None], cockpit: Cockpi
     aborted_at: float | None = None
     try:
         while not task.done():
-            if work.cancelled.is_set() and (
-                aborted_at is None or work.now() - aborted_at >= _ABORT_EVERY_S
-            ):
+            if work.cancelled.is_set() and not cockpit.switched and _due(work, aborted_at):
                 aborted_at = work.now()
                 await _abort(work)
             await _show(work, meter, cockpit, aborting=aborted_at is not None)
@@ -106,12 +104,30 @@ async def follow(work: Work, running: Coroutine[Any, Any, None], cockpit: Cockpi
     except asyncio.CancelledError:
         task.cancel()
         raise
+    except Exception:
+        await _call_back(work, task)
+        raise
     try:
         task.result()
     except DriverError as error:
-        if work.cancelled.is_set():
+        if work.cancelled.is_set() and not cockpit.switched:
             raise Cancelled("cancelled on request", proof=error.problem.what) from error
         raise
+
+
+def _due(work: Work, aborted_at: float | None) -> bool:
+    return aborted_at is None or work.now() - aborted_at >= _ABORT_EVERY_S
+
+
+async def _call_back(work: Work, task: asyncio.Task[None]) -> None:
+    """Nobody follows it any more: end the migration rather than let it run on unwatched."""
+    limit = work.now() + _SETTLE_S
+    while not task.done() and work.now() < limit:
+        await _abort(work)
+        await work.pause()
+    if not task.done():
+        task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _remember_pull(work: Work, told: str) -> None:

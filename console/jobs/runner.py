@@ -135,6 +135,12 @@ class JobRunner:
         """Ask a running job to stop; where it stands then arrives as news."""
         work = self._works.get(job_id)
         if work is not None:
+            if work.cockpit is not None and work.cockpit.switched:
+                raise Refused(
+                    f"{work.name} runs on its target already",
+                    proof="it was switched to post-copy: neither host alone has all its memory",
+                    fix="wait until the rest has followed",
+                )
             work.cancelled.set()
             return
         job = self._journal.get(job_id)

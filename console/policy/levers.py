@@ -55,6 +55,7 @@ class Moment:
         elapsed_s: Seconds since the migration began.
         quiet_s: Seconds since the last pull; before its effect shows, nothing more is pulled.
         pulled: How often each lever was pulled.
+        refused: Levers whose last pull libvirt refused.
     """
 
     progress: JobProgress
@@ -63,6 +64,12 @@ class Moment:
     elapsed_s: float
     quiet_s: float = math.inf
     pulled: Mapping[Lever, int] = field(default_factory=lambda: _NONE)
+    refused: frozenset[Lever] = frozenset()
+
+    @property
+    def switched(self) -> bool:
+        """The guest runs on the target already: from there on there is no way back."""
+        return bool(self.pulled.get(Lever.POST_COPY))
 
 
 _STEP = 2.0
@@ -70,13 +77,19 @@ _STEP = 2.0
 
 _LONGEST_DOWNTIME_MS = 60_000.0
 
+_MOST_MIB = 100_000
+"""MiB a second: more than any link of today carries."""
+
+_FULL = 0.85
+"""Share of the cap from which the cap is what holds a migration back, and not the link."""
+
 _EFFECT_S = 5.0
 """Seconds a pull is given to show its effect."""
 
 
 def options(moment: Moment) -> tuple[LeverOption, ...]:
     """Every lever with its expected effect, mildest first."""
-    return (
+    found = (
         _bandwidth(moment),
         _downtime(moment),
         _throttle(moment),
@@ -87,13 +100,20 @@ def options(moment: Moment) -> tuple[LeverOption, ...]:
             effect="the guest goes on at the source; what was sent is thrown away",
         ),
     )
+    if not moment.switched:
+        return found
+    gone = "the guest runs on the target already: there is no way back"
+    rest = (LeverOption(o.lever, blocked=gone) for o in found if o.lever is not Lever.BANDWIDTH)
+    return (found[0], *rest)
 
 
 def _bandwidth(moment: Moment) -> LeverOption:
     cap = moment.settings.bandwidth_mib
     if not cap:
         return LeverOption(Lever.BANDWIDTH, blocked="no cap is set: it sends as fast as it can")
-    wanted = round(cap * _STEP)
+    wanted = min(_MOST_MIB, round(cap * _STEP))
+    if wanted <= cap:
+        return LeverOption(Lever.BANDWIDTH, blocked=f"{cap} MiB/s is the most that is offered")
     ratio = moment.outlook.changed_per_sent
     effect = f"cap from {cap} to {wanted} MiB/s"
     if ratio is not None:
@@ -154,12 +174,13 @@ def next_pull(moment: Moment, promise: Promise) -> LeverOption | None:
     A lever is pulled only while the outlook misses the promise, and never one that would itself
     break it: no downtime above the promised, no pause longer than it.
     """
-    if moment.quiet_s < _EFFECT_S or not _missed(moment, promise):
+    if moment.switched or moment.quiet_s < _EFFECT_S or not _missed(moment, promise):
         return None
     by_lever = {option.lever: option for option in options(moment)}
     for lever in promise.levers:
         option = by_lever[lever]
-        if not option.blocked and _allowed(option, moment, promise):
+        open_now = not option.blocked and lever not in moment.refused
+        if open_now and _allowed(option, moment, promise):
             return _capped(option, promise)
     return None
 
@@ -187,8 +208,12 @@ def _allowed(option: LeverOption, moment: Moment, promise: Promise) -> bool:
     if option.lever is Lever.DOWNTIME:
         return moment.settings.max_downtime_ms < promise.max_downtime_ms
     if option.lever is Lever.PAUSE:
-        return implied is not None and implied <= promise.max_downtime_ms
-    return not moment.pulled.get(option.lever) or option.lever is Lever.BANDWIDTH
+        short = implied is not None and implied <= promise.max_downtime_ms
+        return short and not moment.pulled.get(Lever.PAUSE)
+    if option.lever is Lever.BANDWIDTH:
+        rate = moment.progress.rate_bps or 0.0
+        return rate >= _FULL * moment.settings.bandwidth_mib * (1 << 20)
+    return not moment.pulled.get(option.lever)
 
 
 def _capped(option: LeverOption, promise: Promise) -> LeverOption:

@@ -31,6 +31,8 @@ def plan_migration(
     refusal = blocked_problem(f"{vm.name} cannot go to {target.name}", fit.reasons)
     if refusal:
         return Draft(title, checks=fit.reasons, refusal=refusal)
+    if fit.mode == MANAGED and request.options.get("post_copy") == "yes":
+        return Draft(title, checks=fit.reasons, refusal=_post_copy_problem(target))
     placement = place(subject, target, now)
     remove = request.options.get("remove_source", "") == "yes"
     steps = (
@@ -72,6 +74,16 @@ def _request_problem(subject: Subject, request: Request, target: Host | None) ->
     if mode not in ("", "auto", P2P, MANAGED):
         return _option("mode", mode, "auto, p2p or managed")
     return option_problem(request.options)
+
+
+def _post_copy_problem(target: Host) -> Problem:
+    return Problem(
+        "post-copy needs a peer-to-peer migration",
+        proof="a migration that this console manages ends with it, and after the switch the guest "
+        "would stop with it",
+        fix=f"set peer_uri for {target.name} and migrate in mode p2p, or leave post-copy out",
+        code="bad-option",
+    )
 
 
 def _option(name: str, given: str, wanted: str) -> Problem:

@@ -48,6 +48,13 @@ def _together(options: Mapping[str, str]) -> Problem | None:
             fix="leave one of them out",
             code="bad-option",
         )
+    if str(Lever.CANCEL) in _levers(options) and not int(options.get("finish_s", "") or 0):
+        return Problem(
+            "cancel is pulled when a promised time has passed, and no time is promised",
+            proof="levers has cancel, finish_s is not set",
+            fix="set finish_s, or take the lever out",
+            code="bad-option",
+        )
     if str(Lever.POST_COPY) in _levers(options) and options.get("post_copy") != "yes":
         return Problem(
             "post-copy can only be pulled where the migration is begun with it",

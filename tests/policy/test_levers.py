@@ -18,7 +18,12 @@ ALL = (Lever.BANDWIDTH, Lever.DOWNTIME, Lever.POST_COPY, Lever.PAUSE)
 
 def moment(outlook: Outlook = STUCK, **settings: float | bool) -> Moment:
     return Moment(
-        JobProgress("copying memory", 100.0, remaining=2 * GIB),
+        JobProgress(
+            "copying memory",
+            100.0,
+            remaining=2 * GIB,
+            rate_bps=0.95 * float(settings.get("bandwidth_mib", 0)) * (1 << 20),
+        ),
         outlook,
         Settings(**settings),  # type: ignore[arg-type]
         elapsed_s=60.0,
@@ -85,6 +90,43 @@ def test_one_pull_is_given_time_to_show() -> None:
 def test_post_copy_is_pulled_once() -> None:
     at = replace(moment(post_copy=True), pulled={Lever.POST_COPY: 1})
     assert next_pull(at, Promise(600.0, 300.0, (Lever.POST_COPY,))) is None
+
+
+def test_a_cap_that_does_not_hold_it_back_is_not_raised() -> None:
+    """The link itself is full: the next lever is due, instead of one doubling after another."""
+    at = moment(bandwidth_mib=1000)
+    slow = replace(at, progress=replace(at.progress, rate_bps=100.0 * (1 << 20)))
+    pulled = next_pull(slow, Promise(600.0, 500.0, ALL))
+    assert pulled is not None
+    assert pulled.lever is Lever.DOWNTIME
+
+
+def test_bandwidth_ends_somewhere() -> None:
+    at = moment(bandwidth_mib=100_000)
+    assert {o.lever: o.blocked for o in options(at)}[Lever.BANDWIDTH]
+    assert next_pull(at, Promise(600.0, 300.0, (Lever.BANDWIDTH,))) is None
+
+
+def test_a_refused_lever_is_passed_over() -> None:
+    at = replace(moment(bandwidth_mib=100), refused=frozenset({Lever.BANDWIDTH}))
+    pulled = next_pull(at, Promise(600.0, 500.0, ALL))
+    assert pulled is not None
+    assert pulled.lever is Lever.DOWNTIME
+
+
+def test_once_switched_to_post_copy_there_is_no_way_back() -> None:
+    """Late or not, nothing is pulled, and nobody is offered to cancel."""
+    promise = Promise(1.0, 300.0, (Lever.POST_COPY, Lever.CANCEL))
+    at = replace(moment(post_copy=True, bandwidth_mib=10), pulled={Lever.POST_COPY: 1})
+    assert next_pull(at, promise) is None
+    told = {o.lever: o.blocked for o in options(at)}
+    assert [lever for lever, why in told.items() if not why] == [Lever.BANDWIDTH]
+    assert "no way back" in told[Lever.CANCEL]
+
+
+def test_a_guest_is_paused_once() -> None:
+    at = replace(moment(max_downtime_ms=3000.0), pulled={Lever.PAUSE: 1})
+    assert next_pull(at, Promise(600.0, 3000.0, (Lever.PAUSE,))) is None
 
 
 @pytest.mark.parametrize("pace", [Pace.STARTING, Pace.STALLED])

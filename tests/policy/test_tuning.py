@@ -65,6 +65,7 @@ def test_nothing_asked_is_nothing_changed() -> None:
         ({"compression": "rar"}, "compression"),
         ({"levers": "bandwidth,prayer"}, "levers"),
         ({"levers": "post-copy"}, "post-copy"),
+        ({"levers": "cancel"}, "cancel"),
         ({"parallel": "4", "tunnelled": "yes"}, "tunnel"),
     ],
 )

@@ -165,19 +165,29 @@ class Ledger:
         return last
 
     def _last(self, line: bytes) -> tuple[int, str]:
-        """Where the chain goes on; after a line that is no entry, from what the head remembers.
+        """Where the chain goes on: from the last line, if it is the one that was last.
 
-        A spoilt ledger stops nobody at work: ``verify`` tells of it.
+        After lines that were cut off or spoilt it goes on from what the head remembers: that
+        stops nobody at work, and the gap stays for ``verify`` to tell of.
         """
-        if not line:
-            return 0, _FIRST
+        remembered = self._remembered()
+        last: Entry | None = None
         with suppress(ValueError):
-            entry = _parse(line.decode())
-            return entry.seq, entry.hash
+            last = _parse(line.decode()) if line else None
+        if last is None:
+            return remembered or (0, _FIRST)
+        found = last.seq, last.hash
+        if remembered is None or found == remembered:
+            return found
+        # A crash between line and head leaves the head one behind.
+        follows = (last.seq - 1, last.previous) == remembered
+        return found if follows else remembered
+
+    def _remembered(self) -> tuple[int, str] | None:
         with suppress(OSError, ValueError):
             seq, _, digest = self.head.read_text(encoding="ascii").strip().partition(" ")
             return int(seq), digest
-        return 0, _FIRST
+        return None
 
     def _write(self, fd: int, entry: Entry, last: tuple[int, str]) -> Entry:
         entry = replace(entry, seq=last[0] + 1, previous=last[1], hash="")
@@ -189,10 +199,10 @@ class Ledger:
             if written < len(line):
                 raise OSError("the disk is full")
             os.fsync(fd)
+            self._remember(entry)
         except OSError:
             os.ftruncate(fd, size)
             raise
-        self._remember(entry)
         return entry
 
     def _remember(self, entry: Entry) -> None:

@@ -83,6 +83,25 @@ def test_the_whole_end_or_the_whole_file_gone_is_found(ledger: Ledger) -> None:
     assert "at the end" in ledger.verify().findings[0].what
 
 
+@pytest.mark.parametrize("kept", [0, 1, 5, 7])
+def test_what_was_cut_off_stays_found_after_work_goes_on(ledger: Ledger, kept: int) -> None:
+    if kept:
+        ledger.path.write_text("".join(lines(ledger)[:kept]))
+    else:
+        ledger.path.unlink()
+    for number in range(20, 23):
+        ledger.append(entry(number))
+    assert ledger.verify().findings, kept
+
+
+def test_a_head_that_a_crash_left_one_behind_is_no_fault(ledger: Ledger) -> None:
+    before = ledger.head.read_text()
+    ledger.append(entry(8))
+    ledger.head.write_text(before)
+    ledger.append(entry(9))
+    assert ledger.verify().findings == ()
+
+
 def test_lines_in_another_order_are_found(ledger: Ledger) -> None:
     kept = lines(ledger)
     kept[2], kept[5] = kept[5], kept[2]

@@ -27,10 +27,20 @@ _WORDS = 400
 _TAKEN, _NO_FILE = 75, 74
 _UUID = re.compile(r"<uuid>([0-9a-fA-F-]{36})</uuid>")
 
-_TAKE = f"""
-f=/tmp/novacron-$1.lease
-[ -e "$f" ] || (umask 0; set -C; : > "$f") 2>/dev/null
-exec 9<"$f" || {{ echo nofile; exit {_NO_FILE}; }}
+_PLACES = """
+n=novacron-$1.lease
+if [ "$(id -u)" = 0 ]; then f=/run/$n o=/tmp/$n; else f=/tmp/$n o=/run/$n; fi
+[ -L "$f" ] && { echo "$f is a link"; exit 74; }
+[ ! -e "$f" ] || [ -f "$f" ] || { echo "$f is no file"; exit 74; }
+other() { [ ! -L "$o" ] && [ -f "$o" ] && [ -r "$o" ] && ! flock -n -s "$o" true; }
+"""
+# Root's file lies where nobody else can put a link or a file of his own. Logins that are not root
+# share a folder that all may write to; each kind of login looks at the other's file too.
+
+_TAKE = f"""{_PLACES}
+other && {{ echo taken; cat "$o"; exit {_TAKEN}; }}
+[ -e "$f" ] || (umask 0; [ "$o" = "/run/$n" ] || umask 022; set -C; : > "$f") 2>/dev/null
+exec 9<"$f" || {{ echo "$f cannot be opened"; exit {_NO_FILE}; }}
 flock -w 2 9 || {{ echo taken; cat "$f"; exit {_TAKEN}; }}
 printf '%-{_WORDS}s\\n' "$2" | dd of="$f" conv=notrunc,nocreat 2>/dev/null || exit {_NO_FILE}
 echo held
@@ -39,10 +49,10 @@ while timeout {EXPIRES_S} sh -c 'read -r _' 9<&-; do :; done
 # Opened for reading and written without O_CREAT: in a sticky folder the kernel refuses to create
 # over another user's file, and the console before may have logged in as somebody else.
 
-_WHO = """
-f=/tmp/novacron-$1.lease
-[ -e "$f" ] || { echo free; exit 0; }
-exec 9<"$f" || { echo nofile; exit 0; }
+_WHO = f"""{_PLACES}
+other && {{ echo taken; cat "$o"; exit 0; }}
+[ -e "$f" ] || {{ echo free; exit 0; }}
+exec 9<"$f" || {{ echo "$f cannot be opened"; exit 0; }}
 if flock -n -s 9; then echo free; else echo taken; cat "$f"; fi
 """
 

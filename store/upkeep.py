@@ -171,6 +171,12 @@ def _forget(cursor: duckdb.DuckDBPyConnection, settings: StoreSettings, now: flo
     oldest = max(0, int(now - settings.hour_s))
     cursor.execute("DELETE FROM rec.event WHERE moment < ?", [oldest])
     cursor.execute("DELETE FROM rec.job WHERE ended AND created_at < ?", [oldest])
+    cursor.execute("DELETE FROM rec.operation WHERE ended AND created_at < ?", [oldest])
+    cursor.execute(
+        "DELETE FROM rec.operation_wish WHERE moment < ?"
+        " AND id NOT IN (SELECT id FROM rec.operation)",
+        [oldest],
+    )
     cursor.execute(
         "DELETE FROM rec.placement WHERE moment < ? AND (state = 'gone' OR moment <"
         " (SELECT max(p.moment) FROM rec.placement AS p WHERE p.vm = rec.placement.vm))",

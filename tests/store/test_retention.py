@@ -251,3 +251,26 @@ def test_what_vanished_while_nobody_recorded_is_gone(path: Path, clock: Clock) -
             assert [row[2] for row in queries.placements(cursor, uuid(1))] == ["running", "gone"]
     finally:
         recorder.close()
+
+
+def test_ended_operations_go_with_their_wishes(path: Path, clock: Clock) -> None:
+    """What has ended goes when it is as old as the longest history; what has not stays whole."""
+    recorder = make_recorder(path, clock, hour_s=10 * HOUR)
+    try:
+        with recorder.database.cursor() as cursor:
+            for ident, at, ended in (("old", 0, True), ("open", 0, False), ("new", 11, True)):
+                moment = T0 + at * HOUR
+                cursor.execute(
+                    "INSERT INTO rec.operation (id, created_at, ended) VALUES (?, ?, ?)",
+                    [ident, moment, ended],
+                )
+                wish = [ident, "pause", moment, "me@here"]
+                cursor.execute("INSERT INTO rec.operation_wish VALUES (?, ?, ?, ?)", wish)
+        sweep(recorder, clock, T0 + 12 * HOUR, 10.0)
+        recorder.step()
+        with recorder.database.cursor() as cursor:
+            for table in ("operation", "operation_wish"):
+                left = cursor.execute(f"SELECT id FROM rec.{table} ORDER BY id").fetchall()
+                assert left == [("new",), ("open",)], table
+    finally:
+        recorder.close()

@@ -223,10 +223,9 @@ def read_operations(cursor: duckdb.DuckDBPyConnection, args: Args) -> list[Opera
 
 
 def read_wishes(cursor: duckdb.DuckDBPyConnection, args: Args) -> list[Wish]:
-    """What was asked of an operation, oldest first."""
+    """What was asked of an operation, in the order it was written: clocks of people differ."""
     rows = cursor.execute(
-        "SELECT id, wish, moment, actor FROM rec.operation_wish WHERE id = ?"
-        " ORDER BY moment, rowid",
+        "SELECT id, wish, moment, actor FROM rec.operation_wish WHERE id = ? ORDER BY rowid",
         [plain(str(args["id"]))],
     ).fetchall()
     names = ("operation", "verb", "at", "by")

@@ -95,3 +95,16 @@ def test_cordons_last_until_they_are_lifted(opened: Opener):
     two.operations.uncordon("kvm1")
     two.operations.uncordon("kvm1")
     assert [c.host for c in one.operations.cordons()] == ["kvm2"]
+
+
+def test_a_wish_keeps_its_place_whatever_the_clocks_say(opened: Opener):
+    """They are obeyed by their number: one with an earlier time must not slip in before others."""
+    store = opened()
+    asked = [
+        Wish("op-1", WishVerb.PAUSE, T0 + 60, "me@here"),
+        Wish("op-1", WishVerb.RESUME, T0, "you@there"),
+        Wish("op-1", WishVerb.CANCEL, T0 + 30, "me@here"),
+    ]
+    for wish in asked:
+        store.operations.wish(wish)
+    assert store.operations.wishes("op-1") == asked

@@ -118,7 +118,7 @@ class Ledger:
             return []
         except (OSError, ValueError) as error:
             return [Finding(0, f"{self.head.name} cannot be read", str(error))]
-        found = hashes.get(int(seq)) if seq.isdigit() else None
+        found = hashes.get(int(seq)) if seq.isdecimal() and len(seq) < 20 else None
         if found == digest:
             return []
         told = f"entry {seq} was {digest[:12]}..., the file has {(found or 'none')[:12]}"

@@ -183,7 +183,7 @@ def _choose(known: list[str], args: argparse.Namespace) -> list[str]:
     print("Which are KVM hosts? Numbers separated by blanks, or Enter for none: ",
           end="", file=sys.stderr, flush=True)  # fmt: skip
     try:
-        picked = [int(w) for w in input().split() if w.isdigit()]
+        picked = [int(w) for w in input().split() if w.isdecimal() and len(w) < 6]
     except EOFError:  # Ctrl-D: none
         picked = []
     return [known[n - 1] for n in picked if 0 < n <= len(known)]

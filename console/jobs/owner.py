@@ -72,7 +72,7 @@ def owner_alive(owner: str, proc: Path = Path("/proc"), here: Place | None = Non
     """
     here, there = here or this_place(), owner_place(owner)
     _, pid, start, *_ = [*owner.rpartition("@")[2].split(":"), "", ""]
-    if not there.host or not pid.isdigit():
+    if not there.host or not (pid.isdecimal() and len(pid) < 10):
         return False
     if not _same_machine(here, there):
         return None

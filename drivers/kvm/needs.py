@@ -17,6 +17,7 @@ from drivers.model.caps import BoundDevice, CpuNeed, DiskNeed, DomainNeeds, Huge
 # virDomainBlockJobType in words; 0 is "no job" or one this list does not know yet.
 _BLOCK_JOBS = {1: "pull", 2: "copy", 3: "commit", 4: "active commit", 5: "backup"}
 _NBD_PORT = 10809
+_LONG = 20  # letters of two numbers that make sense in a list of CPUs or cells
 _PORTS = {"nbd": _NBD_PORT, "iscsi": 3260, "rbd": 6789, "gluster": 24007, "ssh": 22, "http": 80,
           "https": 443, "ftp": 21, "ftps": 990, "tftp": 69, "nfs": 2049}  # fmt: skip
 
@@ -153,9 +154,10 @@ def numbers(text: str) -> tuple[int, ...]:
     found: set[int] = set()
     for part in text.replace(" ", "").split(","):
         low, dash, high = part.removeprefix("^").partition("-")
-        if not low.isdecimal() or (dash and not high.isdecimal()):
+        high = high if dash else low
+        if not (low.isdecimal() and high.isdecimal() and len(low + high) < _LONG):
             continue
-        span = range(int(low), min(int(high or low), 65_535) + 1)
+        span = range(int(low), min(int(high), 65_535) + 1)
         found = found - set(span) if part.startswith("^") else found | set(span)
     return tuple(sorted(found))
 

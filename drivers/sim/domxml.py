@@ -79,15 +79,19 @@ def guest_from_xml(xml: str, host: SimHost) -> SimVm:
     known = host.guests.get(uuid)
     if known is None:
         kib, vcpus = root.findtext("memory", "0").strip(), root.findtext("vcpu", "1").strip()
-        memory = int(kib) * 1024 if kib.isdigit() else 0
+        memory = _count(kib, 0) * 1024
         vm = Vm(uuid, name, host.name, VmState.OFF, memory=memory, memory_limit=memory)
-        vm = replace(vm, vcpus=int(vcpus) if vcpus.isdigit() else 1)
+        vm = replace(vm, vcpus=_count(vcpus, 1))
         known = SimVm(vm, Character(mix(zlib.crc32(uuid.encode())), 5.0, 10.0, 0.0))
     old = {disk.target: disk for disk in known.vm.disks}
     found = (_disk(node, host, old) for node in root.iterfind("devices/disk"))
     disks = tuple(disk for disk in found if disk is not None)
     known.vm = replace(known.vm, name=name, disks=disks, persistent=True)
     return known
+
+
+def _count(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() and len(text) < 16 else default
 
 
 def _disk(node: ET.Element, host: SimHost, old: dict[str, VmDisk]) -> VmDisk | None:

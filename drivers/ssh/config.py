@@ -20,7 +20,7 @@ from pathlib import Path
 from asyncssh.config import ConfigParseError, SSHClientConfig
 
 from drivers.errors import Refused, TimedOut
-from drivers.ssh.words import address, one_line
+from drivers.ssh.words import address, is_count, one_line
 
 _DEFAULT_IDENTITIES = ("id_rsa", "id_ecdsa", "id_ed25519")
 _SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
@@ -113,7 +113,7 @@ def parse_jump(text: str, config_file: str = "") -> tuple[Ask, ...]:
             host, _, digits = place.partition(":")
         else:
             host, digits = place, ""
-        if not host or host.startswith("-") or (digits and not digits.isdigit()):
+        if not host or host.startswith("-") or (digits and not is_count(digits)):
             raise Refused(
                 "ProxyJump cannot be understood",
                 proof=one_line(text),
@@ -252,7 +252,7 @@ def _target(ask: Ask, values: Mapping[str, Sequence[str]]) -> Target:
             one("stricthostkeychecking", "ask"), one("stricthostkeychecking", "ask")
         ),
         hash_known_hosts=yes("hashknownhosts", "no"),
-        connect_s=float(connect) if connect.isdigit() else None,
+        connect_s=float(connect) if is_count(connect) else None,
         alive_s=float(one("serveraliveinterval", "0")),
         alive_count=int(one("serveralivecountmax", "3")),
         preferred=tuple(m for m in (methods or list(switches)) if switches.get(m)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from drivers.ssh.words import finite, is_count
+
 # Started through the login shell: says which reader it wants fed, then becomes it.
 BOOT = """exec 2>/dev/null
 if [ "$2" != sh ] && command -v python3 >/dev/null && \
@@ -50,8 +52,8 @@ def parse_hello(line: str) -> Hello | None:
     words = line.split()
     if len(words) < 4 or words[0] != "hello":
         return None
-    hz = int(words[2]) if words[2].isdigit() and words[2] != "0" else 100
-    page = int(words[3]) if words[3].isdigit() and words[3] != "0" else None
+    hz = int(words[2]) if is_count(words[2]) and words[2] != "0" else 100
+    page = int(words[3]) if is_count(words[3]) and words[3] != "0" else None
     return Hello(words[1], hz, page, number(words[4]) if len(words) > 4 else None)
 
 
@@ -59,7 +61,7 @@ def parse_frame(nonce: str, text: str) -> Frame | None:
     """One frame without its end line; None when it does not begin as one."""
     first, _, body = text.partition("\n")
     words = first.split()
-    if len(words) != 5 or words[0] != nonce or words[1] != "begin" or not words[2].isdigit():
+    if len(words) != 5 or words[0] != nonce or words[1] != "begin" or not is_count(words[2]):
         return None
     return Frame(int(words[2]), number(words[3]), number(words[4]), body)
 
@@ -67,7 +69,7 @@ def parse_frame(nonce: str, text: str) -> Frame | None:
 def number(word: str) -> float | None:
     """A number the host printed; busybox's date leaves ``%N`` in place of the fraction."""
     try:
-        return float(word.partition(".%")[0])
+        return finite(word.partition(".%")[0])
     except ValueError:
         return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from drivers.model.host import Filesystem, Psi
 from drivers.model.problem import Missing
+from drivers.ssh.words import finite, is_count
 
 IO_ACCOUNT = "/proc/self/io"
 HOST_FILES = (
@@ -172,7 +173,7 @@ def parse_load(text: str) -> tuple[float, float, float] | None:
     """The three averages of /proc/loadavg."""
     words = text.split()
     try:
-        return (float(words[0]), float(words[1]), float(words[2]))
+        return (finite(words[0]), finite(words[1]), finite(words[2]))
     except (IndexError, ValueError):
         return None
 
@@ -180,7 +181,7 @@ def parse_load(text: str) -> tuple[float, float, float] | None:
 def parse_uptime(text: str) -> float | None:
     """Seconds since boot, from /proc/uptime."""
     try:
-        return float(text.split()[0])
+        return finite(text.split()[0])
     except (IndexError, ValueError):
         return None
 
@@ -191,7 +192,7 @@ def parse_memory(text: str) -> dict[str, int]:
     for line in text.splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
-        if words and words[0].isdigit():
+        if words and is_count(words[0]):
             found[name] = int(words[0]) * (_KIB if words[1:] == ["kB"] else 1)
     if "MemTotal" not in found:
         return {}
@@ -208,7 +209,7 @@ def parse_psi(text: str) -> Psi | None:
         words = line.split()
         if len(words) > 1 and words[1].startswith("avg10="):
             try:
-                values[words[0]] = float(words[1][6:])
+                values[words[0]] = finite(words[1][6:])
             except ValueError:
                 continue
     return Psi(values["some"], values.get("full", 0.0)) if "some" in values else None
@@ -309,7 +310,7 @@ def _ints(words: list[str]) -> list[int]:
     """The leading words that are whole numbers."""
     found: list[int] = []
     for word in words:
-        if not word.isascii() or not word.isdigit():
+        if not is_count(word):
             break
         found.append(int(word))
     return found

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from drivers.ssh.words import is_count
+
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_DOMAIN_ID = re.compile(r"/domain-(\d+)-")
-_CMDLINE = re.compile(r"^/proc/(\d+)/cmdline$")
-_COMM = re.compile(r"^/proc/(\d+)/task/(\d+)/comm$")
+_DOMAIN_ID = re.compile(r"/domain-([0-9]{1,9})-")
+_CMDLINE = re.compile(r"^/proc/([0-9]{1,9})/cmdline$")
+_COMM = re.compile(r"^/proc/([0-9]{1,9})/task/([0-9]{1,9})/comm$")
 # QEMU names its vCPU threads so where libvirt asked for debug-threads=on, as it does.
 _VCPU = re.compile(r"^(?:CPU \d+|ALL CPUs)/(\w+)")
 
@@ -133,16 +135,14 @@ def watched(process: Qemu, *, schedstat: bool | None) -> tuple[str, ...]:
 def parse_stat(text: str) -> Stat | None:
     """One /proc/PID/stat; the name in it may hold spaces and parentheses."""
     words = text[text.rfind(")") + 1 :].split()
-    try:
-        return Stat(*(int(words[field]) for field in (11, 12, 17, 19, 21)))
-    except (IndexError, ValueError):
-        return None
+    used = [words[at] for at in (11, 12, 17, 19, 21) if at < len(words) and is_count(words[at])]
+    return Stat(*map(int, used)) if len(used) == 5 else None
 
 
 def parse_schedstat(text: str) -> tuple[float, float] | None:
     """(seconds run, seconds waited); None where the kernel keeps no such account (zeros)."""
     words = text.split()
-    if len(words) < 2 or not (words[0].isdigit() and words[1].isdigit()):
+    if len(words) < 2 or not (is_count(words[0]) and is_count(words[1])):
         return None
     ran, waited = int(words[0]), int(words[1])
     return (ran / 1e9, waited / 1e9) if ran or waited else None
@@ -153,7 +153,7 @@ def parse_io(text: str) -> tuple[int, int] | None:
     values: dict[str, int] = {}
     for line in text.splitlines():
         name, _, number = line.partition(":")
-        if number.strip().isdigit():
+        if is_count(number.strip()):
             values[name] = int(number)
     if "read_bytes" not in values or "write_bytes" not in values:
         return None

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
+_DIGITS = 20
+"""Digits of the largest number in 64 bits; no counter of a kernel is wider."""
+
 
 def clean(text: str, limit: int = 2000) -> str:
     """``text`` without control characters (line breaks stay), at most ``limit`` characters."""
@@ -12,6 +17,26 @@ def clean(text: str, limit: int = 2000) -> str:
 def one_line(text: str, limit: int = 300) -> str:
     """``clean`` text folded into one line."""
     return " ".join(clean(text, limit).split())
+
+
+def is_count(word: str) -> bool:
+    """Whether ``word`` is a count in ASCII digits, as a kernel prints them: ``int`` takes it.
+
+    ``str.isdigit`` alone is also true for ``¹``, and ``int`` refuses thousands of digits.
+    """
+    return word.isascii() and word.isdigit() and len(word) <= _DIGITS
+
+
+def finite(word: str) -> float:
+    """``word`` as a number.
+
+    Raises:
+        ValueError: It is none, or ``nan`` or ``inf``, which no kernel prints.
+    """
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{word} is no finite number")
+    return number
 
 
 def address(host: str, port: int) -> str:

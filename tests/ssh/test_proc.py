@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers.model.host import Filesystem, Psi
@@ -17,10 +17,12 @@ from drivers.ssh.proc_host import (
     parse_cpu,
     parse_disks,
     parse_host,
+    parse_load,
     parse_memory,
     parse_nics,
     parse_psi,
     parse_sizes,
+    parse_uptime,
     remote_mounts,
 )
 from drivers.ssh.proc_vm import (
@@ -34,6 +36,7 @@ from drivers.ssh.proc_vm import (
     watched,
 )
 from drivers.ssh.rates import cpu_shares, host_load, rate, vm_fast
+from drivers.ssh.words import is_count
 
 STAT = "cpu  100 10 50 800 20 5 5 10 30 0\ncpu0 100 10 50 800 20 5 5 10 30 0\nctxt 5\n"
 MEMINFO = "MemTotal:  8000 kB\nMemFree: 1000 kB\nMemAvailable: 4000 kB\nSwapTotal: 100 kB\n"
@@ -259,7 +262,37 @@ def test_busybox_date_has_no_fraction() -> None:
     assert hello == frames.Hello("sh", 100, None, 1700000000.0)
 
 
+@pytest.mark.parametrize(
+    "word", ["¹", "٣x", "-1", "1_0", "+1", pytest.param("9" * 5000, id="long")]
+)
+def test_only_what_a_kernel_prints_is_a_count(word: str) -> None:
+    """Superscripts and thousands of digits pass ``isdigit``, and ``int`` refuses them."""
+    assert not is_count(word)
+    assert is_count("0")
+    assert is_count(str(2**64 - 1))
+    assert parse_memory(f"MemTotal: 8 kB\nOdd: {word}\n")["MemTotal"] == 8192
+    assert parse_schedstat(f"{word} 5 1") is None
+    assert parse_io(f"read_bytes: {word}\nwrite_bytes: 1\n") is None
+    assert parse_stat(TASK.replace(" 90000 ", f" {word} ")) is None
+    hello = frames.parse_hello(f"hello sh {word} {word} 5")
+    assert hello is None or (hello.hz, hello.page) == (100, None)
+    assert frames.parse_frame("n", f"n begin {word} 1 2\n") is None
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf", "1e999"])
+def test_no_reading_is_infinite(word: str) -> None:
+    """What is no finite number is not there."""
+    assert parse_load(f"{word} 0 0 1/1 1") is None
+    assert parse_uptime(f"{word} 5") is None
+    assert parse_psi(f"some avg10={word} avg60=0 avg300=0 total=0") is None
+    assert frames.number(word) is None
+
+
 @given(st.text(max_size=200))
+@example(":¹")
+@example("¹ ¹ ¹")
+@example(":" + "9" * 5000)
+@example("inf")
 def test_no_text_breaks_a_parser(text: str) -> None:
     """Whatever a host answers, parsing ends in values or nothing."""
     paths = ("/proc/stat", "/proc/meminfo", "/proc/diskstats", "/proc/net/dev", "/proc/uptime",

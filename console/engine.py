@@ -32,6 +32,7 @@ from console.jobs.owner import this_owner
 from console.jobs.runner import JobRunner
 from console.maintenance import Maintenance
 from console.operations.book import OperationBook, cordon_words
+from console.operations.leases import LeaseDesk
 from console.operations.runner import OperationRunner
 from console.operations.tools import Desk
 from console.poller import Poller
@@ -39,7 +40,7 @@ from console.prompts import QuestionDesk, WaitingPrompter
 from console.recorder import Recorder
 from console.sources import FleetSource
 from console.tidy import Tidy
-from drivers.errors import DriverError
+from drivers.errors import DriverError, Gone
 from drivers.lane import Lane
 from drivers.model.ask import KeyDecision
 from drivers.model.event import Event, EventKind, EventQuery, Severity
@@ -50,7 +51,7 @@ from drivers.model.matrix import Matrix
 from drivers.model.migration import Lever
 from drivers.model.operation import Cordon, Operation
 from drivers.model.storage import Volume
-from drivers.protocol import Prompter
+from drivers.protocol import HeldLease, Prompter
 from store.api import Store, StoreError
 
 T = TypeVar("T")
@@ -195,7 +196,14 @@ class Engine:
             sleep=asyncio.sleep,
             owner=this_owner(),
             actor=f"{actor.sudo_user or actor.login_user or actor.user}@{actor.machine}",
+            leases=LeaseDesk(self._hold, asyncio.sleep),
         )
+
+    async def _hold(self, host: str, words: str) -> HeldLease:
+        driver = self._drivers.get(host)
+        if driver is None:
+            raise Gone(f"There is no host {host} in this fleet.")
+        return await driver.hold_lease(words)
 
     async def _recover(self, runner: JobRunner) -> None:
         try:

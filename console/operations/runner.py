@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from console.jobs.owner import owner_alive
 from console.operations.drive import Drive, wished
@@ -17,7 +18,8 @@ from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rules import limits_of
 from console.policy.drain.words import progress_words
-from drivers.errors import DriverError, Gone, Refused
+from drivers.errors import Busy, DriverError, Gone, Refused
+from drivers.model.event import Event, EventKind, Severity
 from drivers.model.operation import (
     Choice,
     Cordon,
@@ -26,6 +28,7 @@ from drivers.model.operation import (
     Operation,
     OperationKind,
     OperationPlan,
+    OperationState,
     Wish,
     WishVerb,
 )
@@ -40,6 +43,7 @@ class OperationRunner:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._drives: dict[str, asyncio.Task[None]] = {}
+        self._starting: set[str] = set()
         self._numbers = itertools.count(1)
 
     @property
@@ -141,7 +145,8 @@ class OperationRunner:
 
         Raises:
             Refused: The plan carries a refusal, or a VM still needs a choice.
-            Busy: Another operation of that host is under way.
+            Busy: Another operation of that host is under way, or another console works on one of
+                the hosts.
         """
         if plan.refusal is not None:
             raise Refused(plan.refusal.what, plan.refusal.proof, plan.refusal.fix)
@@ -159,7 +164,12 @@ class OperationRunner:
             created_at=self._desk.clock(),
             parent=parent,
         )
-        await self._desk.book.begin(replace(operation, outcome=progress_words(operation)))
+        await self._lease(operation)
+        try:
+            await self._desk.book.begin(replace(operation, outcome=progress_words(operation)))
+        except DriverError:
+            await self._desk.leases.release(operation.id)
+            raise
         if draining:
             if plan.host not in self._desk.book.cordoned:
                 await self.cordon(plan.host, operation.id)
@@ -184,7 +194,7 @@ class OperationRunner:
         if alive is None:
             what = f"whether the console of {operation_id} still lives cannot be told from here"
             raise Refused(what, operation.owner, "resume it on that machine")
-        if alive and (not mine or operation_id in self._drives):
+        if alive and (not mine or self._driven(operation_id)):
             await self._wish(operation_id, WishVerb.RESUME)
             return
         await self._desk.jobs.recover()
@@ -238,31 +248,98 @@ class OperationRunner:
         operation = self._get(operation_id)
         if operation.state.ended:
             raise Refused(f"{operation_id} has ended: {operation.state.value}")
-        if operation_id not in self._drives and owner_alive(operation.owner) is False:
+        mine = operation.owner == self._desk.owner
+        left = mine or owner_alive(operation.owner) is False
+        if left and not self._driven(operation_id):
             if verb is WishVerb.PAUSE:
-                raise Refused("its console has ended, so nothing goes on", fix="resume or cancel")
+                whose = "it was given up here" if mine else "its console has ended"
+                raise Refused(f"{whose}, so nothing goes on", fix="resume or cancel")
             await self._desk.jobs.recover()
             await self._take(operation, WishVerb.CANCEL)
             return
         await self._wish(operation_id, verb)
 
     async def _take(self, operation: Operation, verb: WishVerb) -> None:
-        """Become the owner of an operation that has none; Busy when somebody was faster."""
+        """Become the owner of an operation that has none; Busy when somebody was faster.
+
+        What is wished from here on is still to be obeyed, so wishes are counted before.
+        """
+        if self._driven(operation.id):
+            await self._wish(operation.id, verb)
+            return
         mine = self._desk.owner
-        await self._desk.book.change(
-            operation.id, lambda o: replace(wished(o, verb), owner=mine), operation.owner
-        )
-        self._drive(operation.id, len(await self._desk.book.wishes(operation.id)))
+        with self._claimed(operation.id):
+            obeyed = len(await self._desk.book.wishes(operation.id))
+            await self._lease(operation)
+            try:
+                await self._desk.book.change(
+                    operation.id, lambda o: replace(wished(o, verb), owner=mine), operation.owner
+                )
+            except DriverError:
+                await self._desk.leases.release(operation.id)
+                raise
+            self._drive(operation.id, obeyed)
 
     async def _wish(self, operation_id: str, verb: WishVerb) -> None:
         wish = Wish(operation_id, verb, self._desk.clock(), self._desk.actor)
         await self._desk.book.wish(wish)
 
+    def _driven(self, operation_id: str) -> bool:
+        """Whether this console carries it out, or is just about to."""
+        return operation_id in self._drives or operation_id in self._starting
+
+    @contextmanager
+    def _claimed(self, operation_id: str) -> Iterator[None]:
+        """Nothing else of this console takes it up meanwhile."""
+        self._starting.add(operation_id)
+        try:
+            yield
+        finally:
+            self._starting.discard(operation_id)
+
     def _drive(self, operation_id: str, obeyed: int) -> None:
         drive = Drive(self._desk, operation_id, obeyed)
-        task = asyncio.create_task(drive.run(), name=operation_id)
+        task = asyncio.create_task(self._leased(drive), name=operation_id)
         self._drives[operation_id] = task
         task.add_done_callback(lambda _: self._drives.pop(operation_id, None))
+
+    async def _leased(self, drive: Drive) -> None:
+        """Drive an operation while its hosts are kept from others, and let go of them after."""
+        operation = drive.operation
+        keeper = asyncio.create_task(self._keep(operation.id))
+        try:
+            await drive.run()
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            await self._desk.leases.release(operation.id)
+
+    async def _keep(self, operation_id: str) -> None:
+        async def lost(taken: Busy) -> None:
+            """Somebody works there now: begin nothing more until a person decides."""
+            if self._get(operation_id).state is OperationState.RUNNING:
+                await self._wish(operation_id, WishVerb.PAUSE)
+                now, what = self._desk.clock(), taken.problem.what
+                told = f"{operation_id} is paused: {what}"
+                host = self._get(operation_id).plan.host
+                detail = str(taken.problem)
+                kind, severity = EventKind.ACTION, Severity.ERROR
+                event = Event(now, kind, host, told, detail=detail, severity=severity)
+                self._desk.on_events((event,))
+
+        operation = self._get(operation_id)
+        words = self._words(operation)
+        await self._desk.leases.keep(
+            operation_id, lambda: _hosts(self._get(operation_id)), words, lost
+        )
+
+    async def _lease(self, operation: Operation) -> None:
+        await self._desk.leases.take(operation.id, _hosts(operation), self._words(operation))
+
+    def _words(self, operation: Operation) -> str:
+        since = datetime.fromtimestamp(self._desk.clock(), UTC).strftime("%Y-%m-%d %H:%M UTC")
+        plan = operation.plan
+        return f"{self._desk.actor} since {since}: {plan.kind.value} of {plan.host}"
 
     def _get(self, operation_id: str) -> Operation:
         found = self._desk.book.get(operation_id)
@@ -279,3 +356,9 @@ class OperationRunner:
         pid = self._desk.owner.rpartition("@")[2].split(":")[1:2]
         millis = int(self._desk.clock() * 1000)
         return "-".join((kind.value, f"{millis:x}", *pid, str(next(self._numbers))))
+
+
+def _hosts(operation: Operation) -> set[str]:
+    """Hosts that an operation works on: its own, and where VMs come from and go to."""
+    ends = {end for run in operation.runs for end in (run.move.source, run.move.target)}
+    return {operation.plan.host, *ends} - {""}

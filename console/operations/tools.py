@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from console.operations.book import OperationBook
+from console.operations.leases import LeaseDesk
 from console.policy.drain.fits import Fits, fits_in
 from console.policy.drain.rules import with_groups
 from console.policy.preflight.grounds import Grounds, Rules
@@ -56,6 +57,7 @@ class Desk:
         nudge: Asks the poller for an early reading of a host.
         owner: This console.
         actor: Who sits at it, ``user@machine``.
+        leases: Keep other consoles off the hosts of an operation.
     """
 
     book: OperationBook
@@ -68,6 +70,7 @@ class Desk:
     sleep: Callable[[float], Awaitable[None]]
     owner: str
     actor: str
+    leases: LeaseDesk
 
     def snapshot(self) -> FleetSnapshot:
         """The newest picture, with configured groups as tags."""

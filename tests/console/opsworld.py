@@ -11,16 +11,17 @@ from typing import Any
 
 from console.jobs.runner import JobRunner
 from console.operations.book import OperationBook
+from console.operations.leases import LeaseDesk
 from console.operations.runner import OperationRunner
 from console.operations.tools import Desk
 from console.policy.preflight.grounds import Rules
-from drivers.errors import Unreachable
+from drivers.errors import Busy, Unreachable
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, Link, LinkState
 from drivers.model.operation import Cordon, Operation, Wish
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm, VmState
-from drivers.protocol import MigrationSpec
+from drivers.protocol import HeldLease, MigrationSpec
 from store.api import StoreError
 from tests.console.jobworld import Console, Domain, MemoryStore, Move, World
 from tests.console.jobworld_driver import WorldDriver
@@ -46,6 +47,7 @@ class OpsWorld(World):
     arrivals: Counter[str] = field(default_factory=Counter)
     busiest: Counter[str] = field(default_factory=Counter)
     operations: dict[str, Operation] = field(default_factory=dict)
+    leases: dict[str, tuple[Console, str]] = field(default_factory=dict)
     wishes: list[Wish] = field(default_factory=list)
     cordons: dict[str, Cordon] = field(default_factory=dict)
     die_at: dict[str, float] = field(default_factory=dict)
@@ -214,8 +216,23 @@ class OpsConsole:
                 self.console.sleep,
                 owner,
                 "me@here",
+                LeaseDesk(self.hold, self.console.sleep),
             )
         )
+
+    async def hold(self, host: str, words: str) -> HeldLease:
+        """As a host's shell does it: one console at a time, for as long as that lives."""
+        if host in self.world.down:
+            raise Unreachable(f"{host} does not answer")
+        holder = self.world.leases.get(host)
+        if holder is not None and not holder[0].dead:
+            raise Busy(f"{host} is being worked on by another console", holder[1])
+        self.world.leases[host] = (self.console, words)
+
+        async def release() -> None:
+            self.world.leases.pop(host, None)
+
+        return HeldLease(asyncio.Event(), release)
 
     def _show(self, operations: tuple[Operation, ...], _cordons: object) -> None:
         self.shown = operations

@@ -1,0 +1,109 @@
+"""Two consoles do not work on one host: who holds it is told, and the dead hold nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from console.operations.leases import LeaseDesk
+from drivers.errors import Busy, Unsupported
+from drivers.model.operation import OperationState
+from drivers.protocol import HeldLease
+from tests.console.jobworld import Console
+from tests.console.opsworld import OpsConsole, fleet
+
+
+class Fleet:
+    """Hosts whose leases are held, lost and taken away."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, HeldLease] = {}
+        self.taken: set[str] = set()
+        self.mute: set[str] = set()
+        self.calls: list[str] = []
+
+    async def hold(self, host: str, words: str) -> HeldLease:
+        self.calls.append(host)
+        if host in self.mute:
+            raise Unsupported("no command can be run there")
+        if host in self.taken or (host in self.held and not self.held[host].lost.is_set()):
+            raise Busy(f"{host} is being worked on", "bert since noon")
+        lost = asyncio.Event()
+
+        async def release() -> None:
+            lost.set()
+            self.held.pop(host, None)
+
+        self.held[host] = HeldLease(lost, release)
+        return self.held[host]
+
+
+async def soon(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def test_all_hosts_are_held_or_none() -> None:
+    fleet = Fleet()
+    fleet.taken.add("kvm2")
+    desk = LeaseDesk(fleet.hold, soon)
+    with pytest.raises(Busy) as refused:
+        await desk.take("op1", ("kvm3", "kvm1", "kvm2"), "anna")
+    assert refused.value.problem.proof == "bert since noon"
+    assert fleet.held == {}
+
+
+async def test_operations_of_one_console_share_a_host() -> None:
+    fleet = Fleet()
+    desk = LeaseDesk(fleet.hold, soon)
+    await desk.take("op1", ("kvm1", "kvm3"), "anna")
+    await desk.take("op2", ("kvm2", "kvm3"), "anna")
+    await desk.release("op1")
+    assert set(fleet.held) == {"kvm2", "kvm3"}
+    await desk.release("op2")
+    assert fleet.held == {}
+
+
+async def test_a_host_that_gives_no_lease_hinders_nobody() -> None:
+    fleet = Fleet()
+    fleet.mute.add("kvm2")
+    desk = LeaseDesk(fleet.hold, soon)
+    await desk.take("op1", ("kvm1", "kvm2"), "anna")
+    assert set(fleet.held) == {"kvm1"}
+
+
+async def test_a_lost_lease_is_taken_again_and_one_taken_away_is_told() -> None:
+    fleet = Fleet()
+    desk = LeaseDesk(fleet.hold, soon)
+    await desk.take("op1", ("kvm1",), "anna")
+    told: asyncio.Queue[Busy] = asyncio.Queue()
+    keeper = asyncio.create_task(desk.keep("op1", lambda: ("kvm1",), "anna", told.put))
+    fleet.held["kvm1"].lost.set()
+    async with asyncio.timeout(5):
+        while fleet.calls.count("kvm1") < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert told.empty()
+    fleet.taken.add("kvm1")
+    fleet.held["kvm1"].lost.set()
+    async with asyncio.timeout(5):
+        assert (await told.get()).problem.proof == "bert since noon"
+    keeper.cancel()
+
+
+async def test_a_drain_is_refused_while_another_console_works_on_a_target() -> None:
+    world = fleet(2)
+    other = Console(world)
+    world.leases["kvm2"] = (other, "bert@jump2 since noon: drain of kvm2")
+    console = OpsConsole(world)
+    plan = await console.operations.plan_drain("kvm1")
+    assert "kvm2" in plan.hosts
+    with pytest.raises(Busy) as refused:
+        await console.operations.start(plan)
+    assert "bert@jump2" in refused.value.problem.proof
+    assert not world.operations
+    assert not world.cordons
+    other.dead = True
+    operation = await console.ended(await console.operations.start(plan))
+    assert operation.state is OperationState.DONE
+    await console.close()
+    assert world.leases == {}

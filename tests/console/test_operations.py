@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from drivers.errors import Busy, Gone, Refused
+from drivers.errors import Busy, Failed, Gone, Refused
 from drivers.model.job import JobState
 from drivers.model.operation import (
     Choice,
+    Cordon,
     MoveState,
     Operation,
     OperationKind,
     OperationState,
+    Wish,
+    WishVerb,
 )
 from drivers.model.vm import VmState
 from tests.console.jobworld import Killed
@@ -309,6 +313,50 @@ async def test_a_console_that_lives_keeps_its_operation(monkeypatch: pytest.Monk
         await other.operations.resume(ident)
     await other.close()
     await console.close()
+
+
+async def test_what_this_console_gave_up_is_cancelled_by_it(monkeypatch: pytest.MonkeyPatch):
+    """Recorded as its own, but nothing carries it out: a wish would be heard by nobody."""
+    world = fleet(3)
+    console = OpsConsole(world)
+    plan = await console.operations.plan_drain("kvm1")
+
+    async def fails(_cordon: Cordon) -> None:
+        raise Failed("the cordon could not be written")
+
+    monkeypatch.setattr(console.book, "cordon", fails)
+    with pytest.raises(Failed, match="could not be written"):
+        await console.operations.start(plan)
+    (ident,) = world.operations
+    monkeypatch.setattr("console.operations.runner.owner_alive", lambda _owner: True)
+    with pytest.raises(Refused, match="given up here"):
+        await console.operations.pause(ident)
+    await console.operations.cancel(ident)
+    assert (await console.ended(ident)).state is OperationState.CANCELLED
+    assert not world.wishes
+    assert not world.arrivals
+    await console.close()
+
+
+async def test_a_wish_made_while_an_operation_is_taken_up_is_obeyed(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Only what was wished before it changed hands counts as heard."""
+    world = fleet(4)
+    ident = await interrupted(world, 40, "kill")
+    second = OpsConsole(world, owner=OTHER)
+    change = second.book.change
+
+    async def overtaken(*args: Any) -> Operation:
+        changed = await change(*args)
+        if not world.wishes:
+            world.wishes.append(Wish(ident, WishVerb.CANCEL, world.now, "you@there"))
+        return changed
+
+    monkeypatch.setattr(second.book, "change", overtaken)
+    await second.operations.resume(ident)
+    assert (await second.ended(ident)).state is OperationState.CANCELLED
+    await second.close()
 
 
 def test_a_reopened_operation_tries_again_what_failed():

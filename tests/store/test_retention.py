@@ -269,8 +269,10 @@ def test_ended_operations_go_with_their_wishes(path: Path, clock: Clock) -> None
         sweep(recorder, clock, T0 + 12 * HOUR, 10.0)
         recorder.step()
         with recorder.database.cursor() as cursor:
-            for table in ("operation", "operation_wish"):
-                left = cursor.execute(f"SELECT id FROM rec.{table} ORDER BY id").fetchall()
-                assert left == [("new",), ("open",)], table
+            for question in (
+                "SELECT id FROM rec.operation ORDER BY id",
+                "SELECT id FROM rec.operation_wish ORDER BY id",
+            ):
+                assert cursor.execute(question).fetchall() == [("new",), ("open",)], question
     finally:
         recorder.close()

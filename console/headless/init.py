@@ -75,6 +75,14 @@ protect = "confirm"
 # vms = ["db1", "db2"]     # or tags = ["db"]
 # strict = true            # false: only warn
 
+# [profiles.night]         # migrate --profile night
+# bandwidth = 200          # MiB a second at most
+# downtime_ms = 300        # pause of the guest for the switch
+# longest_downtime_ms = 1000
+# auto_converge = true     # QEMU may slow the guest down
+# finish_within = "10m"
+# levers = ["bandwidth", "downtime", "cancel"]  # what may be pulled to keep that, mildest first
+
 # [keys]                   # binding id to keys; `?` in the console shows the ids
 # "vm.migrate" = "M"
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from console.jobs.owner import owner_alive
 from console.operations.drive import Drive, wished
@@ -17,7 +18,8 @@ from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rules import limits_of
 from console.policy.drain.words import progress_words
-from drivers.errors import DriverError, Gone, Refused
+from drivers.errors import Busy, DriverError, Gone, Refused
+from drivers.model.event import Event, EventKind, Severity
 from drivers.model.operation import (
     Choice,
     Cordon,
@@ -26,6 +28,7 @@ from drivers.model.operation import (
     Operation,
     OperationKind,
     OperationPlan,
+    OperationState,
     Wish,
     WishVerb,
 )
@@ -142,7 +145,8 @@ class OperationRunner:
 
         Raises:
             Refused: The plan carries a refusal, or a VM still needs a choice.
-            Busy: Another operation of that host is under way.
+            Busy: Another operation of that host is under way, or another console works on one of
+                the hosts.
         """
         if plan.refusal is not None:
             raise Refused(plan.refusal.what, plan.refusal.proof, plan.refusal.fix)
@@ -161,7 +165,12 @@ class OperationRunner:
             parent=parent,
         )
         with self._claimed(operation.id):
-            await self._desk.book.begin(replace(operation, outcome=progress_words(operation)))
+            await self._lease(operation)
+            try:
+                await self._desk.book.begin(replace(operation, outcome=progress_words(operation)))
+            except DriverError:
+                await self._desk.leases.release(operation.id)
+                raise
             if draining:
                 if plan.host not in self._desk.book.cordoned:
                     await self.cordon(plan.host, operation.id)
@@ -262,9 +271,14 @@ class OperationRunner:
         mine = self._desk.owner
         with self._claimed(operation.id):
             obeyed = len(await self._desk.book.wishes(operation.id))
-            await self._desk.book.change(
-                operation.id, lambda o: replace(wished(o, verb), owner=mine), operation.owner
-            )
+            await self._lease(operation)
+            try:
+                await self._desk.book.change(
+                    operation.id, lambda o: replace(wished(o, verb), owner=mine), operation.owner
+                )
+            except DriverError:
+                await self._desk.leases.release(operation.id)
+                raise
             self._drive(operation.id, obeyed)
 
     async def _wish(self, operation_id: str, verb: WishVerb) -> None:
@@ -286,9 +300,47 @@ class OperationRunner:
 
     def _drive(self, operation_id: str, obeyed: int) -> None:
         drive = Drive(self._desk, operation_id, obeyed)
-        task = asyncio.create_task(drive.run(), name=operation_id)
+        task = asyncio.create_task(self._leased(drive), name=operation_id)
         self._drives[operation_id] = task
         task.add_done_callback(lambda _: self._drives.pop(operation_id, None))
+
+    async def _leased(self, drive: Drive) -> None:
+        """Drive an operation while its hosts are kept from others, and let go of them after."""
+        operation = drive.operation
+        keeper = asyncio.create_task(self._keep(operation.id))
+        try:
+            await drive.run()
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            await self._desk.leases.release(operation.id)
+
+    async def _keep(self, operation_id: str) -> None:
+        async def lost(taken: Busy) -> None:
+            """Somebody works there now: begin nothing more until a person decides."""
+            if self._get(operation_id).state is OperationState.RUNNING:
+                await self._wish(operation_id, WishVerb.PAUSE)
+                now, what = self._desk.clock(), taken.problem.what
+                told = f"{operation_id} is paused: {what}"
+                host = self._get(operation_id).plan.host
+                detail = str(taken.problem)
+                kind, severity = EventKind.ACTION, Severity.ERROR
+                event = Event(now, kind, host, told, detail=detail, severity=severity)
+                self._desk.on_events((event,))
+
+        operation = self._get(operation_id)
+        words = self._words(operation)
+        await self._desk.leases.keep(
+            operation_id, lambda: _hosts(self._get(operation_id)), words, lost
+        )
+
+    async def _lease(self, operation: Operation) -> None:
+        await self._desk.leases.take(operation.id, _hosts(operation), self._words(operation))
+
+    def _words(self, operation: Operation) -> str:
+        since = datetime.fromtimestamp(self._desk.clock(), UTC).strftime("%Y-%m-%d %H:%M UTC")
+        plan = operation.plan
+        return f"{self._desk.actor} since {since}: {plan.kind.value} of {plan.host}"
 
     def _get(self, operation_id: str) -> Operation:
         found = self._desk.book.get(operation_id)
@@ -305,3 +357,9 @@ class OperationRunner:
         pid = self._desk.owner.rpartition("@")[2].split(":")[1:2]
         millis = int(self._desk.clock() * 1000)
         return "-".join((kind.value, f"{millis:x}", *pid, str(next(self._numbers))))
+
+
+def _hosts(operation: Operation) -> set[str]:
+    """Hosts that an operation works on: its own, and where VMs come from and go to."""
+    ends = {end for run in operation.runs for end in (run.move.source, run.move.target)}
+    return {operation.plan.host, *ends} - {""}

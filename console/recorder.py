@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host
@@ -23,8 +24,8 @@ def sample_interval(vms: int, configured: float | None) -> float:
 class Recorder:
     """Samples the newest snapshot into the store until cancelled.
 
-    A host with a VM job under way is sampled every second, so that a migration's course is on
-    record.
+    A VM with a job under way is sampled every second together with its host, so that a migration's
+    course is on record; the other VMs of that host are not.
 
     Args:
         store: Where samples go; its put methods never block.
@@ -54,13 +55,18 @@ class Recorder:
             await asyncio.sleep(1.0)
 
     def sample(self, tick: float) -> None:
-        """Record what is due at monotonic time ``tick``: all hosts, or only the busy ones."""
+        """Record what is due at monotonic time ``tick``: all hosts, or only the busy VMs."""
         snapshot = self._snapshot()
         if tick >= self._next_full:
             due: tuple[Host, ...] = snapshot.hosts
             count = sum(len(h.vms) for h in snapshot.hosts)
             self._next_full = tick + sample_interval(count, self._interval_s)
         else:
-            due = tuple(h for h in snapshot.hosts if any(vm.job for vm in h.vms))
+            due = tuple(busy for h in snapshot.hosts if (busy := _busy(h)).vms)
         if due:
             self._store.put_hosts(self._clock(), due)
+
+
+def _busy(host: Host) -> Host:
+    """The host with those of its VMs alone that have a job under way, as a partial reading."""
+    return replace(host, vms=tuple(vm for vm in host.vms if vm.job), slow_at=0.0)

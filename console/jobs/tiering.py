@@ -47,6 +47,14 @@ async def refuse_snapshots(work: Work) -> None:
         DriverError: There are some, or that could not be read.
     """
     needs = await work.driver().needs(work.uuid)
+    kinds = (("snapshots", needs.snapshots), ("checkpoints", needs.checkpoints))
+    unknown = [what for what, count in kinds if count is None]
+    if unknown:
+        raise Refused(
+            f"whether {work.name} has {' or '.join(unknown)} is not known",
+            proof=f"libvirt on {work.host} cannot list them; a copy of the disk would lose them",
+            fix="leave the disk there",
+        )
     found = [f"{needs.snapshots} snapshot(s)"] if needs.snapshots else []
     found += [f"{needs.checkpoints} checkpoint(s)"] if needs.checkpoints else []
     if found:

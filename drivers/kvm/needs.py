@@ -46,7 +46,7 @@ async def read_needs(
             jobs_known=jobs_known,
             autostart=bool(domain.autostart()),
             persistent=bool(domain.isPersistent()),
-            snapshots=_count(session.lv, domain.snapshotNum) or 0,
+            snapshots=_count(session.lv, domain.snapshotNum),
             checkpoints=_count(session.lv, lambda: len(domain.listAllCheckpoints(0))),
         )
 
@@ -54,9 +54,12 @@ async def read_needs(
 
 
 def _count(lv: Any, call: Callable[[], int]) -> int | None:
+    """How many there are; None where libvirt cannot tell, its other errors are the caller's."""
     try:
         return int(call())
-    except lv.libvirtError:  # the driver or this libvirt has none of that kind
+    except lv.libvirtError as error:
+        if error.get_error_code() != lv.VIR_ERR_NO_SUPPORT:
+            raise
         return None
 
 

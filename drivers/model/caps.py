@@ -97,8 +97,8 @@ class DomainNeeds:
         loader: Path of its UEFI firmware; empty for BIOS.
         nvram: Path of its UEFI variables.
         sealed: Kind of memory encryption (``sev``...); empty for none.
-        snapshots: How many snapshots libvirt keeps of it.
-        checkpoints: How many checkpoints; None where this libvirt tells none.
+        snapshots: How many snapshots libvirt keeps of it; None where it cannot tell.
+        checkpoints: How many checkpoints; None where this libvirt cannot tell.
         jobs_known: False where block jobs could not be asked about.
     """
 
@@ -123,8 +123,8 @@ class DomainNeeds:
     sealed: str = ""
     autostart: bool = False
     persistent: bool = True
-    snapshots: int = 0
-    checkpoints: int | None = None
+    snapshots: int | None = 0
+    checkpoints: int | None = 0
     jobs_known: bool = True
 
     def disk(self, target: str) -> DiskNeed | None:

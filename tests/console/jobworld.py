@@ -38,7 +38,7 @@ class Domain:
     state: VmState
     path: str
     autostart: bool = False
-    snapshots: int = 0
+    snapshots: int | None = 0
     was: VmState = VmState.RUNNING
 
 

@@ -46,3 +46,17 @@ async def test_a_snapshot_made_meanwhile_keeps_the_old_volume(state: VmState) ->
     assert "/warm/web1.raw is kept: web1 has 1 snapshot(s)" in str(job)
     assert OLD in world.volumes
     await jobs.stop()
+
+
+@pytest.mark.parametrize("state", [VmState.RUNNING, VmState.OFF])
+async def test_a_vm_whose_snapshots_cannot_be_counted_is_not_moved(state: VmState) -> None:
+    """Not known is not none."""
+    world = web1(state)
+    world.domains[("kvm1", UUID)].snapshots = None
+    jobs = runner(Console(world), ME)
+    job = await ended(jobs, await jobs.submit(plan_of(world, Action.TIER, "hot")))
+    assert job.state is JobState.FAILED
+    assert job.problem is not None
+    assert "whether web1 has snapshots is not known" in job.problem.what
+    assert list(world.volumes) == [OLD]
+    await jobs.stop()

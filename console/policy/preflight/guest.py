@@ -130,18 +130,27 @@ def _sealed(needs: DomainNeeds) -> tuple[Check, ...]:
 def _snapshots(subject: Subject, needs: DomainNeeds) -> tuple[Check, ...]:
     vm, uri = subject.vm, subject.host.spec.uri
     found = []
-    if needs.snapshots:
+    if needs.snapshots is None:
+        found.append(_uncounted(vm.name, "snapshots"))
+    elif needs.snapshots:
         text = f"libvirt moves no VM that has snapshots; {vm.name} has {needs.snapshots}"
         fix = f"look at them: virsh -c {uri} snapshot-list {vm.uuid}; delete or merge them first"
         proof = f"{needs.snapshots} snapshots kept, 0 allowed"
         found.append(Check("snapshots", Verdict.BLOCKED, text, proof, fix))
     else:
         found.append(Check("snapshots", Verdict.OK, "no snapshots"))
-    if needs.checkpoints:
+    if needs.checkpoints is None:
+        found.append(_uncounted(vm.name, "checkpoints"))
+    elif needs.checkpoints:
         text = f"{needs.checkpoints} checkpoints stay behind: the next backup there is a full one"
         fix = f"virsh -c {uri} checkpoint-list {vm.uuid}"
         found.append(Check("checkpoints", Verdict.WARN, text, f"{needs.checkpoints} kept", fix))
     return tuple(found)
+
+
+def _uncounted(name: str, what: str) -> Check:
+    text = f"whether {name} has {what} is not known"
+    return Check(what, Verdict.NOT_TESTED, text, f"libvirt there cannot list {what}")
 
 
 def _autostart(subject: Subject, target: Host, needs: DomainNeeds) -> tuple[Check, ...]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 CLOCK = "%H:%M:%S"
 
+SIMULATED = Content.styled("SIMULATED", "bold reverse $badge")
+"""The mark of a make-believe fleet; it is never dropped for want of room."""
+
 
 class TopLine(Horizontal):
     """Fleet, badges, hosts, recording and jobs at the left; the clock at the right."""
@@ -59,9 +62,7 @@ def _pieces(view: View, heading: str) -> list[tuple[Content, int]]:
     """Parts of the header with their rank: the highest rank gives way first."""
     return [
         (Content.styled(clean(view.fleet) or "NovaCron", "bold"), 5),
-        (Content.styled("SIMULATED", "bold reverse $badge"), 0)
-        if view.snapshot.simulated
-        else (Content(""), 0),
+        (SIMULATED if view.snapshot.simulated else Content(""), 0),
         (Content.styled(heading, "bold $calm"), 2),
         (_hosts(view), 1),
         (Content.styled("PAUSED", "bold reverse $care") if view.paused else Content(""), 1),

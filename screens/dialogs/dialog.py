@@ -11,7 +11,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from screens.base import FleetScreen
 from screens.format import clean
+from screens.topline import SIMULATED
 
 Result = TypeVar("Result")
 
@@ -88,7 +90,7 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
     def compose(self) -> ComposeResult:
         """Title, body, extra widgets, buttons."""
         frame = Vertical(id="frame", classes="harsh" if self._harsh else "")
-        frame.border_title = Content(self._title)
+        frame.border_title = self._marked(Content(self._title))
         frame.border_subtitle = Content("Esc cancels")
         with frame:
             with VerticalScroll(id="body", can_focus=False):
@@ -96,6 +98,13 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
             yield from self.compose_form()
             with Horizontal(id="buttons"):
                 yield from self.compose_buttons()
+
+    def _marked(self, title: Content) -> Content:
+        """``title`` behind the mark of a simulated fleet: the frame may cover the header's own."""
+        behind = (s for s in self.app.screen_stack if isinstance(s, FleetScreen))
+        if not any(screen.view.snapshot.simulated for screen in behind):
+            return title
+        return Content.assemble(SIMULATED, " ", title)
 
     @property
     def room(self) -> int:

@@ -14,8 +14,8 @@ from typing import Any
 from drivers.errors import Unsupported
 
 _FIX = (
-    "install libvirt-dev, pkg-config, gcc and python3-dev, then: pip install 'novacron[kvm]' "
-    "(the simulated fleet runs without)"
+    "install python3-dev, libvirt-dev, pkg-config and gcc, then, in the clone and with the pip of "
+    "the environment that runs this: pip install '.[kvm]' (the simulated fleet runs without)"
 )
 
 

@@ -10,12 +10,14 @@ from console.jobs.volumes import delete_unused, refuse_existing
 from console.jobs.work import Made, Work
 from console.policy.truth import Sighting
 from drivers.errors import (
+    Busy,
     Cancelled,
     DriverError,
     Failed,
     Gone,
     Refused,
     TimedOut,
+    Unreachable,
     Unsupported,
 )
 from drivers.model.job import Step
@@ -25,6 +27,9 @@ from drivers.protocol import BlockJob
 
 _ABORT_WAIT_S = 20.0
 _VERIFY_S = 10.0
+_SILENT_S = 60.0
+"""How long a host may be silent while a copy runs there."""
+
 _EXISTS = ("file exists", "already exists", "already in use")
 
 
@@ -86,7 +91,7 @@ async def block_copy(work: Work, step: Step) -> str:
     started = work.now()
     while True:
         work.check_cancel()
-        job = await driver.block_job(work.uuid, disk)
+        job = await _block_job(work, disk)
         if job is None:
             raise Failed(
                 f"the copy of {disk} ended before it was complete",
@@ -96,6 +101,19 @@ async def block_copy(work: Work, step: Step) -> str:
         work.show(meter.update(_progress(job, work.now(), started)))
         if job.ready:
             return f"source and copy are in step after {work.now() - started:.1f} s"
+        await work.pause()
+
+
+async def _block_job(work: Work, disk: str) -> BlockJob | None:
+    """The copy as it stands; a host that does not answer for a moment does not end it."""
+    limit = work.now() + _SILENT_S
+    while True:
+        try:
+            return await work.driver().block_job(work.uuid, disk)
+        except (TimedOut, Unreachable, Busy):
+            if work.now() >= limit:
+                raise
+        work.check_cancel()
         await work.pause()
 
 

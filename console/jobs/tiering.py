@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from html import escape
 
+from console.jobs.content import UNREAD, checksum, written_since
 from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused, refuse_existing
 from console.jobs.work import Made, Work
@@ -167,7 +168,7 @@ async def remove_old(work: Work, step: Step) -> str:
     path = step.args["path"]
     if work.facts.get("verified") != "yes":
         return f"{path} is kept: the move is not verified"
-    if work.facts.get("compared") == "size":
+    if work.facts.get("content") == UNREAD:
         return f"{path} is kept: its content could not be compared with the copy's"
     seen = await work.see()
     source = disk_source(seen, step.args["disk"])
@@ -177,6 +178,13 @@ async def remove_old(work: Work, step: Step) -> str:
         await refuse_snapshots(work)
     except DriverError as error:
         return f"{path} is kept: {error.problem.what}"
+    why = await written_since(work, path)
+    if why:
+        raise Failed(
+            f"{path} was written to after it was copied, so it is kept",
+            proof=why,
+            fix=f"compare it with {source}, and keep the one that is right",
+        )
     return (await delete_unused(work, work.host, path)).text
 
 
@@ -251,11 +259,11 @@ async def compare(work: Work, step: Step) -> str:
     if first is None or second is None or first.capacity != second.capacity:
         sizes = [v.capacity if v else "missing" for v in (first, second)]
         raise Failed("the copy has another size", proof=f"{sizes[0]} and {sizes[1]}")
-    work.show(JobProgress("comparing", work.now(), work.now(), total=first.capacity))
     try:
-        here, there = await driver.checksum(old), await driver.checksum(new)
+        here = await checksum(work, old, "reading the original")
+        there = await checksum(work, new, "reading the copy")
     except (Unsupported, TimedOut) as error:
-        await work.remember(compared="size")
+        await work.remember(content=UNREAD, written=first.written)
         return f"same size; content not compared: {error.problem.what}; the old volume will stay"
     if here != there:
         raise Failed(
@@ -263,13 +271,16 @@ async def compare(work: Work, step: Step) -> str:
             proof=f"SHA-256 {here[:16]}... and {there[:16]}...",
             fix="somebody wrote to the disk meanwhile, or the storage is faulty",
         )
-    await work.remember(compared="content")
+    await work.remember(content=here, written=first.written)
     return f"same size and SHA-256 {here[:16]}..."
 
 
 async def repoint(work: Work, step: Step) -> str:
     """Point the definition at the copy, unless the VM was started meanwhile."""
     work.check_cancel()
+    why = await written_since(work, step.args["old_path"])
+    if why:
+        raise Refused(f"the copy is out of date, so {work.name} keeps its old disk", proof=why)
     seen = await work.see()
     if not seen.known or seen.vm is None or seen.vm.state.active:
         state = seen.vm.state.value if seen.vm else seen.why

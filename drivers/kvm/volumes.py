@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -151,10 +152,19 @@ async def _grown(session: Session, pool: str, name: str) -> int | None:
 
 
 def _told(handle: Any, pool: str, session: Session) -> Volume:
-    read = read_volume(handle.XMLDesc(0), pool, session.spec.name)
+    text = handle.XMLDesc(0)
+    read = read_volume(text, pool, session.spec.name)
     if read is None:
         raise Failed(f"volume {clean(handle.name())} has unreadable XML")
-    return read
+    return replace(read, written=last_written(text))
+
+
+def last_written(text: str) -> str:
+    """When the file behind volume XML was last written to; empty for what is no file."""
+    root = parse_xml(text)
+    if root is None or root.get("type") != "file":
+        return ""
+    return clean(root.findtext("target/timestamps/mtime"))
 
 
 def _devices(pool: Any) -> bool:

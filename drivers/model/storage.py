@@ -19,7 +19,11 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One storage volume. ``used_by`` holds the UUIDs of the domains that name its path."""
+    """One storage volume. ``used_by`` holds the UUIDs of the domains that name its path.
+
+    ``written`` is when a single file was last written to, in the host's words; it is empty for
+    other kinds, and in readings of whole pools.
+    """
 
     name: str
     path: str
@@ -29,6 +33,7 @@ class Volume:
     capacity: int = 0
     allocation: int = 0
     used_by: tuple[str, ...] = ()
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class World:
     now: float = 1_000_000.0
     domains: dict[tuple[str, str], Domain] = field(default_factory=dict)
     volumes: dict[tuple[str, str], str] = field(default_factory=dict)
+    written: dict[tuple[str, str], str] = field(default_factory=dict)
     mirrors: dict[tuple[str, str], Mirror] = field(default_factory=dict)
     moves: dict[str, Move] = field(default_factory=dict)
     journal: dict[str, Job] = field(default_factory=dict)
@@ -158,7 +159,8 @@ class World:
         """One volume's facts."""
         used = tuple(u for (h, u), d in self.domains.items() if h == host and d.path == path)
         tier, name = path.split("/")[1:]
-        return Volume(name, path, tier, host, "raw", SIZE, SIZE, used)
+        written = self.written.get((host, path), "")
+        return Volume(name, path, tier, host, "raw", SIZE, SIZE, used, written)
 
     def intact(self, uuid: str = UUID) -> str:
         """Empty when the VM is on exactly one host, on one whole disk; else what is wrong."""

@@ -13,6 +13,7 @@ from drivers.kvm.events import tell
 from drivers.kvm.facts import skew, version_words
 from drivers.kvm.imagehash import NotReadableError, digest_file
 from drivers.kvm.sockets import choose, local_uri, stock_uri
+from drivers.kvm.volumes import last_written
 from drivers.uri import parse_uri
 
 
@@ -101,3 +102,12 @@ def test_events_read_as_sentences(
     """Each libvirt event is one clear line; unknown numbers and shapes break nothing."""
     told = tell(name, args)
     assert (told[1], told[2]) == (change, text)
+
+
+@pytest.mark.parametrize(("kind", "told"), [("file", "1700000000.25"), ("block", "")])
+def test_only_a_file_tells_when_it_was_last_written(kind: str, told: str) -> None:
+    """The time of a device node is not that of what lies on the device."""
+    times = "<timestamps><atime>9</atime><mtime>1700000000.25</mtime></timestamps>"
+    text = f"<volume type='{kind}'><name>x</name><target>{times}</target></volume>"
+    assert last_written(text) == told
+    assert last_written(text.replace(times, "")) == ""

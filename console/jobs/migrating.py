@@ -159,15 +159,24 @@ async def _show(
 
 
 async def follow_existing(work: Work, step: Step) -> str:
-    """Follow a migration that goes on without us, until the hosts agree that it ended."""
+    """Follow a migration that goes on without us, until the hosts agree that it ended.
+
+    Raises:
+        Cancelled: On request, once no job runs on the source; where the VM is may be open still,
+            and is settled as after any failure.
+    """
     meter = Meter(work.now())
     while True:
         work_left = await _show(work, meter)
         source, there = await see_both(work, step.args["target"])
         where = whereabouts(source, there)
         ended = work_left is None and where not in (Whereabouts.BOTH, Whereabouts.UNKNOWN)
+        told = where_sentence(work.name, (source, there))
+        asked = work.cancelled.is_set() and where is not Whereabouts.TARGET
+        if asked and not await _job_runs(work):
+            raise Cancelled("cancelled on request", proof=told)
         if ended and not (where is Whereabouts.SOURCE and await _job_runs(work)):
-            return where_sentence(work.name, (source, there))
+            return told
         if work.cancelled.is_set():
             await _abort(work)
         await work.pause()

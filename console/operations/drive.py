@@ -181,14 +181,15 @@ class Drive:
         if not ready:
             return
         ends = {end for r in ready for end in (r.move.source, r.move.target)}
-        snapshot = await self._desk.fresh(ends)
-        for ident in [r.move.id for r in ready]:
-            run = next((r for r in self.operation.runs if r.move.id == ident), None)
+        for move in [r.move for r in ready]:
+            # Read anew for each: to begin the one before may have taken long.
+            snapshot = await self._desk.fresh({move.source, move.target})
+            run = next((r for r in self.operation.runs if r.move.id == move.id), None)
             if run is not None and self._ready(run):
                 await self._try(run, snapshot)
         blocked = any(r.state is MoveState.BLOCKED for r in self.operation.runs)
         if blocked and not self._moving():
-            await self._plan_anew(snapshot)
+            await self._plan_anew(await self._desk.fresh(ends))
 
     def _ready(self, run: MoveRun) -> bool:
         runs = self.operation.runs

@@ -53,6 +53,8 @@ class OpsWorld(World):
     die_at: dict[str, float] = field(default_factory=dict)
     beats: int = 0
     pace: int = 4
+    meet: int = 0
+    """No migration ends before so many were under way on one host at once."""
 
     def tick(self, seconds: float) -> None:
         for host, at in self.die_at.items():
@@ -78,6 +80,8 @@ class OpsWorld(World):
 
     def _arrive(self, uuid: str, move: Move) -> None:
         if move.target in self.down or move.aborted:
+            return
+        if max(self.busiest.values(), default=0) < self.meet:
             return
         super()._arrive(uuid, move)
         self.arrivals[uuid] += 1

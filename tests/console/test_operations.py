@@ -37,7 +37,7 @@ async def drained(console: OpsConsole, **choices: Choice) -> Operation:
 async def test_a_host_is_emptied_and_cordoned():
     """Every VM runs where the plan said, once, and two moves at a time at most."""
     world = fleet(5)
-    world.pace = 60  # long enough for two migrations to meet
+    world.meet = 2
     console = OpsConsole(world)
     operation = await drained(console)
     assert operation.state is OperationState.DONE
@@ -48,6 +48,23 @@ async def test_a_host_is_emptied_and_cordoned():
     assert set(world.arrivals.values()) == {1}
     assert max(world.busiest.values()) == 2
     assert world.cordons["kvm1"].reason == operation.id
+    await console.close()
+
+
+async def test_a_journal_that_takes_minutes_makes_no_host_look_dead():
+    """Each move is judged by a picture read just before it, not before those begun first."""
+    world = fleet(4)
+    world.meet = 2
+    console = OpsConsole(world)
+
+    def minutes_pass(_number: int, name: str) -> None:
+        world.now += 300.0 if name == "put_job" else 0.0
+
+    console.console.on_call = minutes_pass
+    operation = await drained(console)
+    assert operation.state is OperationState.DONE
+    assert {r.move.target for r in operation.runs} == {"kvm2", "kvm3"}
+    assert {r.tries for r in operation.runs} == {1}
     await console.close()
 
 

@@ -116,7 +116,7 @@ def test_a_promise_pulls_its_levers_and_announces_them(
     uuid = guest("pit-promise", FEVERISH)
     done = console.do(
         Action.MIGRATE, uuid, "kvm2", bandwidth_mib=CAP, levers="downtime",
-        longest_downtime_ms="20000",
+        downtime_ms="3000", longest_downtime_ms="20000",
     )  # fmt: skip
     assert done.state is JobState.DONE, done
     told = "; ".join(run.note for run in done.steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from drivers.model.host import HostSpec, Link, LinkState
@@ -21,6 +22,7 @@ from screens.storage import StorageScreen
 from screens.table import LineTable
 from screens.vm import VmScreen
 from screens.xml import XmlScreen
+from tests.screens.conftest import until
 from tests.screens.stage import (
     DB,
     HOSTILE,
@@ -41,11 +43,19 @@ SIZE = (80, 24)
 WIDE = (160, 50)
 
 
+async def shown_on(app: Stage, pilot: Pilot[None]) -> None:
+    """Wait until the screen in front was handed what to show, and has drawn it."""
+    front = app.front
+    assert isinstance(front, FleetScreen)
+    await until(pilot, lambda: front.is_mounted and front.view is app.shown)
+    await pilot.pause()
+
+
 async def test_vm_shows_figures_disks_nics_and_its_job() -> None:
     """Everything about a busy VM is on one 80x24 screen, the migration under way included."""
     app = Stage(VmScreen(WEB))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         text = shown_text(app)
         for words in ("running (booted)", "on kvm1", "63% of 4 vCPU", "2.4G of 4.0G", "vda",
                       "12.0M/s", "0.42ms/1.90ms", "br0", "copying memory", "38%", "5.0G left",
@@ -57,31 +67,28 @@ async def test_vm_charts_join_history_and_what_is_seen_live() -> None:
     """Recorded values stand to the left of those seen since; a gap in them stays blank."""
     app = Stage(VmScreen(WEB), view(jobs=()))
     async with app.run_test(size=WIDE) as pilot:
-        await pilot.pause()
+        await until(pilot, lambda: bool(app.asked(ask.HistoryRequested)))
         [asked] = app.asked(ask.HistoryRequested)
         assert isinstance(asked, ask.HistoryRequested)
         assert {query.metric for query in asked.queries} >= {"cpu", "mem_used", "rx_bps"}
-        await pilot.pause()
+        await until(pilot, lambda: "█" in shown_text(app))
         before = shown_text(app)
-        assert "█" in before
         for second in range(1, 60):
             vms = fleet(cpu_pct=0.0, fast_at=NOW + second)
             app.show(view(now=NOW + second, snapshot=vms, jobs=()))
-        await pilot.pause()
-        assert shown_text(app) != before
+        await until(pilot, lambda: shown_text(app) != before)
 
 
 async def test_stuck_monitor_and_missing_readings_are_told() -> None:
     """A VM whose monitor hangs says so in words, and what cannot be read has its reason."""
     app = Stage(VmScreen(DB), view(jobs=()))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         assert "MONITOR STUCK for 42s" in shown_text(app)
         assert "Not available: vm.cpu" in shown_text(app)
         assert "0% of 8 vCPU" not in shown_text(app)
         await pilot.press("i")
-        await pilot.pause()
-        assert "no right to read /proc of QEMU" in shown_text(app)
+        await until(pilot, lambda: "no right to read /proc of QEMU" in shown_text(app))
         assert "log in as root" in shown_text(app)
 
 
@@ -89,7 +96,7 @@ async def test_stale_values_say_their_age() -> None:
     """Once the readings are old, the screen says how old, in words."""
     app = Stage(VmScreen(WEB), view(now=NOW + 90))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         assert "STALE: last read 1m ago" in shown_text(app)
 
 
@@ -97,7 +104,7 @@ async def test_vm_that_went_away() -> None:
     """A VM that no host has any more is said to be gone; nothing breaks."""
     app = Stage(VmScreen("no-such-uuid"))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         assert "No host of this fleet has this VM any more" in shown_text(app)
         await pilot.press("a", "m", "t", "c", "y")
         assert not app.asked(ask.ActionRequested)
@@ -107,10 +114,9 @@ async def test_vm_keys_ask_and_never_act() -> None:
     """m, t, c, y, l and h ask for what they say; the menu asks for the rest."""
     app = Stage(VmScreen(WEB))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.press("m", "t", "c", "y", "l", "h", "a")
-        await pilot.pause()
-        assert isinstance(app.screen, ActionMenu)
+        await until(pilot, lambda: isinstance(app.screen, ActionMenu))
         await pilot.press("f")
         await pilot.pause()
         asked = [m.action for m in app.posted if isinstance(m, ask.ActionRequested)]
@@ -125,7 +131,7 @@ async def test_a_read_only_host_takes_no_action() -> None:
     """On a protected host the keys are greyed out and post nothing."""
     app = Stage(VmScreen("4" * 8))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.press("m", "t")
         assert not app.asked(ask.ActionRequested)
 
@@ -134,10 +140,9 @@ async def test_stopping_a_job_asks_first() -> None:
     """X asks; Enter at once lets the job run; the other button stops it."""
     app = Stage(VmScreen(WEB))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.press("X")
-        await pilot.pause()
-        assert isinstance(app.screen, ConfirmDialog)
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("enter")
         await pilot.pause()
         assert not app.asked(ask.JobCancelled)
@@ -154,16 +159,12 @@ async def test_xml_is_shown_searched_and_wrapped() -> None:
     """The definition appears; / finds and counts matches; w lets long lines run on."""
     app = Stage(XmlScreen(WEB))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
-        await pilot.pause()
-        assert "<domain type='kvm' id='7'>" in shown_text(app)
+        await until(pilot, lambda: "<domain type='kvm' id='7'>" in shown_text(app))
         assert "y-cells/web1.qcow2'/>" in shown_text(app)
         await pilot.press("slash", *"DISK", "enter")
-        await pilot.pause()
-        assert "/DISK: 1 of 2 matches" in shown_text(app)
+        await until(pilot, lambda: "/DISK: 1 of 2 matches" in shown_text(app))
         await pilot.press("n")
-        await pilot.pause()
-        assert "/DISK: 2 of 2 matches" in shown_text(app)
+        await until(pilot, lambda: "/DISK: 2 of 2 matches" in shown_text(app))
         await pilot.press("escape", "w")
         await pilot.pause()
         assert "y-cells/web1.qcow2'/>" not in shown_text(app)
@@ -178,7 +179,7 @@ async def test_jobs_tell_progress_problem_and_what_next() -> None:
     """A failed job shows what, proof, fix, how things stand and what can be done."""
     app = Stage(JobsScreen())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         text = shown_text(app)
         assert "copying memory" in text
         assert "dirtied 24.0M/s" in text
@@ -205,7 +206,7 @@ async def test_a_job_without_news_says_so() -> None:
     quiet = replace(jobs()[0], progress=progress(at=NOW - 125))
     app = Stage(JobsScreen(), view(jobs=(quiet,)))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         assert "no news for 2m05s" in shown_text(app)
 
 
@@ -213,7 +214,7 @@ async def test_only_a_running_job_can_be_stopped() -> None:
     """x does nothing on an ended job and asks on a running one."""
     app = Stage(JobsScreen())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.press("G", "x")
         await pilot.pause()
         assert not isinstance(app.screen, ConfirmDialog)
@@ -228,7 +229,7 @@ async def test_jobs_can_be_filtered() -> None:
     """/failed leaves the failed one."""
     app = Stage(JobsScreen())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.press("slash", *"failed", "enter")
         await pilot.pause()
         table = app.screen.query_one(LineTable)
@@ -239,7 +240,7 @@ async def test_events_filter_level_scope_and_follow() -> None:
     """Newest first; w raises the level; a new event moves the cursor only while following."""
     app = Stage(EventsScreen())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         table = app.screen.query_one(LineTable)
         assert table.rows[0].item.event.text == "paused (user)"
         fresh = replace(events()[-1], at=NOW, text="resumed")
@@ -258,7 +259,7 @@ async def test_events_of_one_vm() -> None:
     """Opened for a VM, only its events stand there; a shows all again; v opens the VM."""
     app = Stage(EventsScreen(WEB))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         table = app.screen.query_one(LineTable)
         assert {row.item.event.vm for row in table.rows} == {WEB}
         assert "events of web1" in shown_text(app)
@@ -273,7 +274,7 @@ async def test_storage_shows_dead_and_full_pools_and_users() -> None:
     """A dead pool tells its reason, a full one says so, volumes name their VMs."""
     app = Stage(StorageScreen())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         text = shown_text(app)
         assert "DEAD" in text
         assert "FULL" in text
@@ -289,7 +290,7 @@ async def test_orphans_are_named_only_when_every_host_was_asked() -> None:
     """A volume nobody uses is an orphan if all hosts answer; else the screen does not claim it."""
     app = Stage(StorageScreen())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         assert "ORPHAN: no" not in shown_text(app)
         assert "none (hosts are down)" in shown_text(app)
         full = fleet()
@@ -303,7 +304,7 @@ async def test_from_pool_to_volume_to_vm() -> None:
     """Enter goes down to the volumes and on to the VM; Esc comes back."""
     app = Stage(StorageScreen())
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.press("enter", "G", "enter")
         await pilot.pause()
         [opened] = app.asked(ask.VmOpened)
@@ -324,7 +325,7 @@ async def test_ascii_means_ascii(number: int) -> None:
     """With ASCII only, no screen draws anything else."""
     app = Stage(every_screen()[number], view(ascii=True))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.pause()
         body = "\n".join(shown_text(app).splitlines()[:-1])
         body = body.replace("▌", "").replace("▐", "")
@@ -349,7 +350,7 @@ async def test_hostile_names_break_nothing(number: int, name: str) -> None:
     shown = view(snapshot=replace(fleet(), hosts=(host,)), events=told, jobs=work)
     app = Stage(every_screen()[number], shown)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         text = shown_text(app)
         assert all(c.isprintable() for c in text.replace("\n", ""))
         assert len(text.splitlines()) == 24
@@ -364,7 +365,7 @@ async def test_screens_live_with_nothing_known(number: int) -> None:
         every_screen()[number], view(snapshot=replace(fleet(), hosts=()), jobs=(), events=())
     )
     async with app.run_test(size=(60, 16)) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         await pilot.press("j", "G", "g", "enter", "slash", "escape")
         await pilot.pause()
         assert not app.screen.query(Input)
@@ -375,7 +376,7 @@ async def test_every_state_has_a_word(state: VmState) -> None:
     """No state is told by colour alone."""
     app = Stage(VmScreen(WEB), view(snapshot=fleet(state=state, job=None), jobs=()))
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause()
+        await shown_on(app, pilot)
         assert state.value in shown_text(app)
 
 

@@ -168,14 +168,13 @@ class OperationRunner:
             await self._lease(operation)
             try:
                 await self._desk.book.begin(replace(operation, outcome=progress_words(operation)))
+                if not draining:
+                    await self._desk.book.uncordon(plan.host)
+                elif plan.host not in self._desk.book.cordoned:
+                    await self.cordon(plan.host, operation.id)
             except DriverError:
                 await self._desk.leases.release(operation.id)
                 raise
-            if draining:
-                if plan.host not in self._desk.book.cordoned:
-                    await self.cordon(plan.host, operation.id)
-            else:
-                await self._desk.book.uncordon(plan.host)
             self._drive(operation.id, 0)
         return operation.id
 

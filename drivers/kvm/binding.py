@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from drivers.errors import Unsupported
+from drivers.kvm.graves import Graves
 
 _FIX = (
     "install python3-dev, libvirt-dev, pkg-config and gcc, then, in the clone and with the pip of "
@@ -43,6 +44,7 @@ class _Binding:
         libvirt.registerErrorHandler(_silent, None)
         # Before the first open, or events and keepalive are silently off (remote_driver.c).
         libvirt.virEventRegisterDefaultImpl()
+        Graves().dig(libvirt)
         threading.Thread(target=_spin, args=(libvirt,), name="libvirt-events", daemon=True).start()
         atexit.register(_let_be, libvirt)
         return libvirt

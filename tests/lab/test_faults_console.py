@@ -78,7 +78,7 @@ def redrawn(console: Terminal, heading: str, name: str) -> None:
         first, last = console.lines[0], console.lines[-1]
         inner = "\n".join(console.lines[1:-1])
         left = any(word in inner for word in ("leaves", "stty", "42", "~#"))
-        return f"  {heading}  " in first and "Quit" in last and name in inner and not left
+        return f"  {heading}  " in first and "/ Filter" in last and name in inner and not left
 
     console.wait(whole, f"{heading} redrawn")
     console.sees(ALL_UP)

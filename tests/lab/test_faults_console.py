@@ -35,6 +35,7 @@ def test_any_size_of_window_and_a_quit_leave_a_good_terminal(desk: Desk) -> None
         console.resize(columns, rows)
         console.press("2", "3")
     console.resize(100, 30)
+    console.press("2", "3")
     console.sees("NAME", "HOST", "STATE")
     console.sees(" web1 ", "running")
     assert len(console.lines) == 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,8 +35,11 @@ def test_any_size_of_window_and_a_quit_leave_a_good_terminal(desk: Desk) -> None
     for columns, rows in ((1, 1), (20, 5), (1, 40), (200, 1)):
         console.resize(columns, rows)
         console.press("2", "3")
-    console.resize(100, 30)
-    console.press("2", "3")
+    for columns in (100, 101, 102, 100):  # a size that comes while a screen does may be lost
+        console.resize(columns, 30)
+        console.press("2", "3")
+        with contextlib.suppress(AssertionError):
+            console.sees("NAME", "HOST", "STATE", deadline_s=15.0)
     console.sees("NAME", "HOST", "STATE")
     console.sees(" web1 ", "running")
     assert len(console.lines) == 30

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from console.jobs.owner import owner_alive
-from console.operations.drive import Drive, wished
+from console.operations.drive import Drive
 from console.operations.replan import planned_anew
+from console.operations.steering import wished
 from console.operations.tools import Desk
 from console.policy.drain.inverse import plan_inverse
 from console.policy.drain.layout import Wishes

@@ -378,7 +378,7 @@ async def test_a_wish_made_while_an_operation_is_taken_up_is_obeyed(
 
 def test_a_reopened_operation_tries_again_what_failed():
     """Only what was blocked or failed is tried anew."""
-    from console.operations.drive import reopened
+    from console.operations.steering import reopened
     from drivers.model.operation import MoveRun
     from tests.policy.test_drain import drain, guest
     from tests.policy.test_drain import fleet as small

@@ -1,0 +1,145 @@
+"""Beginning the moves of an operation: each is checked anew against readings of just now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from console.operations.record import Record
+from console.operations.replan import planned_anew
+from console.operations.tools import Desk
+from console.policy.drain.order import over_cap
+from console.policy.drain.step import DEAD, step_problem
+from console.policy.drain.truth import found_idle
+from console.policy.plans import make_plan
+from drivers.errors import DriverError, Failed
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.job import Action, Plan, Request
+from drivers.model.operation import Move, MoveRun, MoveState, MoveVerb, OperationKind
+from drivers.model.problem import Problem
+
+_ACTIONS = {
+    MoveVerb.MIGRATE: Action.MIGRATE,
+    MoveVerb.SHUTDOWN: Action.SHUTDOWN,
+    MoveVerb.START: Action.START,
+}
+_WAITING = (MoveState.PENDING, MoveState.BLOCKED)
+
+
+class Starter:
+    """Turns waiting moves of one operation into jobs.
+
+    Attributes:
+        stalled: Since when nothing could be begun, by the console's clock; None while things move.
+    """
+
+    def __init__(self, desk: Desk, record: Record) -> None:
+        self._desk = desk
+        self._record = record
+        self.stalled: float | None = None
+
+    async def begin(self) -> None:
+        """Begin every move that the caps allow and fresh readings admit."""
+        ready = [r for r in self._record.operation.runs if self._ready(r)]
+        if not ready:
+            return
+        ends = {end for r in ready for end in (r.move.source, r.move.target)}
+        for move in [r.move for r in ready]:
+            # Read anew for each: to begin the one before may have taken long.
+            snapshot = await self._desk.fresh({move.source, move.target})
+            run = next((r for r in self._record.operation.runs if r.move.id == move.id), None)
+            if run is not None and self._ready(run):
+                await self._try(run, snapshot)
+        if self._record.in_state(MoveState.BLOCKED) and not self._record.moving:
+            await self._plan_anew(await self._desk.fresh(ends))
+
+    async def submit(self, run: MoveRun, plan: Plan, note: str) -> None:
+        """Record which plan carries a move out, and only then make it a job."""
+        self.stalled = None
+        started = replace(
+            run,
+            state=MoveState.RUNNING,
+            ticket=plan.id,
+            tries=run.tries + 1,
+            note=note,
+            started_at=run.started_at or self._desk.clock(),
+        )
+        await self._record.put(started)
+        try:
+            job_id = await self._desk.jobs.submit(plan, gated=False)
+        except Failed:
+            raise  # whether the job was journaled is read in the next round
+        except DriverError as error:
+            await self._block(started, error.problem)
+            return
+        await self._record.put(replace(started, jobs=(*started.jobs, job_id)))
+
+    async def rule_out(self, target: str) -> None:
+        """A dead target takes none of the rest."""
+        operation = self._record.operation
+        if target not in operation.excluded:
+            words = f"{target} does not answer: the rest is planned without it"
+            self._record.tell(words, bad=True)
+            await self._record.change(lambda o: replace(o, excluded=(*o.excluded, target)))
+            await self._plan_anew(self._desk.snapshot())
+
+    def _ready(self, run: MoveRun) -> bool:
+        operation = self._record.operation
+        done = {r.move.id for r in operation.runs if r.state is MoveState.DONE}
+        running = [r.move for r in self._record.in_state(MoveState.RUNNING)] + self._foreign()
+        waits = run.state in _WAITING and set(run.move.after) <= done
+        return waits and not over_cap(run.move, running, operation.plan.limits)
+
+    def _foreign(self) -> list[Move]:
+        """Migrations that are not of this operation press on the same hosts."""
+        own = {r.ticket for r in self._record.operation.runs}
+        return [
+            Move(j.id, MoveVerb.MIGRATE, j.plan.request.uuid, j.plan.vm_name, j.plan.host,
+                 j.plan.request.target)
+            for j in self._desk.jobs.jobs
+            if not j.state.ended and j.plan.request.action is Action.MIGRATE
+            and j.plan.id not in own
+        ]  # fmt: skip
+
+    async def _try(self, run: MoveRun, snapshot: FleetSnapshot) -> None:
+        desk, operation, move = self._desk, self._record.operation, run.move
+        idle = found_idle(snapshot, move, now=desk.clock())
+        if idle.state is not MoveState.PENDING:
+            await self._record.mark(run, idle.state, idle.note)
+            return
+        home = "" if operation.plan.kind is OperationKind.DRAIN else operation.plan.host
+        problem = step_problem(
+            snapshot,
+            move,
+            desk.fits(snapshot, home),
+            operation.plan.limits,
+            cordoned=[h for h in desk.book.cordoned if h != home],
+            moving=self._record.moving,
+            now=desk.clock(),
+        )
+        if problem is None:
+            request = Request(_ACTIONS[move.verb], move.uuid, *_target(move))
+            ticket = f"{operation.id}.{move.id}.{run.tries + 1}"
+            plan = make_plan(
+                snapshot, request, now=desk.clock(), plan_id=ticket, grounds=desk.grounds(home)
+            )
+            problem = plan.refusal
+            if problem is None:
+                await self.submit(run, plan, "")
+                return
+        if problem.code in DEAD and move.target != operation.plan.host:
+            await self.rule_out(move.target)
+        await self._block(run, problem)
+
+    async def _block(self, run: MoveRun, problem: Problem) -> None:
+        proof = f" ({problem.proof})" if problem.proof else ""
+        note = problem.what + proof
+        if (run.state, run.note, run.ticket) != (MoveState.BLOCKED, note, ""):
+            await self._record.put(replace(run, state=MoveState.BLOCKED, ticket="", note=note))
+
+    async def _plan_anew(self, snapshot: FleetSnapshot) -> None:
+        await self._record.change(lambda o: planned_anew(self._desk, o, snapshot))
+
+
+def _target(move: Move) -> tuple[str, dict[str, str]]:
+    """Target and options of the request behind a move; its groups are kept by the operation."""
+    return (move.target, {"groups": "kept"}) if move.verb is MoveVerb.MIGRATE else ("", {})

@@ -1,0 +1,65 @@
+"""Judging the moves whose jobs have ended, by where their VMs are."""
+
+from __future__ import annotations
+
+from console.operations.begin import Starter
+from console.operations.record import Record
+from console.operations.tools import Desk
+from console.policy.drain.truth import Found, found_move
+from console.policy.recovery import DISMISS
+from drivers.model.job import Job, JobState
+from drivers.model.operation import MoveRun, MoveState, OperationState
+
+
+class Settler:
+    """Looks at what runs in one operation."""
+
+    def __init__(self, desk: Desk, record: Record, starter: Starter) -> None:
+        self._desk = desk
+        self._record = record
+        self._starter = starter
+
+    async def settle(self) -> None:
+        """Judge every move under way once; those whose jobs go on are left alone."""
+        for run in self._record.in_state(MoveState.RUNNING):
+            job = await self._record.job(run.ticket)
+            if job is None or self._never_begun(job):
+                note = "its job had not begun"
+                await self._record.mark(run, MoveState.PENDING, note, ticket="")
+            elif job.state.ended:
+                snapshot = await self._desk.fresh({run.move.source, run.move.target})
+                found = found_move(snapshot, run.move, job, now=self._desk.clock())
+                await self._take(run, job, found)
+            elif job.owner != self._desk.owner:
+                await self._desk.jobs.recover()  # it is judged there, if its console is dead
+
+    async def _take(self, run: MoveRun, job: Job, found: Found) -> None:
+        record = self._record
+        if found.dead:
+            await self._starter.rule_out(run.move.target)
+        if found.followup == DISMISS:
+            await self._desk.jobs.followup(job.id, DISMISS)
+        elif found.followup:
+            await self._follow_up(run, job, found)
+            return
+        cancelling = record.operation.state is OperationState.CANCELLING
+        if cancelling and job.state is JobState.CANCELLED:
+            found = Found(MoveState.DROPPED, "cancelled")
+        if found.state is not MoveState.RUNNING:
+            await record.mark(run, found.state, found.note)
+        elif run.note != found.note:
+            await record.mark(run, MoveState.RUNNING, found.note)
+
+    async def _follow_up(self, run: MoveRun, job: Job, found: Found) -> None:
+        """Finish or take back what an interrupted job left, as a job of its own."""
+        plans = await self._desk.jobs.followup(job.id, found.followup)
+        for plan in plans:
+            if plan.refusal is not None:
+                await self._record.mark(run, MoveState.RUNNING, plan.refusal.what)
+            else:
+                await self._starter.submit(run, plan, found.note)
+
+    def _never_begun(self, job: Job) -> bool:
+        """Ours by name, yet not among those this console runs: it was journaled and no more."""
+        mine = job.owner == self._desk.owner and not job.state.ended
+        return mine and all(known.id != job.id for known in self._desk.jobs.jobs)

@@ -66,7 +66,7 @@ class SlowReading:
 
 @dataclass(frozen=True, slots=True)
 class MigrationSpec:
-    """How to migrate one running VM.
+    """How to migrate one VM.
 
     Attributes:
         peer: The destination's driver, of the same kind as the source's.
@@ -76,6 +76,7 @@ class MigrationSpec:
         uri: Migration data URI; empty lets libvirt choose.
         tuning: Options beyond that.
         dest_paths: Disk target to the path it gets on the destination, where it differs.
+        offline: The VM is off: its definition alone moves, and its disks are there already.
     """
 
     peer: HostDriver
@@ -85,6 +86,7 @@ class MigrationSpec:
     uri: str = ""
     dest_paths: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     tuning: Tuning = field(default_factory=Tuning)
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +267,7 @@ class HostDriver(Protocol):
         ...
 
     async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
-        """Live-migrate and return once libvirt says it is done; has no overall deadline."""
+        """Migrate and return once libvirt says it is done; has no overall deadline."""
         ...
 
     async def job_progress(self, uuid: str) -> JobProgress | None:
@@ -323,6 +325,18 @@ class HostDriver(Protocol):
         self, path: str, pool: str, name: str, progress: Callable[[int, int], None]
     ) -> Volume:
         """Copy a volume into another pool of this host; ``progress(done, total)`` in bytes."""
+        ...
+
+    async def send_volume(
+        self, path: str, peer: HostDriver, there: str, progress: Callable[[int, int], None]
+    ) -> None:
+        """Copy a volume's file, as it is, onto the new empty volume ``there`` of another host.
+
+        The data passes through this console. ``progress(done, total)`` is in bytes.
+
+        Raises:
+            Refused: The volume lies on top of another, which would stay behind.
+        """
         ...
 
     async def checksum(self, path: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from drivers.errors import Refused, Unreachable, Unsupported
-from drivers.kvm import checksum, dirty, lease, migrate, reach, volumes
+from drivers.kvm import checksum, dirty, lease, migrate, reach, sending, volumes
 from drivers.kvm.caps import cpu_baseline, guest_fit, read_caps
 from drivers.kvm.console import SerialConsole
 from drivers.kvm.domain import Domains
@@ -24,6 +24,7 @@ from drivers.protocol import (
     ByteStream,
     FastReading,
     HeldLease,
+    HostDriver,
     MigrationSpec,
     Prompter,
     SlowReading,
@@ -208,7 +209,7 @@ class KvmDriver:
         await self._domains("change").repoint(uuid, disk, path, fmt)
 
     async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
-        """Live-migrate; see ``drivers.kvm.migrate``."""
+        """Migrate; see ``drivers.kvm.migrate``."""
         source, peer = self._writable("migrate"), spec.peer
         if not isinstance(peer, KvmDriver):
             raise Unsupported(
@@ -222,6 +223,7 @@ class KvmDriver:
             await migrate.migrate(source.session, target.session, uuid, self._name(uuid), spec)
         finally:
             source.slow.job(uuid, running=False)
+            target.slow.changed(uuid)
 
     async def job_progress(self, uuid: str) -> JobProgress | None:
         """Figures of the domain's running job."""
@@ -290,6 +292,16 @@ class KvmDriver:
         """Copy a volume into another pool of this host."""
         session = self._writable("copy a volume").session
         return await volumes.clone(session, path, pool, name, progress)
+
+    async def send_volume(
+        self, path: str, peer: HostDriver, there: str, progress: Callable[[int, int], None]
+    ) -> None:
+        """Copy a volume's file onto one of another host."""
+        here = self._up().session
+        if not isinstance(peer, KvmDriver):
+            raise Unsupported(f"{peer.spec.name} is not a host that libvirt sends to")
+        target = peer._writable("receive a volume").session
+        await sending.send(here, target, path, there, progress)
 
     async def checksum(self, path: str) -> str:
         """SHA-256 of what a guest reads from the volume."""

@@ -1,8 +1,9 @@
-"""Live migration: driven by the source's daemon (peer to peer) or by this console (managed).
+"""Migration: driven by the source's daemon (peer to peer) or by this console (managed).
 
 Peer to peer survives the console, but the source's daemon must reach the destination's by itself.
 Managed needs no trust between the hosts; if the console dies, libvirt resumes the source, and the
-guest may be left paused. The data always goes from host to host.
+guest may be left paused. The data always goes from host to host. A VM that is off moves as a
+definition (offline); its disks are there before.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from drivers.errors import Cancelled, DriverError, Failed, Refused
+from drivers.errors import Cancelled, DriverError, Failed, Refused, Unsupported
 from drivers.kvm import room, volumes
 from drivers.kvm.domxml import DomainDef, parse_domain
 from drivers.kvm.editxml import repoint
@@ -137,14 +138,21 @@ def _run(
     """The blocking call, in a thread of its own."""
     lv = source.lv
     domain = here.lookupByUUIDString(uuid)
-    flags = lv.VIR_MIGRATE_LIVE | lv.VIR_MIGRATE_ABORT_ON_ERROR | _flags(lv, spec.tuning)
+    if spec.offline:
+        _move_definition(lv, domain, there, spec)
+        return
+    tuning = spec.tuning
+    flags = lv.VIR_MIGRATE_LIVE | _flags(lv, tuning)
     persistent = bool(domain.isPersistent())
-    if persistent:
-        flags |= lv.VIR_MIGRATE_PERSIST_DEST | lv.VIR_MIGRATE_UNDEFINE_SOURCE
+    if persistent if tuning.persist is None else tuning.persist:
+        flags |= lv.VIR_MIGRATE_PERSIST_DEST
+    if persistent and not tuning.keep_source:
+        flags |= lv.VIR_MIGRATE_UNDEFINE_SOURCE
     params = _params(lv, domain, peer, spec, persistent=persistent)
-    params.update(_tuned(lv, spec.tuning))
+    params.update(_tuned(lv, tuning))
     if spec.copy_disks:
-        flags |= lv.VIR_MIGRATE_NON_SHARED_DISK
+        whole, rest = lv.VIR_MIGRATE_NON_SHARED_DISK, lv.VIR_MIGRATE_NON_SHARED_INC
+        flags |= rest if tuning.incremental else whole
         params[lv.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = list(spec.copy_disks)
     if spec.p2p:
         domain.migrateToURI3(peer.spec.peer_uri, params, flags | lv.VIR_MIGRATE_PEER2PEER)
@@ -152,8 +160,24 @@ def _run(
         domain.migrate3(there, params, flags)
 
 
+def _move_definition(lv: Any, domain: Any, there: Any, spec: MigrationSpec) -> None:
+    """Define there and forget here a domain that is off; libvirt does both or neither."""
+    if domain.isActive():
+        raise Refused(f"{domain.name()} runs", "it was started meanwhile", "migrate it live")
+    flags = lv.VIR_MIGRATE_OFFLINE | lv.VIR_MIGRATE_PERSIST_DEST | lv.VIR_MIGRATE_UNDEFINE_SOURCE
+    params: dict[str, Any] = {}
+    if spec.dest_paths:
+        paths = {target: (path, "") for target, path in spec.dest_paths.items()}
+        whole = lv.VIR_DOMAIN_XML_SECURE | lv.VIR_DOMAIN_XML_INACTIVE
+        params[lv.VIR_MIGRATE_PARAM_DEST_XML] = repoint(
+            domain.XMLDesc(whole | lv.VIR_DOMAIN_XML_MIGRATABLE), paths
+        )
+        params[lv.VIR_MIGRATE_PARAM_PERSIST_XML] = repoint(domain.XMLDesc(whole), paths)
+    domain.migrate3(there, params, flags)
+
+
 def _flags(lv: Any, tuning: Tuning) -> int:
-    flags = 0
+    flags = 0 if tuning.carry_on else lv.VIR_MIGRATE_ABORT_ON_ERROR
     flags |= lv.VIR_MIGRATE_AUTO_CONVERGE if tuning.auto_converge else 0
     flags |= lv.VIR_MIGRATE_POSTCOPY if tuning.post_copy else 0
     flags |= lv.VIR_MIGRATE_COMPRESSED if tuning.compression else 0
@@ -166,6 +190,15 @@ def _tuned(lv: Any, tuning: Tuning) -> dict[str, Any]:
     params: dict[str, Any] = {}
     if tuning.compression:
         params[lv.VIR_MIGRATE_PARAM_COMPRESSION] = [tuning.compression]
+    if tuning.compression and tuning.compression_level:
+        name = f"VIR_MIGRATE_PARAM_COMPRESSION_{tuning.compression.upper()}_LEVEL"
+        if not hasattr(lv, name):
+            raise Unsupported(
+                f"this console's libvirt sets no level for {tuning.compression}",
+                f"libvirt {lv.getVersion()} has no {name}",
+                "leave the level out",
+            )
+        params[getattr(lv, name)] = tuning.compression_level
     if tuning.parallel:
         params[lv.VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS] = tuning.parallel
     return params

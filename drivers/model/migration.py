@@ -1,4 +1,4 @@
-"""How a live migration is carried out and how it comes along: tuning, verdict, levers."""
+"""How a migration is carried out and how it comes along: tuning, verdict, levers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ class Tuning:
         compression: Method, such as ``xbzrle``; empty for none.
         parallel: Connections side by side (multifd); 0 for the usual single one.
         tunnelled: Memory goes through the two daemons instead of straight between QEMUs.
+        compression_level: Level of a method that has levels; 0 for its own.
+        incremental: Copied disks have their backing files there already: only the top is sent.
+        persist: Whether the target keeps the definition; None for what it is at the source.
+        keep_source: The source keeps the definition.
+        carry_on: It goes on over a guest's input or output error instead of ending.
     """
 
     max_downtime_ms: float = 0.0
@@ -25,6 +30,11 @@ class Tuning:
     compression: str = ""
     parallel: int = 0
     tunnelled: bool = False
+    compression_level: int = 0
+    incremental: bool = False
+    persist: bool | None = None
+    keep_source: bool = False
+    carry_on: bool = False
 
 
 class Pace(StrEnum):

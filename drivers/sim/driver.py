@@ -17,6 +17,7 @@ from drivers.protocol import (
     ByteStream,
     FastReading,
     HeldLease,
+    HostDriver,
     MigrationSpec,
     SlowReading,
 )
@@ -171,13 +172,15 @@ class SimDriver:
         """Ask; most guests power down some seconds later, one never does."""
         host, guest = await self._running(uuid)
         if not guest.character.deaf:
-            self._later(2.0 + guest.character.key % 30 / 10, lambda: self._power_down(host, guest))
+            self.world.later(
+                2.0 + guest.character.key % 30 / 10, lambda: self._power_down(host, guest)
+            )
 
     async def reboot(self, uuid: str) -> None:
         """Ask for a reboot."""
         host, guest = await self._running(uuid)
         if not guest.character.deaf:
-            self._later(2.0, lambda: self.world.emit(host, guest.vm, "reboot", "rebooted"))
+            self.world.later(2.0, lambda: self.world.emit(host, guest.vm, "reboot", "rebooted"))
 
     async def reset(self, uuid: str) -> None:
         """Reset at once."""
@@ -239,8 +242,8 @@ class SimDriver:
     # -- long work ----------------------------------------------------------------------------
 
     async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
-        """Move a running guest to another simulated host, over believable time."""
-        host, guest = await self._running(uuid)
+        """Move a guest to another simulated host, over believable time."""
+        host, guest = await (self._act(uuid) if spec.offline else self._running(uuid))
         if not isinstance(spec.peer, SimDriver) or spec.peer.world is not self.world:
             raise Refused(
                 "A simulated guest cannot leave the simulation.",
@@ -310,6 +313,12 @@ class SimDriver:
         self._allow()
         return await storage.clone(self.world, await self._ask(), path, pool, name, progress)
 
+    async def send_volume(
+        self, path: str, peer: HostDriver, there: str, progress: Callable[[int, int], None]
+    ) -> None:
+        """Copy a volume to another simulated host, over believable time."""
+        await storage.send(self.world, await self._ask(), peer.spec, path, there, progress)
+
     async def checksum(self, path: str) -> str:
         """A digest that equals that of every faithful copy."""
         storage.volume_of(await self._ask(), path)
@@ -336,12 +345,10 @@ class SimDriver:
 
     async def _ask(self) -> SimHost:
         if self._queue is None:
-            raise Unreachable(
-                f"{self.spec.name} is not connected.", fix="it is tried again by itself"
-            )
-        host = self.host
-        await self.world.answer(host)
-        return host
+            what = f"{self.spec.name} is not connected."
+            raise Unreachable(what, fix="it is tried again by itself")
+        await self.world.answer(self.host)
+        return self.host
 
     def _allow(self) -> None:
         if self.spec.protect is Protect.RO:
@@ -382,13 +389,6 @@ class SimDriver:
         if guest.vm.state.active and host.guests.get(guest.vm.uuid) is guest:
             self.world.emit(host, guest.vm, "shutdown", "shutdown (finished)")
             self.world.enter(host, guest, VmState.OFF, "shutdown", "stopped", "stopped (shutdown)")
-
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        async def wait() -> None:
-            await self.world.delay(seconds)
-            call()
-
-        self.world.spawn(asyncio.ensure_future(wait()))
 
     def _lost(self, why: str) -> Event:
         return Event(

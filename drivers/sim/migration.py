@@ -1,4 +1,4 @@
-"""Live migration between two simulated hosts."""
+"""Migration between two simulated hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from drivers.errors import Busy, Cancelled, Refused
 from drivers.model.event import EventKind
-from drivers.model.vm import JobProgress, VmState
+from drivers.model.vm import JobProgress, VmDisk, VmState
 from drivers.protocol import MigrationSpec
 from drivers.sim.waves import MIB, Precopy, precopy
 from drivers.sim.world import SimHost, SimJob, SimVm, World, again
@@ -29,6 +29,9 @@ async def migrate(
     """
     _check(source, target, guest, spec)
     move = _Move(world, source, target, guest, spec)
+    if spec.offline:
+        move.redefine()
+        return
     if not spec.p2p:
         await move.run()
         return
@@ -73,6 +76,10 @@ def _check(source: SimHost, target: SimHost, guest: SimVm, spec: MigrationSpec) 
         raise Refused(
             f"{target.name} already has a domain of that UUID.", proof=f"domain {vm.uuid} exists"
         )
+    if spec.offline:
+        if vm.state.active:
+            raise Refused(f"{vm.name} runs.", proof=f"state {vm.state}", fix="shut it down first")
+        return
     local = [d.target for d in vm.disks if not d.shared and d.target not in spec.copy_disks]
     if local:
         raise Refused(
@@ -121,6 +128,19 @@ class _Move:
             self._target.incoming.pop(uuid, None)
         self._hand_over()
 
+    def redefine(self) -> None:
+        """Let the target know a guest that is off, and the source forget it."""
+        guest, uuid = self._guest, self._guest.vm.uuid
+        guest.vm = replace(guest.vm, host=self._target.name, disks=self._disks_there())
+        self._target.guests[uuid] = guest
+        del self._source.guests[uuid]
+        self._world.emit(self._target, guest.vm, "defined", "defined (added)")
+        self._world.emit(self._source, guest.vm, "undefined", "undefined (removed)")
+
+    def _disks_there(self) -> tuple[VmDisk, ...]:
+        paths = self._spec.dest_paths
+        return tuple(replace(d, source=paths.get(d.target, d.source)) for d in self._guest.vm.disks)
+
     async def _carry(self, job: SimJob) -> None:
         iteration = 0
         while not (now := self._at(self._world.clock())).finished and not job.post_copy:
@@ -152,10 +172,7 @@ class _Move:
                 target.volumes[path] = replace(volume, path=path, host=target.name)
                 world.contents[path] = world.content(disk.source)
                 source.volumes.pop(disk.source)
-        disks = tuple(
-            replace(d, source=self._spec.dest_paths.get(d.target, d.source)) for d in guest.vm.disks
-        )
-        guest.vm = replace(guest.vm, host=target.name, reason="migrated", disks=disks)
+        guest.vm = replace(guest.vm, host=target.name, reason="migrated", disks=self._disks_there())
         target.guests[uuid] = guest
         world.emit(source, guest.vm, "stopped", "stopped (migrated)")
         world.emit(source, guest.vm, "job-completed", "migration completed", kind=EventKind.JOB)

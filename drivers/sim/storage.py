@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from drivers.errors import Busy, Gone, Refused
 from drivers.model.event import EventKind
+from drivers.model.host import HostSpec, Protect
 from drivers.model.storage import Volume
 from drivers.model.vm import VmDisk
 from drivers.sim.waves import MIB
@@ -94,6 +95,32 @@ async def clone(
     host.volumes[copy.path] = copy
     progress(total, total)
     return copy
+
+
+async def send(
+    world: World,
+    source: SimHost,
+    peer: HostSpec,
+    path: str,
+    there: str,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Copy a volume's content onto one of another host."""
+    if peer.protect is Protect.RO:
+        raise Refused(f"{peer.name} is read-only.", proof='protect = "ro"')
+    target = world.hosts[peer.name]
+    total = volume_of(source, path).allocation
+    for percent in range(0, 100, 5):
+        progress(total * percent // 100, total)
+        await world.delay(total / COPY_BPS / 20)
+        for host in (source, target):
+            if host.down is not None:
+                raise again(host.down)
+        await asyncio.sleep(0)
+    volume = volume_of(target, there)
+    world.contents[there] = world.content(path)
+    target.volumes[there] = replace(volume, format=volume_of(source, path).format, allocation=total)
+    progress(total, total)
 
 
 def disk_of(guest: SimVm, target: str) -> VmDisk:

@@ -168,6 +168,15 @@ class World:
         self.tasks.add(work)
         work.add_done_callback(self.tasks.discard)
 
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Do something after believable time."""
+
+        async def wait() -> None:
+            await self.delay(seconds)
+            call()
+
+        self.spawn(asyncio.ensure_future(wait()))
+
     def content(self, path: str) -> str:
         """SHA-256 of what a volume holds; an untouched one differs by its path alone."""
         return self.contents.get(path) or hashlib.sha256(path.encode()).hexdigest()

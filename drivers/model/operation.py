@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from drivers.model.job import Check
 from drivers.model.problem import Problem
+from drivers.model.trace import Span
+from drivers.model.upgrade import Stage, UpgradeRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,15 @@ class Cordon:
 
 
 class OperationKind(StrEnum):
-    """DRAIN empties a host, RETURN brings its VMs back, UNDO takes back what was done so far."""
+    """DRAIN empties a host, RETURN brings its VMs back, UNDO takes back what was done so far.
+
+    UPGRADE takes hosts through a drain, commands and a return, each host by stages.
+    """
 
     DRAIN = "drain"
     RETURN = "return"
     UNDO = "undo"
+    UPGRADE = "upgrade"
 
 
 class MoveVerb(StrEnum):
@@ -89,11 +95,12 @@ class OperationState(StrEnum):
 
 
 class WishVerb(StrEnum):
-    """What can be asked of an operation under way."""
+    """What can be asked of an operation under way; SKIP: count what failed as done, and go on."""
 
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +189,58 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class UpgradeHost:
+    """One host of an upgrade as planned.
+
+    Attributes:
+        batch: Hosts of one batch may be out together; batches go one after another, from 1.
+        moves: Where its VMs go meanwhile, as things stand now.
+        spare: N+1 while its batch is out.
+        kernel: What runs there now.
+        pools: Pools and networks that must be active again afterwards.
+    """
+
+    host: str
+    batch: int
+    stages: tuple[Stage, ...]
+    moves: tuple[Move, ...] = ()
+    spare: Check | None = None
+    kernel: str = ""
+    pools: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradePlan:
+    """What makes an operation an upgrade.
+
+    Attributes:
+        hosts: In order; the first is the canary, a batch of its own.
+        choices: VM UUID to what was decided for it.
+        low: The hosts that carry on while the fullest batch is out: the low point of capacity.
+        move_s: Seconds that moving VMs away and back takes, estimated; None where not known.
+        limit_s: Seconds after which commands and reboots count as failed, all in all.
+    """
+
+    rules: UpgradeRules
+    hosts: tuple[UpgradeHost, ...]
+    choices: tuple[tuple[str, Choice], ...] = ()
+    low: tuple[Room, ...] = ()
+    move_s: float | None = None
+    limit_s: float = 0.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hosts in order."""
+        return tuple(h.host for h in self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
 class OperationPlan:
     """Exactly what an operation will do, made from one snapshot. ``refusal``: it cannot run.
 
     Attributes:
-        host: The host to be emptied or filled again.
+        host: The host to be emptied or filled again; of an upgrade all hosts, with commas.
         moves: In order.
         stuck: VMs that need a choice, or that were left out by one.
         staying: VMs that stay and need none, each with why, such as a VM that is off.
@@ -210,6 +264,7 @@ class OperationPlan:
     spare: Check | None = None
     effects: tuple[str, ...] = ()
     refusal: Problem | None = None
+    upgrade: UpgradePlan | None = None
 
     @property
     def undecided(self) -> tuple[Stuck, ...]:
@@ -219,8 +274,35 @@ class OperationPlan:
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every host involved, the operation's own first."""
+        if self.upgrade is not None:
+            away = (m.target for h in self.upgrade.hosts for m in h.moves)
+            return tuple(dict.fromkeys((*self.upgrade.names, *away)))
         ends = (end for move in self.moves for end in (move.source, move.target))
         return tuple(dict.fromkeys((self.host, *ends)))
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """What became of one stage of an upgrade.
+
+    Attributes:
+        ticket: The drain or return that carries it out, or the name of the command on its host;
+            recorded before that is begun.
+        boot: Id of the boot in which it was begun.
+        kernel: Release that ran then.
+        output: The last of what its command printed.
+    """
+
+    stage: Stage
+    state: MoveState = MoveState.PENDING
+    ticket: str = ""
+    tries: int = 0
+    boot: str = ""
+    kernel: str = ""
+    output: str = ""
+    note: str = ""
+    started_at: float | None = None
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +338,7 @@ class Operation:
         excluded: Targets ruled out since the plan was made, because they died.
         pins: (VM UUID, target) as a person wants it.
         parent: The operation this one takes back.
+        trace: What was done outside of its jobs, with times: its plan, leases, checks.
     """
 
     id: str
@@ -271,6 +354,7 @@ class Operation:
     excluded: tuple[str, ...] = ()
     pins: tuple[tuple[str, str], ...] = ()
     parent: str = ""
+    trace: tuple[Span, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from drivers.model.host import HostFacts, HostLoad, HostSpec
 from drivers.model.migration import Tuning
 from drivers.model.problem import Missing
 from drivers.model.storage import Pool, Volume
+from drivers.model.upgrade import HostTask, Standing, TaskLook
 from drivers.model.vm import JobProgress, Vm, VmFast
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -127,6 +128,22 @@ class HeldLease:
 
     lost: asyncio.Event
     release: Callable[[], Awaitable[None]]
+
+
+class HostTasks(Protocol):
+    """Commands on a host that are begun once, and outlive the connection they were begun over."""
+
+    async def standing(self) -> Standing:
+        """Which boot and kernel run, and what this login may do."""
+        ...
+
+    async def begin(self, task: HostTask) -> TaskLook:
+        """Begin a command, unless one of that token was begun or another boot runs; look at it."""
+        ...
+
+    async def look(self, token: str, *, root: bool) -> TaskLook:
+        """How the command of that token stands; ``root`` as it was begun."""
+        ...
 
 
 class HostDriver(Protocol):
@@ -361,6 +378,11 @@ class HostDriver(Protocol):
 
     async def lease_holder(self) -> str:
         """Who holds the lease, in their words; empty when nobody does."""
+        ...
+
+    @property
+    def tasks(self) -> HostTasks:
+        """Commands on the host; Refused to begin any on a protected one."""
         ...
 
     async def open_console(self, uuid: str, *, force: bool = False) -> ByteStream:

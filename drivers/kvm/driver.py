@@ -14,6 +14,7 @@ from drivers.kvm.domain import Domains
 from drivers.kvm.live import Live
 from drivers.kvm.needs import read_needs
 from drivers.kvm.shell import open_local_shell
+from drivers.kvm.tasks import KvmTasks
 from drivers.model.caps import CpuNeed, DirtyRate, DomainNeeds, GuestFit, HostCaps, PeerLogin, Reach
 from drivers.model.event import Event
 from drivers.model.host import HostFacts, HostSpec, Protect
@@ -322,6 +323,11 @@ class KvmDriver:
     async def lease_holder(self) -> str:
         """Who holds the lease, in their words."""
         return await lease.holder(self._up().session)
+
+    @property
+    def tasks(self) -> KvmTasks:
+        """Commands on the host, each begun once."""
+        return KvmTasks(self._up().session)
 
     async def open_console(self, uuid: str, *, force: bool = False) -> ByteStream:
         """The domain's first serial console."""

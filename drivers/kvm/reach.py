@@ -75,7 +75,7 @@ async def reach(session: Session, address: str, port: int, clock: Callable[[], f
     if not _PLAIN.fullmatch(bare) or not 0 < port < 65536:
         raise Unsupported(f"{clean(address)}:{port} is no address to dial")
     argv = ("sh", "-c", _DIAL, "sh", bare, str(port), str(DIAL_S))
-    text = await _run(session, argv, DIAL_S + session.spec.deadline_s)
+    text = await run(session, argv, DIAL_S + session.spec.deadline_s)
     how, said, status = _answer(text)
     if how == "nothing":
         raise Unsupported(
@@ -107,7 +107,7 @@ async def peer_login(session: Session, uri: str, clock: Callable[[], float]) -> 
         Unsupported: No command can be run there, or it has no virsh.
         DriverError: The host did not answer.
     """
-    text = await _run(session, ("sh", "-c", _OPEN, "sh", uri), session.spec.connect_s)
+    text = await run(session, ("sh", "-c", _OPEN, "sh", uri), session.spec.connect_s)
     how, said, status = _answer(text)
     if how == "nothing":
         raise Unsupported(f"{session.spec.name} has no virsh to try the login with")
@@ -131,7 +131,7 @@ def _line(text: str, name: str) -> str:
     return clean(found[-1].removeprefix(f"{name} ")).strip() if found else ""
 
 
-async def _run(session: Session, argv: Sequence[str], seconds: float) -> str:
+async def run(session: Session, argv: Sequence[str], seconds: float) -> str:
     """Standard output of a command on the host."""
     if session.ssh is not None:
         done = await session.ssh.run(argv, timeout=seconds)

@@ -25,6 +25,7 @@ from drivers.sim import caps, lease, storage
 from drivers.sim.domxml import capabilities_xml, domain_xml, guest_from_xml
 from drivers.sim.migration import job_of, migrate, switch_over
 from drivers.sim.readings import fast_reading, pools_reading, slow_reading
+from drivers.sim.tasks import SimTasks
 from drivers.sim.terminal import attach, shell_stream
 from drivers.sim.world import SimHost, SimVm, World
 
@@ -45,14 +46,7 @@ class SimDriver:
     @property
     def host(self) -> SimHost:
         """The simulated host behind this driver."""
-        found = self.world.hosts.get(self.spec.name)
-        if found is None:
-            raise Unreachable(
-                f"There is no simulated host {self.spec.name}.",
-                proof=self.spec.uri,
-                fix="use a host of this fleet",
-            )
-        return found
+        return self.world.host_of(self.spec)
 
     async def connect(self) -> HostFacts:
         """Listen for events; fails as the host does."""
@@ -367,6 +361,11 @@ class SimDriver:
     async def lease_holder(self) -> str:
         """Who holds the lease."""
         return (await self._ask()).lease
+
+    @property
+    def tasks(self) -> SimTasks:
+        """Make-believe commands."""
+        return SimTasks(self.world, self.host, self.spec.protect)
 
     async def _act(self, uuid: str) -> tuple[SimHost, SimVm]:
         self._allow()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drivers.errors import DriverError
-from drivers.model.event import EventKind, Severity
 from drivers.model.host import HostSpec
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm, VmState
@@ -80,17 +79,7 @@ class SimFleet:
 
     def fail(self, host: str, error: DriverError | None = None) -> None:
         """Switch a host off: its connections are lost and new ones fail with ``error``."""
-        home = self._host(host)
-        home.down = error or unreachable(host, host)
-        self.world.emit(
-            home,
-            None,
-            "lost",
-            home.down.problem.what,
-            kind=EventKind.CONNECTION,
-            severity=Severity.ERROR,
-        )
-        home.listeners.clear()
+        self.world.take_down(self._host(host), error or unreachable(host, host))
 
     def recover(self, host: str) -> None:
         """Bring a failed or hung host back."""

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from drivers.errors import DriverError, Gone, Unreachable
 from drivers.model.event import Event, EventKind, Severity
@@ -15,6 +16,9 @@ from drivers.model.storage import Pool, Volume
 from drivers.model.vm import JobProgress, Vm, VmState
 from drivers.protocol import BlockJob, ByteStream
 from drivers.sim.waves import Character
+
+if TYPE_CHECKING:
+    from drivers.sim.tasks import SimTask
 
 Listener = tuple[asyncio.AbstractEventLoop, "asyncio.Queue[Event]"]
 """Where a connected driver waits for events, and the loop it waits in."""
@@ -84,6 +88,8 @@ class SimHost:
     no_io: bool = False
     listeners: list[Listener] = field(default_factory=list)
     lease: str = ""
+    boots: int = 1
+    tasks: dict[str, SimTask] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -180,6 +186,28 @@ class World:
     def content(self, path: str) -> str:
         """SHA-256 of what a volume holds; an untouched one differs by its path alone."""
         return self.contents.get(path) or hashlib.sha256(path.encode()).hexdigest()
+
+    def host_of(self, spec: HostSpec) -> SimHost:
+        """The host of a specification.
+
+        Raises:
+            Unreachable: This world has none.
+        """
+        found = self.hosts.get(spec.name)
+        if found is None:
+            raise Unreachable(
+                f"There is no simulated host {spec.name}.",
+                proof=spec.uri,
+                fix="use a host of this fleet",
+            )
+        return found
+
+    def take_down(self, host: SimHost, error: DriverError) -> None:
+        """Switch a host off: its connections are lost and new ones fail with ``error``."""
+        host.down = error
+        kind, severity = EventKind.CONNECTION, Severity.ERROR
+        self.emit(host, None, "lost", error.problem.what, kind=kind, severity=severity)
+        host.listeners.clear()
 
     async def answer(self, host: SimHost) -> None:
         """One round trip to a host.

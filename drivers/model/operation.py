@@ -144,6 +144,7 @@ class Move:
         after: Ids of moves that must be done before this one may begin.
         memory: Bytes.
         copy_bytes: Bytes of storage copied along.
+        paused: Somebody chose to move it although it is paused.
     """
 
     id: str
@@ -158,6 +159,7 @@ class Move:
     memory: int = 0
     vcpus: int = 0
     copy_bytes: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +339,8 @@ class Operation:
         owner: The console that runs it, ``user@host:pid:start``; empty when none does.
         excluded: Targets ruled out since the plan was made, because they died.
         pins: (VM UUID, target) as a person wants it.
-        parent: The operation this one takes back.
+        parent: The operation this one takes back, or the upgrade it is part of.
+        stages: Of an upgrade, in order of hosts.
         trace: What was done outside of its jobs, with times: its plan, leases, checks.
     """
 
@@ -354,10 +357,13 @@ class Operation:
     excluded: tuple[str, ...] = ()
     pins: tuple[tuple[str, str], ...] = ()
     parent: str = ""
+    stages: tuple[StageRun, ...] = ()
     trace: tuple[Span, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """Every host involved, the operation's own first."""
+        if self.plan.upgrade is not None:
+            return self.plan.hosts
         ends = (end for run in self.runs for end in (run.move.source, run.move.target))
         return tuple(dict.fromkeys((self.plan.host, *ends)))

@@ -162,6 +162,7 @@ class Engine:
             publish=self._on_jobs,
             on_events=self._on_events,
             nudge=self._poller.nudge,
+            read_anew=self._poller.read_anew,
             clock=self._clock,
             owner=this_owner(),
             planner=self._answers.plan,

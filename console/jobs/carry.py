@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -55,6 +56,7 @@ async def _carry(work: Work, tell: Tell) -> None:
     notes = [run.note for run in work.job.steps if run.note and run.step.verb in _TELLING]
     outcome = "; ".join(notes) or (work.job.steps[-1].note if work.job.steps else "")
     outcome += "."
+    await _catch_up(work)
     tell((_event(work, "done", detail=outcome),))
     await _end(work, tell, JobState.DONE, outcome=outcome, followup=_rest(work))
 
@@ -89,6 +91,7 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
     problem = None if cancelled else explain(error.problem, scene)
     with work.trace.span("clean up"):
         after = await clean_up(work)
+    await _catch_up(work)
     if after.state is JobState.DONE:
         problem, state = None, JobState.DONE
     tell((_event(work, after.state or state, after.outcome, problem),))
@@ -105,6 +108,24 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
         steps=tuple(runs),
         followup=_offers(after, cancelled=cancelled and not work.leaving),
     )
+
+
+_WITH_VOLUMES = frozenset({Action.MIGRATE, Action.TIER, Action.DELETE})
+
+
+async def _catch_up(work: Work) -> None:
+    """Let the snapshot show what was done, before anybody who waits for the end plans by it."""
+    if work.leaving:
+        return
+    request = work.job.plan.request
+    hosts = {work.host, *(made.host for made in work.made)}
+    if request.action is Action.MIGRATE:
+        hosts.add(request.target)
+    try:
+        with work.trace.span("read the hosts anew"):
+            await work.tools.read_anew(hosts, pools=request.action in _WITH_VOLUMES)
+    except asyncio.CancelledError:
+        return  # the console closes, and plans no more: what has ended is journaled as ended
 
 
 def _rest(work: Work) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from console.jobs.journal import Journal
 from console.jobs.reader import FleetReader
 from console.jobs.recovery import read_left
 from console.jobs.tracing import traced
-from console.jobs.work import Tools, Work
+from console.jobs.work import ReadAnew, Tools, Work
 from console.policy.plans import make_plan
 from console.policy.recovery import DISMISS, FINISH, RETRY, TAKE_OVER, UNDO
 from console.policy.recovery_plan import recovery_plan, take_over_plan
@@ -44,6 +44,8 @@ class JobRunner:
         publish: Called with all jobs, newest first, whenever one changes.
         on_events: Told what began and ended.
         nudge: Asks the poller for an early reading of a host.
+        read_anew: Waits for one, before a job is told as ended: what is planned next, from the
+            snapshot, must know what the job did.
         clock: Epoch seconds.
         owner: This console, as ``console.jobs.owner`` words it.
         planner: Makes previews; a plan must come out the same again when it is submitted.
@@ -59,6 +61,7 @@ class JobRunner:
         publish: Callable[[tuple[Job, ...]], None],
         on_events: Callable[[tuple[Event, ...]], None],
         nudge: Callable[[str], None],
+        read_anew: ReadAnew,
         clock: Callable[[], float],
         owner: str,
         planner: Planner | None = None,
@@ -68,7 +71,8 @@ class JobRunner:
         self._actor = this_actor()
         self._journal = Journal(store, publish, sleep)
         known = {name: traced(driver) for name, driver in drivers.items()}
-        self._tools = Tools(known, self._journal, FleetReader(known), snapshot, nudge, clock, sleep)
+        reader = FleetReader(known)
+        self._tools = Tools(known, self._journal, reader, snapshot, nudge, read_anew, clock, sleep)
         self._on_events = on_events
         self._gates = Gates()
         self._works: dict[str, Work] = {}

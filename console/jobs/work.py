@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from console.jobs.cockpit import Cockpit
 from console.jobs.journal import Journal
@@ -40,6 +41,14 @@ def made_of(facts: Mapping[str, str]) -> tuple[Made, ...]:
     return tuple(Made(m["host"], m["path"], m["disk"]) for m in json.loads(facts.get("made", "[]")))
 
 
+class ReadAnew(Protocol):
+    """Has the poller read hosts again."""
+
+    async def __call__(self, hosts: Iterable[str], *, pools: bool) -> None:
+        """Until the snapshot shows hosts, and their pools, as they are now or do not answer."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What all jobs share."""
@@ -49,6 +58,7 @@ class Tools:
     reader: FleetReader
     snapshot: Callable[[], FleetSnapshot]
     nudge: Callable[[str], None]
+    read_anew: ReadAnew
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
 

@@ -19,6 +19,7 @@ from console.merge import (
 )
 from console.poller.guard import guarded
 from console.poller.pulse import Pulse
+from console.poller.turns import Turns
 from drivers.errors import DriverError, TimedOut, Unreachable, Unsupported
 from drivers.model.event import Event
 from drivers.model.host import LinkState
@@ -66,6 +67,7 @@ class Lanes:
         self._meanwhile: list[Event] = []
         self._look_for_volumes = False
         self._problems: dict[str, Problem] = {}
+        self._turns: dict[str, Turns] = {}
         self.pulse = Pulse(watch, self._tick)
 
     def wake_all(self) -> None:
@@ -73,6 +75,24 @@ class Lanes:
         self._look_for_volumes = True
         for due in (self.slow_due, self._fast_due, self._pools_due, self._facts_due):
             due.set()
+
+    async def read_anew(self, *, pools: bool) -> None:
+        """Until domains are shown by a reading that began after this call, and pools before it.
+
+        In this order, since what a disk is depends on the volumes that are known.
+        """
+        dues = {"pools": self._pools_due, "slow": self.slow_due}
+        for name in ("pools", "slow") if pools else ("slow",):
+            if name in self._turns:
+                asked = self._turns[name].next()
+                dues[name].set()
+                await asyncio.wait((asked,))
+
+    def over(self) -> None:
+        """The session has ended: nobody waits for its readings any more."""
+        for turns in self._turns.values():
+            turns.over()
+        self._turns.clear()
 
     def remember(self, event: Event) -> None:
         """Keep an event that came during a slow reading, which may be older than it."""
@@ -86,6 +106,7 @@ class Lanes:
         self._reading = False
         self._has_fast = True
         self._first.clear()
+        self._turns.update({name: Turns() for name in ("slow", "fast", "pools", "facts")})
         spec = self._driver.spec
         return (
             self._lane("slow", self._read_slow, self.slow_due, self._slow_s),
@@ -112,7 +133,7 @@ class Lanes:
             due.clear()
             began = loop.time()
             try:
-                await guarded(read(), limit, f"the {name} lane")
+                await guarded(self._told(name, read), limit, f"the {name} lane")
                 self.pulse.heard()
                 failures = 0
                 self._settle(name, None)
@@ -129,6 +150,15 @@ class Lanes:
             pause = interval() * min(SLOWEST, 2**failures) * share
             share = 1.0
             await _rest(due, began, pause)
+
+    async def _told(self, name: str, read: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """One reading, for whoever waits for it."""
+        turns = self._turns[name]
+        turns.begun()
+        try:
+            await read()
+        finally:
+            turns.ended()
 
     async def _pools_lane(self) -> None:
         spec = self._driver.spec
@@ -218,6 +248,7 @@ class Lanes:
     def _miss(self, name: str, error: Unsupported) -> None:
         if name == "fast":
             self._has_fast = False
+        self._turns.pop(name).over()
         self._settle(name, None)
         gone = Missing(name, str(error.problem.what), error.problem.fix)
         self._watch.show(with_missing(self._watch.picture, name, (gone,)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from console.merge import Picture, settle
 from console.poller.watch import HostWatch
@@ -108,6 +108,19 @@ class Poller:
         """Read the host's domains early, for example after an action; unknown names are ignored."""
         if (watch := self._watches.get(host)) is not None:
             watch.nudge()
+
+    async def read_anew(self, hosts: Iterable[str], *, pools: bool) -> None:
+        """Until ``snapshot`` shows these hosts by readings that began after this call.
+
+        A host that is not connected, or does not answer within ten seconds, is not waited for;
+        unknown names are ignored.
+
+        Args:
+            hosts: Names.
+            pools: Read volumes as well as domains.
+        """
+        watches = [self._watches[name] for name in set(hosts) if name in self._watches]
+        await asyncio.gather(*(watch.read_anew(pools=pools) for watch in watches))
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading. Connections stay, and events go on coming in."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -22,6 +23,10 @@ GRACE_S = 5.0
 
 CLOSE_S = 5.0
 """Seconds a driver may take to let go before a new attempt is made."""
+
+
+ANEW_S = 10.0
+"""Seconds a host is given to be read anew; a pool on a dead file server takes for ever."""
 
 
 class Board(Protocol):
@@ -82,6 +87,18 @@ class HostWatch:
     def nudge(self) -> None:
         """Read domains early."""
         self._lanes.slow_due.set()
+
+    async def read_anew(self, *, pools: bool) -> None:
+        """Until domains (and pools) were read again, at most ten seconds.
+
+        A host that is not connected is read when it comes back, one that is paused when a person
+        wants it.
+        """
+        reads = self.picture.host.link.state in (LinkState.UP, LinkState.DEGRADED)
+        if reads and self.running.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANEW_S):
+                    await self._lanes.read_anew(pools=pools)
 
     def pause(self, paused: bool) -> None:
         """Stop or resume reading."""
@@ -180,6 +197,7 @@ class HostWatch:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._lanes.over()
         return Unreachable("The connection ended.")
 
     async def _follow(self) -> None:

@@ -263,6 +263,10 @@ class MemoryStore:
                 not j.state.ended][:limit]  # fmt: skip
 
 
+async def nothing_to_read(_hosts: object, *, pools: bool) -> None:
+    """The world's snapshots are always true."""
+
+
 def web1(state: VmState = VmState.RUNNING) -> World:
     """kvm1 holds web1 on /warm/web1.raw; kvm2 is empty."""
     world = World()

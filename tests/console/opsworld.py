@@ -23,7 +23,7 @@ from drivers.model.problem import Problem
 from drivers.model.vm import Vm, VmState
 from drivers.protocol import HeldLease, MigrationSpec
 from store.api import StoreError
-from tests.console.jobworld import Console, Domain, MemoryStore, Move, World
+from tests.console.jobworld import Console, Domain, MemoryStore, Move, World, nothing_to_read
 from tests.console.jobworld_driver import WorldDriver
 
 HOSTS = ("kvm1", "kvm2", "kvm3")
@@ -201,6 +201,7 @@ class OpsConsole:
             publish=lambda _jobs: None,
             on_events=lambda _events: None,
             nudge=lambda _host: None,
+            read_anew=nothing_to_read,
             clock=lambda: world.now,
             owner=owner,
             sleep=self.console.sleep,

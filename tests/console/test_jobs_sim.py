@@ -16,7 +16,7 @@ from drivers.model.job import Action, JobState, Request
 from drivers.model.vm import VmState
 from drivers.sim.driver import SimDriver
 from drivers.sim.fleet import SimFleet
-from tests.console.jobworld import Console, MemoryStore, World
+from tests.console.jobworld import Console, MemoryStore, World, nothing_to_read
 
 
 class Clock:
@@ -59,7 +59,8 @@ async def test_a_simulated_vm_obeys_like_a_real_one(action):
     store = MemoryStore(Console(World()))
     jobs = JobRunner(
         drivers, store, snapshot=lambda: snapshot, publish=lambda _j: None,  # type: ignore[arg-type]
-        on_events=lambda _e: None, nudge=lambda _h: None, clock=clock, owner="me@:0:1",
+        on_events=lambda _e: None, nudge=lambda _h: None,
+        read_anew=nothing_to_read, clock=clock, owner="me@:0:1",
         sleep=clock.sleep,
     )  # fmt: skip
     plans = []

@@ -12,7 +12,7 @@ from console.policy.plans import make_plan
 from drivers.errors import DriverError
 from drivers.model.job import Action, Job, JobState, Plan, Request
 from drivers.model.vm import VmState
-from tests.console.jobworld import UUID, Console, Killed, MemoryStore, World, web1
+from tests.console.jobworld import UUID, Console, Killed, MemoryStore, World, nothing_to_read, web1
 from tests.console.jobworld_driver import WorldDriver
 
 LIVE = (Action.TIER, "hot", VmState.RUNNING)
@@ -31,10 +31,11 @@ def runner(console: Console, owner: str, **given: object) -> JobRunner:
     return JobRunner(
         drivers,  # type: ignore[arg-type]
         store,  # type: ignore[arg-type]
-        snapshot=console.world.snapshot,
-        publish=lambda _jobs: None,
+        snapshot=given.pop("snapshot", console.world.snapshot),  # type: ignore[arg-type]
+        publish=given.pop("publish", lambda _jobs: None),  # type: ignore[arg-type]
         on_events=lambda _events: None,
         nudge=lambda _host: None,
+        read_anew=given.pop("read_anew", nothing_to_read),  # type: ignore[arg-type]
         clock=lambda: console.world.now,
         owner=owner,
         sleep=console.sleep,

@@ -208,7 +208,10 @@ def _add_actions(verbs: Verbs) -> None:
             verb.add_argument("--to", required=True, help="target host, or pool")
             verb.add_argument("--bandwidth", type=int, default=0, metavar="MIB", help="MiB/s cap")
         if action == "migrate":
-            verb.add_argument("--mode", choices=("auto", "p2p", "managed"), default="auto")
+            verb.add_argument(
+                "--mode", choices=("auto", "p2p", "managed", "offline"), default="auto",
+                help="auto: offline for a VM that is off, p2p where hosts know each other",
+            )  # fmt: skip
             _add_tuning(verb)
             verb.add_argument(
                 "--remove-source", action="store_true", help="delete copied disks at the source"

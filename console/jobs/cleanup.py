@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from console.jobs import offline
 from console.jobs.migrating import resume_if_paused, settle, verify
 from console.jobs.tiering import disk_source, end_block_job
 from console.jobs.volumes import drop_made
@@ -48,6 +49,11 @@ async def _migration(work: Work) -> After:
     told = where_sentence(work.name, (source, there))
     work.tools.nudge(work.host)
     work.tools.nudge(target)
+    if work.facts.get("mode") == offline.MODE:
+        if offline.arrived(source, there):
+            return await _arrived(work, target, told)
+        if back := await offline.take_back(work, source, there):
+            told = f"{work.name} stays on {work.host}, off; {back}"
     if where is Whereabouts.SOURCE or (where is Whereabouts.NOWHERE and source.vm is not None):
         if await resume_if_paused(work, source):
             told += "; the migration had left it paused, it is resumed"

@@ -1,4 +1,4 @@
-"""Steps of a live migration."""
+"""Steps of a migration."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from console.jobs import offline
 from console.jobs.cockpit import Cockpit, promise_of, settings_of, tuning_of
 from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused
@@ -41,14 +42,17 @@ async def precheck(work: Work, step: Step) -> str:
     for seen in (source, there):
         if not seen.known:
             raise Refused(f"{seen.host} cannot be read, so nothing was begun", proof=seen.why)
-    if source.vm is None or source.vm.state not in RUNNING | PAUSED:
+    off = step.args.get("mode") == offline.MODE
+    if not off and (source.vm is None or source.vm.state not in RUNNING | PAUSED):
         state = source.vm.state.value if source.vm else "gone"
         raise Refused(f"{work.name} does not run on {work.host} any more", proof=f"it is {state}")
-    if there.active:
+    if there.active and not off:
         raise Refused(f"{work.name} runs on {target} already: two copies of one UUID")
     reading = await work.tools.reader.read(target)
     if any(v.name == work.name and v.uuid != work.uuid for v in reading.vms):
         raise Refused(f"another VM of {target} is called {work.name}", fix="rename one of them")
+    if off or source.vm is None:
+        return await offline.precheck(work, target, source, there)
     await work.remember(target=target, was=source.vm.state.value)
     return f"{work.name} is {source.vm.state.value} on {work.host}, not on {target}"
 
@@ -67,7 +71,10 @@ async def migrate(work: Work, step: Step) -> str:
         uri=args["uri"],
         dest_paths=moved,
         tuning=tuning_of(args),
+        offline=args["mode"] == offline.MODE,
     )
+    if spec.offline:
+        await offline.ready_to_move(work)
     await work.remember(phase="migrating", mode=args["mode"])
     started = work.now()
     cockpit = work.cockpit = Cockpit(
@@ -211,6 +218,9 @@ async def verify(work: Work, step: Step) -> str:
     target = step.args["target"]
     where, source, there = await settle(work, target)
     told = where_sentence(work.name, (source, there))
+    if work.facts.get("mode") == offline.MODE:
+        told = offline.where_words(work.name, source, there)
+        where = Whereabouts.TARGET if offline.arrived(source, there) else where
     if where is not Whereabouts.TARGET or there.vm is None:
         raise Failed(f"{work.name} is not where it should be", proof=told)
     sources = {disk.target: disk.source for disk in there.vm.disks}
@@ -244,8 +254,11 @@ async def remove_source(work: Work, step: Step) -> str:
     there = await work.see(target)
     if copy is None or copy.host == work.host or work.facts.get("verified") != "yes":
         return f"{path} is kept: its copy is not verified"
-    if not there.active or there.vm is None or not _on(there, disk, copy.path):
-        return f"{path} is kept: {work.name} was not seen running on its copy"
+    if work.facts.get(f"unread-{disk}"):
+        return f"{path} is kept: its content was not compared"
+    off = work.facts.get("mode") == offline.MODE
+    if not (there.active or off) or not _on(there, disk, copy.path):
+        return f"{path} is kept: {work.name} was not seen on its copy"
     if (await work.see()).vm is not None:
         return f"{path} is kept: {work.host} still lists {work.name}"
     return (await delete_unused(work, work.host, path, copied=True)).text
@@ -264,6 +277,8 @@ async def abort(work: Work, step: Step) -> str:
         raise Failed("the migration ended before it could be aborted", proof=told)
     if where is not Whereabouts.SOURCE and where is not Whereabouts.NOWHERE:
         raise Failed("where the VM is could not be settled", proof=told)
+    if back := await offline.take_back(work, source, there):
+        told += f"; {back}"
     if await resume_if_paused(work, source):
         told += "; it was paused and is resumed"
     return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
-from console.jobs import lifecycle, migrating, tiering, volumes
+from console.jobs import lifecycle, migrating, offline, tiering, volumes
 from console.jobs.recovery import judge_left
 from console.jobs.work import Work
 from console.policy.verbs import Verb
@@ -49,6 +49,8 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         Verb.DROP_VOLUME: volumes.drop_volume,
         Verb.PRECHECK: migrating.precheck,
         Verb.MIGRATE: migrating.migrate,
+        Verb.SEND_VOLUME: offline.send_volume,
+        Verb.COMPARE_SENT: offline.compare_sent,
         Verb.VERIFY_MIGRATION: migrating.verify,
         Verb.REMOVE_SOURCE: migrating.remove_source,
         Verb.FOLLOW_MIGRATION: migrating.follow_existing,

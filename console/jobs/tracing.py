@@ -40,6 +40,7 @@ CALLS = {
     "block_abort": "virDomainBlockJobAbort",
     "create_volume": "virStorageVolCreateXML",
     "clone_volume": "virStorageVolCreateXMLFrom",
+    "send_volume": "virStorageVolDownload and Upload",
     "checksum": "checksum over SSH",
     "delete_volume": "virStorageVolDelete",
     "find_volume": "virStorageVolLookupByPath",
@@ -47,6 +48,10 @@ CALLS = {
     "read_pools": "virConnectListAllStoragePools",
     "xml": "virDomainGetXMLDesc",
     "capabilities": "virConnectGetCapabilities",
+    "host_caps": "virConnectGetCapabilities",
+    "hold_lease": "lease over SSH",
+    "lease_holder": "look at the lease over SSH",
+    "reach": "reach over SSH",
 }
 """Driver method to the call it stands for; others are named by their method."""
 
@@ -56,13 +61,14 @@ class Trace:
 
     Args:
         clock: Epoch seconds.
+        before: Spans of a console before this one; what that left open ends where it was cut off.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], before: tuple[Span, ...] = ()) -> None:
         self._clock = clock
-        self._spans: list[Span] = []
+        self._spans = [_cut_off(span) for span in before[:_MOST]]
         self._folded: dict[tuple[int, str], int] = {}
-        self._left_out = 0
+        self._left_out = sum(span.count for span in before[_MOST:])
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -134,10 +140,11 @@ _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 @contextmanager
 def tracing(trace: Trace) -> Iterator[None]:
     """Calls made by this task, and by tasks it begins, belong to ``trace``."""
-    token = _current.set(trace)
+    token, outermost = _current.set(trace), _parent.set(0)
     try:
         yield
     finally:
+        _parent.reset(outermost)
         _current.reset(token)
 
 
@@ -174,8 +181,16 @@ def traced(driver: HostDriver) -> HostDriver:
     return cast(HostDriver, _Traced(driver))
 
 
+def _cut_off(span: Span) -> Span:
+    if span.ended_at is not None:
+        return span
+    return replace(span, ended_at=span.started_at + span.busy_s, error="its console ended")
+
+
 def _bare(value: object) -> object:
-    """A migration's peer must be the driver itself: both ends work hand in hand."""
+    """A peer must be the driver itself: both ends of a move work hand in hand."""
+    if isinstance(value, _Traced):
+        return value._driver
     if isinstance(value, MigrationSpec) and isinstance(value.peer, _Traced):
         return replace(value, peer=value.peer._driver)
     return value

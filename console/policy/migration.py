@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from console.policy.lifecycle import OFF
 from console.policy.migration_checks import (
     clash_checks,
     cpu_checks,
@@ -11,9 +12,11 @@ from console.policy.migration_checks import (
     host_checks,
     memory_checks,
     network_checks,
+    paused_check,
     software_checks,
     vm_check,
 )
+from console.policy.offline import soften, stored_checks, way_checks
 from console.policy.placement import Placement, place
 from console.policy.preflight.estimate import duration_check
 from console.policy.preflight.grounds import NO_GROUNDS, Grounds
@@ -27,9 +30,12 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host
 from drivers.model.job import Check, TargetFit, Verdict
 from drivers.model.problem import Problem
+from drivers.model.vm import Vm
 
 P2P = "p2p"
 MANAGED = "managed"
+OFFLINE = "offline"
+MODES = (P2P, MANAGED, OFFLINE)
 
 
 def migration_targets(
@@ -77,40 +83,60 @@ def target_fit(
     The target list, the plan's preview and the pre-flight matrix all show these checks. Without
     evidence in ``grounds`` only the snapshot is judged, and what it cannot tell says so.
     """
-    mode = chosen_mode(target, options or {})
+    mode = chosen_mode(subject.vm, target, options or {})
+    offline = mode == OFFLINE
     placement = place(subject, target, now)
-    deep = _deep_checks(subject, target, placement, grounds)
+    deep = _deep_checks(subject, target, placement, grounds, offline=offline)
     answered = {check.name for check in deep}
-    checks: tuple[Check, ...] = (
-        from_problem("source", host_problem(subject.host, now), f"{subject.host.name} answers"),
-        vm_check(subject),
-        *host_checks(subject, target, now),
-        cordon_check(target, grounds.cordoned),
+    needed_to_run = (
         *memory_checks(subject.vm, target, grounds.rules),
         *cpu_checks(subject, target, grounds.rules, compared="cpu" in answered),
         *software_checks(subject, target),
         *network_checks(subject, target),
+    )
+    checks: tuple[Check, ...] = (
+        from_problem("source", host_problem(subject.host, now), f"{subject.host.name} answers"),
+        vm_check(subject, offline=offline),
+        *paused_check(subject),
+        *host_checks(subject, target, now),
+        cordon_check(target, grounds.cordoned),
+        *(soften(needed_to_run, target) if offline else needed_to_run),
         *(check for check in placement.checks if check.name not in answered),
         *deep,
         *clash_checks(subject.vm, target),
         *(() if keeps_groups(options) else group_checks(subject, target, grounds.rules)),
-        mode_check(subject, target, mode, grounds),
-        data_check(subject, target, grounds.evidence),
-        clock_check(subject, target, grounds.rules),
+        *_way_checks(subject, target, placement, mode, grounds),
     )
     return TargetFit(
         target.name, not any(c.verdict is Verdict.BLOCKED for c in checks), mode, checks
     )
 
 
+def _way_checks(
+    subject: Subject, target: Host, placement: Placement, mode: str, grounds: Grounds
+) -> tuple[Check, ...]:
+    if mode == OFFLINE:
+        return way_checks(placement)
+    return (
+        mode_check(subject, target, mode, grounds),
+        data_check(subject, target, grounds.evidence),
+        clock_check(subject, target, grounds.rules),
+    )
+
+
 def _deep_checks(
-    subject: Subject, target: Host, placement: Placement, grounds: Grounds
+    subject: Subject, target: Host, placement: Placement, grounds: Grounds, *, offline: bool
 ) -> tuple[Check, ...]:
     """What only gathered readings can tell; one check that says so where none were gathered."""
     evidence = grounds.evidence
     if evidence is None:
         text = f"what {subject.vm.name} asks of a host was not read: devices, firmware, snapshots"
         return (Check("definition", Verdict.NOT_TESTED, text, "the pre-flight matrix reads it"),)
+    if offline:
+        return (
+            *soften(hardware_checks(subject, target, evidence), target),
+            *stored_checks(subject, target, placement, evidence),
+        )
     return (
         *hardware_checks(subject, target, evidence),
         *guest_checks(subject, target, evidence),
@@ -124,11 +150,13 @@ def keeps_groups(options: Mapping[str, str] | None) -> bool:
     return (options or {}).get("groups") == "kept"
 
 
-def chosen_mode(target: Host, options: Mapping[str, str]) -> str:
-    """``p2p`` where the fleet says how hosts reach the target's daemon, else ``managed``."""
+def chosen_mode(vm: Vm, target: Host, options: Mapping[str, str]) -> str:
+    """``offline`` for a VM that is off, ``p2p`` where hosts know each other, else ``managed``."""
     wanted = options.get("mode", "auto") or "auto"
-    if wanted in (P2P, MANAGED):
+    if wanted in MODES:
         return wanted
+    if vm.state in OFF:
+        return OFFLINE
     return P2P if target.spec.peer_uri else MANAGED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import zip_longest
 
-from console.policy.lifecycle import PAUSED, RUNNING
+from console.policy.lifecycle import OFF, PAUSED, RUNNING
 from console.policy.preflight.grounds import NO_RULES, Rules
 from console.policy.protect import protection_problem
 from console.policy.sizes import size_words
@@ -29,18 +29,37 @@ def from_problem(name: str, problem: Problem | None, text: str) -> Check:
     return Check(name, Verdict.BLOCKED, problem.what, problem.proof, problem.fix)
 
 
-def vm_check(subject: Subject) -> Check:
-    """Only a running or paused VM without a job of its own is migrated live."""
+def vm_check(subject: Subject, *, offline: bool) -> Check:
+    """A VM without a job of its own moves live while it runs, and as a definition while off."""
     vm = subject.vm
     if vm.job is not None:
         return Check("vm", Verdict.BLOCKED, f"a job runs on {vm.name}", vm.job.phase, "wait for it")
     if vm.monitor_stuck_s is not None:
         proof = f"stuck for {vm.monitor_stuck_s:.0f} s"
         return Check("vm", Verdict.BLOCKED, f"the monitor of {vm.name} does not answer", proof)
-    if vm.state not in RUNNING | PAUSED:
-        proof = f"state {vm.state.value} on {vm.host}"
-        return Check("vm", Verdict.BLOCKED, f"{vm.name} does not run", proof, "start it first")
+    proof = f"state {vm.state.value} on {vm.host}"
+    if offline and vm.state not in OFF:
+        fix = "shut it down first, or migrate it live"
+        return Check("vm", Verdict.BLOCKED, f"{vm.name} is not off", proof, fix)
+    if not offline and vm.state not in RUNNING | PAUSED:
+        fix = "start it first, or choose mode offline"
+        return Check("vm", Verdict.BLOCKED, f"{vm.name} does not run", proof, fix)
     return Check("vm", Verdict.OK, f"{vm.name} is {vm.state.value} and has no job")
+
+
+def paused_check(subject: Subject) -> tuple[Check, ...]:
+    """What a paused VM risks; nothing of one that runs or is off."""
+    vm, facts = subject.vm, subject.host.facts
+    if vm.state not in PAUSED:
+        return ()
+    text = f"{vm.name} is paused: it is lost if it arrived here paused and has not run since"
+    why = f" ({vm.reason})" if vm.reason else ""
+    qemu = facts.qemu_version if facts and facts.qemu_version else "of unknown version"
+    proof = (
+        f"paused{why} on {vm.host}, QEMU {qemu}; seen with QEMU 7.2 and plain virsh: its process "
+        "ends when it moves on before it has run. libvirt does not tell whether it has"
+    )
+    return (Check("paused", Verdict.WARN, text, proof, "let it run for a moment first (resume)"),)
 
 
 def host_checks(subject: Subject, target: Host, now: float) -> tuple[Check, ...]:

@@ -1,17 +1,19 @@
-"""The steps of a live migration, from a target that fits."""
+"""The steps of a migration, from a target that fits."""
 
 from __future__ import annotations
 
 import json
 
 from console.policy.draft import Draft, blocked_problem
-from console.policy.migration import MANAGED, P2P, mode_check, target_fit
-from console.policy.placement import Copy, Placement, place
+from console.policy.migration import MANAGED, MODES, OFFLINE, P2P, mode_check, target_fit
+from console.policy.moved_paths import create_step, definition_lines, remove_step
+from console.policy.offline_plan import plan_offline
+from console.policy.placement import Placement, place
 from console.policy.preflight.grounds import NO_GROUNDS, Grounds
 from console.policy.subject import Subject
 from console.policy.tuning import option_problem, step_args, tuning_checks, virsh_words
 from console.policy.verbs import Verb
-from console.policy.virsh import domain_arg, file_word, sed_line, virsh
+from console.policy.virsh import domain_arg, virsh
 from drivers.model.host import Host
 from drivers.model.job import Request, Step
 from drivers.model.problem import Problem
@@ -33,6 +35,8 @@ def plan_migration(
         return Draft(title, checks=fit.reasons, refusal=refusal)
     if fit.mode == MANAGED and request.options.get("post_copy") == "yes":
         return Draft(title, checks=fit.reasons, refusal=_post_copy_problem(target))
+    if fit.mode == OFFLINE:
+        return plan_offline(subject, target, request, fit.reasons, now=now)
     placement = place(subject, target, now)
     remove = request.options.get("remove_source", "") == "yes"
     steps = (
@@ -42,7 +46,7 @@ def plan_migration(
             virsh(subject.host.spec.uri, "domstate", domain_arg(vm), "--reason"),
             {"target": target.name},
         ),
-        *(_create(copy, target) for copy in placement.copies),
+        *(create_step(copy, target, copy.disk.format or "raw") for copy in placement.copies),
         _migrate(subject, target, placement, fit.mode, request),
         Step(
             Verb.VERIFY_MIGRATION,
@@ -50,7 +54,7 @@ def plan_migration(
             virsh(target.spec.uri, "domstate", vm.uuid, "--reason"),
             {"target": target.name},
         ),
-        *(_remove(subject, copy) for copy in placement.copies if remove),
+        *(remove_step(subject, copy) for copy in placement.copies if remove),
     )
     checks = (*fit.reasons, *tuning_checks(request.options, vm.name))
     return Draft(title, steps, checks, _effects(subject, target, placement, fit.mode, remove))
@@ -71,8 +75,8 @@ def _request_problem(subject: Subject, request: Request, target: Host | None) ->
             code="wrong-state",
         )
     mode = request.options.get("mode", "auto")
-    if mode not in ("", "auto", P2P, MANAGED):
-        return _option("mode", mode, "auto, p2p or managed")
+    if mode not in ("", "auto", *MODES):
+        return _option("mode", mode, "auto, p2p, managed or offline")
     return option_problem(request.options)
 
 
@@ -88,26 +92,6 @@ def _post_copy_problem(target: Host) -> Problem:
 
 def _option(name: str, given: str, wanted: str) -> Problem:
     return Problem(f"{name} must be {wanted}", proof=f"given: {given!r}", code="bad-option")
-
-
-def _create(copy: Copy, target: Host) -> Step:
-    fmt = copy.disk.format or "raw"
-    words = ["vol-create-as", copy.pool.name, copy.name, f"{copy.capacity}b", "--format", fmt]
-    return Step(
-        Verb.CREATE_VOLUME,
-        f"make an empty {copy.path} on {target.name} for {copy.disk.target}",
-        virsh(target.spec.uri, *words),
-        {
-            "host": target.name,
-            "pool": copy.pool.name,
-            "name": copy.name,
-            "path": copy.path,
-            "capacity": str(copy.capacity),
-            "format": fmt,
-            "disk": copy.disk.target,
-            "old_path": copy.disk.source,
-        },
-    )
 
 
 def _migrate(
@@ -126,7 +110,7 @@ def _migrate(
     words += ["--migrateuri", target.spec.migrate_uri] if target.spec.migrate_uri else []
     lines: list[str] = []
     if moved:
-        lines, files = _rewritten(subject, placement)
+        lines, files = definition_lines(subject, placement)
         words += files
     words += [domain_arg(vm), target.spec.peer_uri if mode == P2P else target.spec.uri]
     lines.append(virsh(host.spec.uri, *words))
@@ -144,33 +128,6 @@ def _migrate(
             "dest_paths": json.dumps(moved, sort_keys=True),
             **step_args(request.options),
         },
-    )
-
-
-def _rewritten(subject: Subject, placement: Placement) -> tuple[list[str], list[str]]:
-    """Lines that write the definition with the target's paths, and the words that use it."""
-    vm, uri = subject.vm, subject.host.spec.uri
-    changed = [c for c in placement.copies if c.path != c.disk.source]
-    filters = [sed_line(f"'{c.disk.source}'", f"'{c.path}'") for c in changed]
-    name = file_word(vm, "-there.xml")
-    dump = virsh(uri, "dumpxml", "--migratable", "--security-info", domain_arg(vm))
-    lines = [" | ".join([dump, *filters]) + f" > {name}"]
-    words = ["--xml", name]
-    if vm.persistent:
-        kept = file_word(vm, "-there-kept.xml")
-        dump = virsh(uri, "dumpxml", "--inactive", "--security-info", domain_arg(vm))
-        lines.append(" | ".join([dump, *filters]) + f" > {kept}")
-        words += ["--persistent-xml", kept]
-    return lines, words
-
-
-def _remove(subject: Subject, copy: Copy) -> Step:
-    path = copy.disk.source
-    return Step(
-        Verb.REMOVE_SOURCE,
-        f"delete {path} on {subject.host.name}, now that {copy.path} is verified",
-        virsh(subject.host.spec.uri, "vol-delete", path),
-        {"path": path, "disk": copy.disk.target},
     )
 
 

@@ -109,7 +109,32 @@ def _done(told: str, extra: str = "") -> Finding:
     return Finding(JobState.DONE, f"It was finished although its console ended: {told}{extra}.")
 
 
+def is_offline(job: Job) -> bool:
+    """The job moves, or moved, a VM that is off."""
+    return job.facts.get("mode") == "offline"
+
+
+def _moved_off(job: Job, left: Left, at: str, told: str) -> Finding:
+    """A VM that is off belongs to whoever knows it."""
+    if left.target.vm is not None and left.source.vm is None:
+        if steps_of(job, Verb.REMOVE_SOURCE) and left.old:
+            rest = ", ".join(left.old)
+            return _open(f"{at}It has arrived; {told}; still on the source: {rest}.",
+                         FINISH, DISMISS)  # fmt: skip
+        return _done(told)
+    if left.target.vm is not None:
+        new = job.facts.get("there") == "new"
+        offers = (FINISH, UNDO, DISMISS) if new else (UNDO, DISMISS)
+        return _open(f"{at}Both hosts know it; {told}.", *offers)
+    if left.copies:
+        told += "; partial copies: " + ", ".join(left.copies)
+        return _open(f"{at}It has not moved; {told}.", UNDO, RETRY, DISMISS)
+    return _open(f"{at}It has not moved; {told}.", RETRY, DISMISS)
+
+
 def _migration(job: Job, left: Left, at: str, told: str) -> Finding:
+    if is_offline(job) and not left.source.active and not left.target.active:
+        return _moved_off(job, left, at, told)
     where = whereabouts(left.source, left.target)
     if left.running or where is Whereabouts.BOTH:
         return _open(f"{at}The migration still runs; {told}.", FINISH, UNDO, DISMISS)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from console.policy.protect import confirm_for, protection_problem
-from console.policy.recovery import FINISH, Left, steps_of, tier_paths
+from console.policy.recovery import FINISH, Left, is_offline, steps_of, tier_paths
 from console.policy.truth import Whereabouts, whereabouts
 from console.policy.verbs import Verb
 from console.policy.virsh import virsh
@@ -139,18 +139,35 @@ def _migration(
                 {"target": target},
             )
             return (follow, *verify), (f"{name} goes on to {target}",)
-        if left.target.active:
+        known_there = is_offline(job) and left.target.vm is not None
+        if known_there and left.source.vm is not None and job.facts.get("there") == "new":
+            forget = Step(
+                Verb.UNDEFINE,
+                f"forget {name} on {job.plan.host}, now that {target} knows it",
+                _line(specs, job.plan.host, "undefine", job.plan.request.uuid, "--keep-nvram"),
+                {"nvram": "no"},
+            )
+            verify = (forget, *verify)
+        if left.target.active or known_there:
             return verify, (
                 f"{name} stays on {target}",
-                *(f"{s.args['path']} on {job.plan.host} is DELETED" for s in verify[1:]),
+                *(
+                    f"{s.args['path']} on {job.plan.host} is DELETED"
+                    for s in verify
+                    if s.verb == Verb.REMOVE_SOURCE
+                ),
             )
         return (), ()
     if left.target.active and not left.source.active:
         return (), ()
+    if is_offline(job) and left.target.vm is not None and left.source.vm is None:
+        return (), ()
     abort = Step(
         Verb.ABORT_MIGRATION,
-        f"end the migration, so that {name} runs on {job.plan.host} alone",
-        _line(specs, job.plan.host, "domjobabort", job.plan.request.uuid),
+        f"end the migration, so that {name} is on {job.plan.host} alone",
+        _line(specs, target, "undefine", job.plan.request.uuid)
+        if is_offline(job)
+        else _line(specs, job.plan.host, "domjobabort", job.plan.request.uuid),
         {"target": target},
     )
     return (abort, *_drops(job, specs)), (

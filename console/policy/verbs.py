@@ -33,10 +33,12 @@ class Verb(StrEnum):
     UNDEFINE = "undefine"  # nvram: yes | no
     DELETE_VOLUME = "delete-volume"  # path; refused while any domain names it
 
-    # Live migration.
-    PRECHECK = "precheck"  # target: fresh readings of both hosts
+    # Migration.
+    PRECHECK = "precheck"  # target, mode: fresh readings of both hosts
     CREATE_VOLUME = "create-volume"  # host, pool, name, path, capacity, format, disk
     MIGRATE = "migrate"  # target, mode, copy, bandwidth_mib, uri, dest_paths
+    SEND_VOLUME = "send-volume"  # target, disk, old_path, path: of a VM that is off
+    COMPARE_SENT = "compare-sent"  # target, disk, old_path, path: checksums of both
     VERIFY_MIGRATION = "verify-migration"  # target: exactly one host runs it
     REMOVE_SOURCE = "remove-source"  # path, disk: the copied volume left on the source
 

@@ -19,8 +19,12 @@ LIVE = (Action.TIER, "hot", VmState.RUNNING)
 COLD = (Action.TIER, "hot", VmState.OFF)
 MANAGED = (Action.MIGRATE, "kvm2", VmState.RUNNING)
 P2P = (Action.MIGRATE, "kvm2", VmState.PAUSED)
-SCENARIOS = [LIVE, COLD, MANAGED, P2P]
-NAMES = ["live tier move", "cold tier move", "managed migration", "p2p migration of a paused VM"]
+OFFLINE = (Action.MIGRATE, "kvm2", VmState.OFF)
+SCENARIOS = [LIVE, COLD, MANAGED, P2P, OFFLINE]
+NAMES = [
+    "live tier move", "cold tier move", "managed migration", "p2p migration of a paused VM",
+    "migration of a VM that is off",
+]  # fmt: skip
 CALLS = 45
 """More calls than any of the scenarios makes."""
 
@@ -44,8 +48,9 @@ def runner(console: Console, owner: str, **given: object) -> JobRunner:
 
 
 def plan_of(world: World, action: Action, target: str) -> Plan:
-    paused = world.domains[("kvm1", UUID)].state is VmState.PAUSED
-    options = {"mode": "p2p" if paused else "managed"} if action is Action.MIGRATE else {}
+    modes = {VmState.PAUSED: "p2p", VmState.OFF: "auto"}
+    mode = modes.get(world.domains[("kvm1", UUID)].state, "managed")
+    options = {"mode": mode} if action is Action.MIGRATE else {}
     request = Request(action, UUID, target, options)
     return make_plan(world.snapshot(), request, now=world.now, plan_id="plan1")
 

@@ -111,10 +111,34 @@ def test_fits_come_first():
     assert [f.target for f in migration_targets(tiny, UUID, now=NOW)] == ["kvm2", "kvm0"]
 
 
-def test_a_stopped_vm_fits_nowhere_and_says_why():
-    """Live migration needs a running VM."""
+def test_a_stopped_vm_moves_as_a_definition_and_never_live():
+    """Off, it goes offline by itself; asked to go live, it is told to start first."""
     fit = only(fleet(vm(VmState.OFF)))
-    assert reason(fit, "vm").fix == "start it first"
+    assert (fit.fits, fit.mode) == (True, "offline")
+    assert "pass through this console" in reason(fit, "data path").text
+    asked = {"mode": "managed"}
+    (live,) = migration_targets(fleet(vm(VmState.OFF)), UUID, now=NOW, options=asked)
+    assert "start it first" in reason(live, "vm").fix
+    (off,) = migration_targets(fleet(), UUID, now=NOW, options={"mode": "offline"})
+    assert "shut it down first" in reason(off, "vm").fix
+
+
+def test_what_stops_a_guest_from_starting_is_only_a_warning_while_it_is_off():
+    """Too little memory there does not keep a definition from moving."""
+    full = change(fleet(vm(VmState.OFF)), "kvm2", load=HostLoad(memory_available=1))
+    fit = only(full)
+    assert fit.fits
+    assert reason(fit, "memory").verdict is Verdict.WARN
+    assert "could not be started on kvm2" in reason(fit, "memory").text
+
+
+def test_a_paused_guest_is_warned_of_with_the_proof():
+    """It may be lost when it moves again before it has run."""
+    fit = only(fleet(vm(VmState.PAUSED)))
+    assert fit.fits
+    assert reason(fit, "paused").verdict is Verdict.WARN
+    assert "QEMU 7.2.0" in reason(fit, "paused").proof
+    assert not [c for c in only(fleet()).reasons if c.name == "paused"]
 
 
 def test_tier_targets_are_the_other_pools():

@@ -30,6 +30,7 @@ from console.backend import (
 from console.evidence import EvidenceDesk
 from console.jobs.owner import this_owner
 from console.jobs.runner import JobRunner
+from console.jobs.tracing import traced
 from console.maintenance import Maintenance
 from console.operations.book import OperationBook, cordon_words
 from console.operations.leases import LeaseDesk
@@ -98,7 +99,7 @@ class Engine:
         self._poller = Poller(self._drivers, self._on_snapshot, self._on_events, clock=clock)
         self._books = Books(self._lane)
         self._evidence = EvidenceDesk(
-            self._drivers,
+            {name: traced(driver) for name, driver in self._drivers.items()},
             lambda: self._poller.snapshot,
             self._source.rules,
             cordoned=lambda: self._books.cordoned,
@@ -191,6 +192,7 @@ class Engine:
             jobs=runner,
             read=lambda: self._poller.snapshot,
             nudge=self._poller.nudge,
+            gather=self._evidence.grounds,
             on_events=self._on_events,
             rules=self._source.rules,
             clock=self._clock,
@@ -198,13 +200,14 @@ class Engine:
             owner=this_owner(),
             actor=f"{actor.sudo_user or actor.login_user or actor.user}@{actor.machine}",
             leases=LeaseDesk(self._hold, asyncio.sleep),
+            auditor=runner.auditor,
         )
 
     async def _hold(self, host: str, words: str) -> HeldLease:
         driver = self._drivers.get(host)
         if driver is None:
             raise Gone(f"There is no host {host} in this fleet.")
-        return await driver.hold_lease(words)
+        return await traced(driver).hold_lease(words)
 
     async def _recover(self, runner: JobRunner) -> None:
         try:

@@ -91,6 +91,7 @@ class Paces:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
+    at: float
     until: float
     link: float
     value: Any
@@ -126,17 +127,20 @@ class EvidenceDesk:
         targets: Sequence[str],
         *,
         limit_s: float = QUICK_S,
+        age_s: float = KEEP_S,
         measure: bool = False,
     ) -> Grounds:
         """Everything that these VMs against these hosts are judged by.
 
         Args:
             limit_s: Seconds after which what has not come is a Problem.
+            age_s: Seconds ago that an answer may have been given; what is older is asked again.
             measure: Measure dirty rates that were not measured lately; takes a second at least.
         """
         now = asyncio.get_running_loop().time()
         self._kept = {key: kept for key, kept in self._kept.items() if kept.until > now}
-        round_ = _Round(self, self._snapshot(), uuids, targets, limit_s, measure=measure)
+        snapshot = self._snapshot()
+        round_ = _Round(self, snapshot, uuids, targets, limit_s, now - age_s, measure=measure)
         evidence = await round_.run()
         return Grounds(self._rules, self._cordoned(), evidence)
 
@@ -150,13 +154,13 @@ class EvidenceDesk:
 
     def keep(self, key: tuple[object, ...], host: Host, value: object, seconds: float) -> None:
         """Remember an answer of one connection."""
-        until = asyncio.get_running_loop().time() + seconds
-        self._kept[key] = _Kept(until, host.link.since, value)
+        now = asyncio.get_running_loop().time()
+        self._kept[key] = _Kept(now, now + seconds, host.link.since, value)
 
-    def recall(self, key: tuple[object, ...], host: Host) -> object | None:
-        """An answer that still holds; None when there is none."""
+    def recall(self, key: tuple[object, ...], host: Host, since: float) -> object | None:
+        """An answer that still holds and was given after ``since``; None when there is none."""
         kept = self._kept.get(key)
-        fresh = kept and kept.until > asyncio.get_running_loop().time()
+        fresh = kept and kept.at >= since and kept.until > asyncio.get_running_loop().time()
         return kept.value if kept and fresh and kept.link == host.link.since else None
 
 
@@ -170,10 +174,12 @@ class _Round:
         uuids: Sequence[str],
         targets: Sequence[str],
         limit_s: float,
+        since: float,
         *,
         measure: bool,
     ) -> None:
         self._desk = desk
+        self._since = since
         self._end = asyncio.get_running_loop().time() + limit_s
         self._limit_s = limit_s
         self._measure = measure
@@ -230,7 +236,7 @@ class _Round:
         host = self._sources[uuid]
         key = ("dirty", uuid, host.name)
         if not self._measure:
-            return self._desk.recall(key, host)
+            return self._desk.recall(key, host, self._since)
         driver = self._desk.driver(host.name)
         return await self._ask(
             host, key, lambda: driver.dirty_rate(uuid, SAMPLE_S), KEEP_S, at_once=MEASURED_AT_ONCE
@@ -328,7 +334,7 @@ class _Round:
         at_once: int = AT_ONCE,
     ) -> T | Problem:
         """One answer, from memory where it still holds; why there is none otherwise."""
-        kept = self._desk.recall(key, host)
+        kept = self._desk.recall(key, host, self._since)
         if kept is not None:
             return cast(T, kept)
         if host.link.state not in _ALIVE:

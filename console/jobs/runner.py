@@ -10,20 +10,20 @@ from dataclasses import replace
 
 from console.actor import this_actor
 from console.jobs.admission import Admission, Planner, busy
-from console.jobs.auditing import begun, ended
+from console.jobs.auditing import Auditor, begun, ended
 from console.jobs.carry import carry_out
 from console.jobs.gates import Gates
 from console.jobs.inheritance import Inheritance
 from console.jobs.journal import Journal
 from console.jobs.reader import FleetReader
 from console.jobs.recovery import read_left
-from console.jobs.tracing import traced
+from console.jobs.tracing import traced, tracing
 from console.jobs.work import ReadAnew, Tools, Work
 from console.policy.plans import make_plan
 from console.policy.recovery import DISMISS, FINISH, RETRY, TAKE_OVER, UNDO
 from console.policy.recovery_plan import recovery_plan, take_over_plan
-from drivers.errors import DriverError, Failed, Gone, Refused
-from drivers.model.event import Event, EventKind, Severity
+from drivers.errors import DriverError, Gone, Refused
+from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Plan, Request, StepRun
 from drivers.model.migration import Lever
@@ -68,8 +68,8 @@ class JobRunner:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._owner = owner
-        self._actor = this_actor()
         self._journal = Journal(store, publish, sleep)
+        self.auditor = Auditor(self._journal.audit, this_actor(), clock, on_events)
         known = {name: traced(driver) for name, driver in drivers.items()}
         reader = FleetReader(known)
         self._tools = Tools(known, self._journal, reader, snapshot, nudge, read_anew, clock, sleep)
@@ -113,14 +113,16 @@ class JobRunner:
             created_at=self._tools.clock(),
         )
         self._vms[uuid] = job_id
+        work = Work(self._tools, job_id)
         try:
-            beside = await self._admission.admit(plan)
-            await self._journal.audit(begun(job, self._actor))
+            with tracing(work.trace), work.trace.span("checks"):
+                beside = await self._admission.admit(plan)
+            await self.auditor.begin(begun(job, self.auditor.actor))
             await self._begin(job, beside)
         except BaseException:
             del self._vms[uuid]
             raise
-        work = self._works[job_id] = Work(self._tools, job_id)
+        self._works[job_id] = work
         task = asyncio.create_task(self._run(work, gated=gated), name=job_id)
         self._tasks[job_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
@@ -172,7 +174,7 @@ class JobRunner:
                 "this job has no levers now",
                 proof="levers are pulled in the console that runs the migration, while it runs",
             )
-        work.cockpit.want(lever, value, self._actor.name)
+        work.cockpit.want(lever, value, self.auditor.actor.name)
 
     async def recover(self) -> tuple[Job, ...]:
         """Read the journal for unfinished jobs; those of dead consoles are re-read and offered.
@@ -257,15 +259,7 @@ class JobRunner:
         )
 
     async def _audit_end(self, job: Job) -> None:
-        """A ledger that cannot take the end is told of: the deed itself stands."""
-        now = self._tools.clock()
-        try:
-            await self._journal.audit(ended(job, self._actor, now))
-        except Failed as error:
-            told = f"{job.plan.title}: {error.problem.what}"
-            detail, vm = str(error.problem), job.plan.request.uuid
-            event = Event(now, EventKind.ACTION, job.plan.host, told, vm, detail=detail)
-            self._on_events((replace(event, severity=Severity.ERROR),))
+        await self.auditor.end(ended(job, self.auditor.actor, self._tools.clock()))
 
     def _new_id(self, kind: str) -> str:
         """Unique among all consoles of this journal: time, process id and a number."""

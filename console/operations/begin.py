@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from console.operations.record import Record
-from console.operations.replan import planned_anew
+from console.operations.replan import WAITING, grounds_of_rest, home_of, planned_anew
 from console.operations.tools import Desk
 from console.policy.drain.order import over_cap
 from console.policy.drain.step import DEAD, step_problem
@@ -14,7 +14,7 @@ from console.policy.plans import make_plan
 from drivers.errors import DriverError, Failed
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Plan, Request
-from drivers.model.operation import Move, MoveRun, MoveState, MoveVerb, OperationKind
+from drivers.model.operation import Move, MoveRun, MoveState, MoveVerb
 from drivers.model.problem import Problem
 
 _ACTIONS = {
@@ -22,7 +22,6 @@ _ACTIONS = {
     MoveVerb.SHUTDOWN: Action.SHUTDOWN,
     MoveVerb.START: Action.START,
 }
-_WAITING = (MoveState.PENDING, MoveState.BLOCKED)
 
 
 class Starter:
@@ -45,7 +44,8 @@ class Starter:
         ends = {end for r in ready for end in (r.move.source, r.move.target)}
         for move in [r.move for r in ready]:
             # Read anew for each: to begin the one before may have taken long.
-            snapshot = await self._desk.fresh({move.source, move.target})
+            with self._record.trace.span(f"check {move.vm_name}", fold=True):
+                snapshot = await self._desk.fresh({move.source, move.target})
             run = next((r for r in self._record.operation.runs if r.move.id == move.id), None)
             if run is not None and self._ready(run):
                 await self._try(run, snapshot)
@@ -86,7 +86,7 @@ class Starter:
         operation = self._record.operation
         done = {r.move.id for r in operation.runs if r.state is MoveState.DONE}
         running = [r.move for r in self._record.in_state(MoveState.RUNNING)] + self._foreign()
-        waits = run.state in _WAITING and set(run.move.after) <= done
+        waits = run.state in WAITING and set(run.move.after) <= done
         return waits and not over_cap(run.move, running, operation.plan.limits)
 
     def _foreign(self) -> list[Move]:
@@ -106,11 +106,13 @@ class Starter:
         if idle.state is not MoveState.PENDING:
             await self._record.mark(run, idle.state, idle.note)
             return
-        home = "" if operation.plan.kind is OperationKind.DRAIN else operation.plan.host
+        home = home_of(operation)
+        moved = (move.uuid,) if move.verb is MoveVerb.MIGRATE else ()
+        grounds = await desk.grounds(moved, (move.target,) if moved else (), home)
         problem = step_problem(
             snapshot,
             move,
-            desk.fits(snapshot, home),
+            desk.fits(snapshot, grounds),
             operation.plan.limits,
             cordoned=[h for h in desk.book.cordoned if h != home],
             moving=self._record.moving,
@@ -119,9 +121,7 @@ class Starter:
         if problem is None:
             request = Request(_ACTIONS[move.verb], move.uuid, *_target(move))
             ticket = f"{operation.id}.{move.id}.{run.tries + 1}"
-            plan = make_plan(
-                snapshot, request, now=desk.clock(), plan_id=ticket, grounds=desk.grounds(home)
-            )
+            plan = make_plan(snapshot, request, now=desk.clock(), plan_id=ticket, grounds=grounds)
             problem = plan.refusal
             if problem is None:
                 await self.submit(run, plan, "")
@@ -137,7 +137,8 @@ class Starter:
             await self._record.put(replace(run, state=MoveState.BLOCKED, ticket="", note=note))
 
     async def _plan_anew(self, snapshot: FleetSnapshot) -> None:
-        await self._record.change(lambda o: planned_anew(self._desk, o, snapshot))
+        grounds = await grounds_of_rest(self._desk, self._record.operation)
+        await self._record.change(lambda o: planned_anew(self._desk, o, snapshot, grounds))
 
 
 def _target(move: Move) -> tuple[str, dict[str, str]]:

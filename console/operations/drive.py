@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from console.jobs.tracing import Trace
+from console.operations.auditing import ended
 from console.operations.begin import Starter
 from console.operations.record import Record
 from console.operations.settle import Settler
@@ -25,14 +27,15 @@ class Drive:
     """One operation that this console owns.
 
     Args:
+        trace: Times of what is done outside of its jobs.
         obeyed: How many wishes were obeyed before.
     """
 
-    def __init__(self, desk: Desk, operation_id: str, obeyed: int = 0) -> None:
+    def __init__(self, desk: Desk, operation_id: str, trace: Trace, obeyed: int = 0) -> None:
         self._desk = desk
         self._id = operation_id
         self._obeyed = obeyed
-        self._record = Record(desk, operation_id)
+        self._record = Record(desk, operation_id, trace)
         self._starter = Starter(desk, self._record)
         self._settler = Settler(desk, self._record, self._starter)
 
@@ -129,8 +132,11 @@ class Drive:
 
         def close(operation: Operation) -> Operation:
             now = self._desk.clock()
-            ended = replace(operation, state=state, owner="", problem=None, ended_at=now)
-            return replace(ended, outcome=f"{progress_words(ended, running)}.")
+            over = replace(operation, state=state, owner="", problem=None, ended_at=now)
+            return replace(over, outcome=f"{progress_words(over, running)}.")
 
-        outcome = (await self._record.change(close)).outcome
-        self._record.tell(f"{state.value}: {outcome}", bad=state is not OperationState.DONE)
+        operation = await self._record.change(close)
+        await self._desk.auditor.end(ended(operation))
+        self._record.tell(
+            f"{state.value}: {operation.outcome}", bad=state is not OperationState.DONE
+        )

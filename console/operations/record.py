@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from console.jobs.tracing import Trace
 from console.operations.tools import Desk
 from console.policy.drain.words import progress_words
 from drivers.errors import Gone
@@ -15,10 +16,15 @@ from drivers.model.problem import Problem
 
 
 class Record:
-    """What is written and said of one operation that this console owns."""
+    """What is written and said of one operation that this console owns.
 
-    def __init__(self, desk: Desk, operation_id: str) -> None:
+    Attributes:
+        trace: Times of what is done outside of its jobs; written with each change.
+    """
+
+    def __init__(self, desk: Desk, operation_id: str, trace: Trace) -> None:
         self._desk = desk
+        self.trace = trace
         self._id = operation_id
         self._told = ""
 
@@ -53,8 +59,11 @@ class Record:
 
         def told(operation: Operation) -> Operation:
             changed = change(operation)
-            ended = changed.state.ended
-            return changed if ended else replace(changed, outcome=progress_words(changed))
+            if not changed.state.ended:
+                changed = replace(changed, outcome=progress_words(changed))
+            if changed == operation:
+                return operation
+            return replace(changed, trace=self.trace.spans)
 
         return await self._desk.book.change(self._id, told, self._desk.owner)
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from console.jobs.owner import owner_alive
+from console.jobs.tracing import Trace, tracing
+from console.operations.auditing import begun, ended, title_of
 from console.operations.drive import Drive
-from console.operations.replan import planned_anew
-from console.operations.steering import wished
+from console.operations.holding import holder_words, leased_hosts, take_leases, tell_taken
+from console.operations.planning import drain_plan, inverse_plan
+from console.operations.replan import grounds_of_rest, planned_anew
+from console.operations.steering import wished, with_pin
 from console.operations.tools import Desk
-from console.policy.drain.inverse import plan_inverse
-from console.policy.drain.layout import Wishes
-from console.policy.drain.plan import plan_drain
-from console.policy.drain.rules import limits_of
 from console.policy.drain.words import progress_words
 from drivers.errors import Busy, DriverError, Gone, Refused
-from drivers.model.event import Event, EventKind, Severity
 from drivers.model.operation import (
     Choice,
     Cordon,
@@ -69,7 +68,10 @@ class OperationRunner:
     async def cordon(self, host: str, reason: str = "") -> None:
         """Close a host to new VMs; Gone when the fleet has no such host."""
         self._known(host)
-        await self._desk.book.cordon(Cordon(host, self._desk.clock(), self._desk.actor, reason))
+        cordon = Cordon(host, self._desk.clock(), self._desk.actor, reason)
+        words = shlex.join(["novacron", "cordon", host, *(("--reason", reason) if reason else ())])
+        async with self._desk.auditor.deed(f"Cordon {host}", (host,), commands=(words,)):
+            await self._desk.book.cordon(cordon)
 
     async def uncordon(self, host: str) -> None:
         """Open it again; Refused while a drain of it is under way."""
@@ -81,7 +83,12 @@ class OperationRunner:
             if draining and not operation.state.ended:
                 fix = f"cancel it first: novacron jobs cancel {operation.id}"
                 raise Refused(f"{host} is being drained", operation.id, fix)
-        await self._desk.book.uncordon(host)
+        await self._open(host)
+
+    async def _open(self, host: str) -> None:
+        words = (f"novacron uncordon {host}",)
+        async with self._desk.auditor.deed(f"Uncordon {host}", (host,), commands=words):
+            await self._desk.book.uncordon(host)
 
     # -- plans --------------------------------------------------------------------------------
 
@@ -93,13 +100,11 @@ class OperationRunner:
     ) -> OperationPlan:
         """How a host would be emptied, from what is known now."""
         await self._desk.book.refresh()
-        snapshot = self._desk.snapshot()
-        wishes = Wishes(cordoned=self._desk.book.cordoned, choices=choices or {}, pins=pins or {})
-        limits = limits_of(self._desk.rules)
-        fits = self._desk.fits(snapshot)
-        return plan_drain(snapshot, host, fits, limits, wishes, now=self._desk.clock())
+        return await drain_plan(self._desk, host, choices or {}, pins or {})
 
-    async def plan_return(self, host: str) -> tuple[OperationPlan, str]:
+    async def plan_return(
+        self, host: str, choices: Mapping[str, Choice] | None = None
+    ) -> tuple[OperationPlan, str]:
         """How the VMs of the last drain of a host come home, and which operation that was.
 
         Raises:
@@ -114,25 +119,16 @@ class OperationRunner:
         if not drains:
             fix = "migrate the VMs one by one"
             raise Gone(f"no drain of {host} is recorded, so nobody knows what to return", fix=fix)
-        return await self._inverse(drains[0], OperationKind.RETURN), drains[0].id
+        back = OperationKind.RETURN
+        return await inverse_plan(self._desk, drains[0], back, choices or {}), drains[0].id
 
-    async def plan_undo(self, operation_id: str) -> tuple[OperationPlan, str]:
+    async def plan_undo(
+        self, operation_id: str, choices: Mapping[str, Choice] | None = None
+    ) -> tuple[OperationPlan, str]:
         """How what an operation did is taken back; Gone when there is no such operation."""
         await self._desk.book.refresh()
-        return await self._inverse(self._get(operation_id), OperationKind.UNDO), operation_id
-
-    async def _inverse(self, operation: Operation, kind: OperationKind) -> OperationPlan:
-        host, snapshot = operation.plan.host, self._desk.snapshot()
-        return plan_inverse(
-            snapshot,
-            kind,
-            host,
-            operation.runs,
-            self._desk.fits(snapshot, host),
-            operation.plan.limits,
-            Wishes(cordoned=self._desk.book.cordoned),
-            now=self._desk.clock(),
-        )
+        operation, undo = self._get(operation_id), OperationKind.UNDO
+        return await inverse_plan(self._desk, operation, undo, choices or {}), operation_id
 
     def _moved(self, operation: Operation) -> bool:
         return any(r.state is MoveState.DONE for r in operation.runs)
@@ -152,9 +148,10 @@ class OperationRunner:
         if plan.refusal is not None:
             raise Refused(plan.refusal.what, plan.refusal.proof, plan.refusal.fix)
         draining = plan.kind is OperationKind.DRAIN
-        if draining and plan.undecided:
+        if plan.undecided:
             names = ", ".join(s.vm_name for s in plan.undecided)
-            fix = "choose for each: leave it, shut it down, or copy its storage"
+            wanted = dict.fromkeys(c.value for s in plan.undecided for c in s.choices)
+            fix = f"choose for each: {', '.join(wanted)}"
             raise Refused(f"a choice is needed for {names}", plan.undecided[0].why.proof, fix)
         operation = Operation(
             self._new_id(plan.kind),
@@ -165,19 +162,33 @@ class OperationRunner:
             created_at=self._desk.clock(),
             parent=parent,
         )
+        trace = Trace(self._desk.clock)
+        trace.add("plan shown and confirmed", plan.made_at, operation.created_at)
         with self._claimed(operation.id):
-            await self._lease(operation)
+            await take_leases(self._desk, operation, trace)
             try:
-                await self._desk.book.begin(replace(operation, outcome=progress_words(operation)))
-                if not draining:
-                    await self._desk.book.uncordon(plan.host)
-                elif plan.host not in self._desk.book.cordoned:
+                await self._record(operation, trace)
+                if not draining and plan.host in self._desk.book.cordoned:
+                    await self._open(plan.host)
+                elif draining and plan.host not in self._desk.book.cordoned:
                     await self.cordon(plan.host, operation.id)
             except DriverError:
                 await self._desk.leases.release(operation.id)
                 raise
-            self._drive(operation.id, 0)
+            self._drive(operation.id, 0, trace)
         return operation.id
+
+    async def _record(self, operation: Operation, trace: Trace) -> None:
+        """On the ledger first, then in the store; where that refuses, the ledger tells it."""
+        await self._desk.auditor.begin(begun(operation, self._desk.snapshot()))
+        first = replace(operation, outcome=progress_words(operation), trace=trace.spans)
+        try:
+            await self._desk.book.begin(first)
+        except DriverError as error:
+            outcome = f"Nothing was done: {error.problem.what}."
+            state = OperationState.CANCELLED
+            await self._desk.auditor.end(ended(replace(operation, state=state, outcome=outcome)))
+            raise
 
     async def resume(self, operation_id: str) -> None:
         """Go on with a paused operation, or take up one whose console has ended.
@@ -213,6 +224,7 @@ class OperationRunner:
         """Give a VM that still waits another target; the rest is planned around it.
 
         Raises:
+            Busy: Another console works on that host.
             Refused: It does not wait any more, the operation is another console's, or the target
                 does not fit.
         """
@@ -220,20 +232,21 @@ class OperationRunner:
         operation = self._get(operation_id)
         if operation_id not in self._drives:
             raise Refused("that operation is not in this console", operation.owner, "resume it")
+        grounds = await grounds_of_rest(self._desk, operation, uuid)
         snapshot = self._desk.snapshot()
 
         def pin(operation: Operation) -> Operation:
-            waits = [r for r in operation.runs if r.move.uuid == uuid and not r.state.ended]
-            if not waits or waits[0].state is MoveState.RUNNING:
-                raise Refused("that VM does not wait any more", fix="undo its move afterwards")
-            pins = {**dict(operation.pins), uuid: target}
-            pinned = replace(operation, pins=tuple(pins.items()))
-            changed = planned_anew(self._desk, pinned, snapshot)
+            pinned = with_pin(operation, uuid, target)
+            changed = planned_anew(self._desk, pinned, snapshot, grounds)
             run = next(r for r in changed.runs if r.move.uuid == uuid)
             if run.move.target != target or run.state is MoveState.BLOCKED:
                 raise Refused(f"{run.move.vm_name} cannot go to {target}", run.note)
             return changed
 
+        async with self._deed(operation, f"send VM {uuid} to {target}"):
+            pin(operation)
+        words = holder_words(self._desk, operation)
+        await self._desk.leases.take(operation_id, (target,), words)
         await self._desk.book.change(operation_id, pin, self._desk.owner)
 
     async def stop(self) -> None:
@@ -269,21 +282,34 @@ class OperationRunner:
             await self._wish(operation.id, verb)
             return
         mine = self._desk.owner
+        trace = Trace(self._desk.clock, operation.trace)
         with self._claimed(operation.id):
             obeyed = len(await self._desk.book.wishes(operation.id))
-            await self._lease(operation)
+            await take_leases(self._desk, operation, trace)
             try:
-                await self._desk.book.change(
-                    operation.id, lambda o: replace(wished(o, verb), owner=mine), operation.owner
-                )
+                async with self._deed(operation, verb.value):
+                    await self._desk.book.change(
+                        operation.id,
+                        lambda o: replace(wished(o, verb), owner=mine),
+                        operation.owner,
+                    )
             except DriverError:
                 await self._desk.leases.release(operation.id)
                 raise
-            self._drive(operation.id, obeyed)
+            self._drive(operation.id, obeyed, trace)
 
     async def _wish(self, operation_id: str, verb: WishVerb) -> None:
         wish = Wish(operation_id, verb, self._desk.clock(), self._desk.actor)
-        await self._desk.book.wish(wish)
+        async with self._deed(self._get(operation_id), verb.value):
+            await self._desk.book.wish(wish)
+
+    def _deed(self, operation: Operation, words: str) -> AbstractAsyncContextManager[None]:
+        """What is asked of an operation, on the ledger."""
+        title = f"{words.capitalize()}: {title_of(operation)}"
+        line = f"novacron jobs {words} {operation.id}" if words in set(WishVerb) else ""
+        commands = (line,) if line else ()
+        hosts = operation.hosts
+        return self._desk.auditor.deed(title, hosts, job=operation.id, commands=commands)
 
     def _driven(self, operation_id: str) -> bool:
         """Whether this console carries it out, or is just about to."""
@@ -298,49 +324,36 @@ class OperationRunner:
         finally:
             self._starting.discard(operation_id)
 
-    def _drive(self, operation_id: str, obeyed: int) -> None:
-        drive = Drive(self._desk, operation_id, obeyed)
-        task = asyncio.create_task(self._leased(drive), name=operation_id)
+    def _drive(self, operation_id: str, obeyed: int, trace: Trace) -> None:
+        drive = Drive(self._desk, operation_id, trace, obeyed)
+        with tracing(trace):
+            task = asyncio.create_task(self._leased(drive), name=operation_id)
         self._drives[operation_id] = task
         task.add_done_callback(lambda _: self._drives.pop(operation_id, None))
 
     async def _leased(self, drive: Drive) -> None:
         """Drive an operation while its hosts are kept from others, and let go of them after."""
-        operation = drive.operation
-        keeper = asyncio.create_task(self._keep(operation.id))
+        operation_id = drive.operation.id
+        keeper = asyncio.create_task(self._keep(operation_id))
         try:
             await drive.run()
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
-            await self._desk.leases.release(operation.id)
+            await self._desk.leases.release(operation_id)
 
     async def _keep(self, operation_id: str) -> None:
         async def lost(taken: Busy) -> None:
             """Somebody works there now: begin nothing more until a person decides."""
-            if self._get(operation_id).state is OperationState.RUNNING:
+            operation = self._get(operation_id)
+            if operation.state is OperationState.RUNNING:
                 await self._wish(operation_id, WishVerb.PAUSE)
-                now, what = self._desk.clock(), taken.problem.what
-                told = f"{operation_id} is paused: {what}"
-                host = self._get(operation_id).plan.host
-                detail = str(taken.problem)
-                kind, severity = EventKind.ACTION, Severity.ERROR
-                event = Event(now, kind, host, told, detail=detail, severity=severity)
-                self._desk.on_events((event,))
+                tell_taken(self._desk, operation, taken)
 
-        operation = self._get(operation_id)
-        words = self._words(operation)
+        words = holder_words(self._desk, self._get(operation_id))
         await self._desk.leases.keep(
-            operation_id, lambda: _hosts(self._get(operation_id)), words, lost
+            operation_id, lambda: leased_hosts(self._get(operation_id)), words, lost
         )
-
-    async def _lease(self, operation: Operation) -> None:
-        await self._desk.leases.take(operation.id, _hosts(operation), self._words(operation))
-
-    def _words(self, operation: Operation) -> str:
-        since = datetime.fromtimestamp(self._desk.clock(), UTC).strftime("%Y-%m-%d %H:%M UTC")
-        plan = operation.plan
-        return f"{self._desk.actor} since {since}: {plan.kind.value} of {plan.host}"
 
     def _get(self, operation_id: str) -> Operation:
         found = self._desk.book.get(operation_id)
@@ -357,9 +370,3 @@ class OperationRunner:
         pid = self._desk.owner.rpartition("@")[2].split(":")[1:2]
         millis = int(self._desk.clock() * 1000)
         return "-".join((kind.value, f"{millis:x}", *pid, str(next(self._numbers))))
-
-
-def _hosts(operation: Operation) -> set[str]:
-    """Hosts that an operation works on: its own, and where VMs come from and go to."""
-    ends = {end for run in operation.runs for end in (run.move.source, run.move.target)}
-    return {operation.plan.host, *ends} - {""}

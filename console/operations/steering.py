@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from drivers.model.operation import MoveState, Operation, OperationState, WishVerb
+from drivers.errors import Refused
+from drivers.model.operation import MoveState, MoveVerb, Operation, OperationState, WishVerb
 
 
 def wished(operation: Operation, verb: WishVerb) -> Operation:
@@ -28,11 +29,31 @@ def given_up(operation: Operation) -> Operation:
 
 
 def reopened(operation: Operation) -> Operation:
-    """The operation running again, with what had failed or was blocked to be tried anew."""
+    """The operation running again, with what had failed or was blocked to be tried anew.
+
+    Hosts that were ruled out are looked at again: somebody may have mended them.
+    """
     runs = tuple(
         replace(r, state=MoveState.PENDING, ended_at=None)
         if r.state in (MoveState.BLOCKED, MoveState.FAILED)
         else r
         for r in operation.runs
     )
-    return replace(operation, state=OperationState.RUNNING, problem=None, runs=runs)
+    return replace(operation, state=OperationState.RUNNING, problem=None, runs=runs, excluded=())
+
+
+def with_pin(operation: Operation, uuid: str, target: str) -> Operation:
+    """The operation with a VM that waits, or that failed, meant for one target.
+
+    Raises:
+        Refused: It does not wait: it moves, has moved, or was dropped.
+    """
+    run = next((r for r in operation.runs if r.move.uuid == uuid), None)
+    open_ = (MoveState.PENDING, MoveState.BLOCKED, MoveState.FAILED)
+    if run is None or run.state not in open_ or run.move.verb is not MoveVerb.MIGRATE:
+        raise Refused("that VM does not wait any more", fix="undo its move afterwards")
+    again = replace(run, state=MoveState.PENDING, ended_at=None, ticket="")
+    runs = tuple(again if r is run else r for r in operation.runs)
+    pins = {**dict(operation.pins), uuid: target}
+    excluded = tuple(host for host in operation.excluded if host != target)
+    return replace(operation, runs=runs, pins=tuple(pins.items()), excluded=excluded)

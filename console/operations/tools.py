@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from console.jobs.auditing import Auditor
 from console.operations.book import OperationBook
 from console.operations.leases import LeaseDesk
 from console.policy.drain.fits import Fits, fits_in
@@ -18,6 +19,12 @@ from drivers.model.job import Job, Plan
 
 _FRESH_S = 12.0
 """How long hosts are given to be read anew before a step."""
+
+STEP_AGE_S = 5.0
+"""How old an answer about hosts and guests may be that a step is judged by."""
+
+PLAN_AGE_S = 60.0
+"""How old it may be for a plan that a person looks at first."""
 
 _LOOK_S = 0.2
 _ANSWERS = (LinkState.UP, LinkState.DEGRADED)
@@ -48,6 +55,16 @@ class Jobs(Protocol):
         ...
 
 
+class Gather(Protocol):
+    """Asks hosts about guests and each other; ``EvidenceDesk.grounds``."""
+
+    def __call__(
+        self, uuids: Sequence[str], targets: Sequence[str], *, age_s: float
+    ) -> Awaitable[Grounds]:
+        """What these VMs against these hosts are judged by, from answers of so many seconds ago."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Hosts, jobs, records and clock.
@@ -55,15 +72,18 @@ class Desk:
     Attributes:
         read: The poller's newest picture.
         nudge: Asks the poller for an early reading of a host.
+        gather: What a snapshot cannot tell, as single migrations are judged by it too.
         owner: This console.
         actor: Who sits at it, ``user@machine``.
         leases: Keep other consoles off the hosts of an operation.
+        auditor: Puts on the ledger what is done.
     """
 
     book: OperationBook
     jobs: Jobs
     read: Callable[[], FleetSnapshot]
     nudge: Callable[[str], None]
+    gather: Gather
     on_events: Callable[[tuple[Event, ...]], None]
     rules: Rules
     clock: Callable[[], float]
@@ -71,19 +91,27 @@ class Desk:
     owner: str
     actor: str
     leases: LeaseDesk
+    auditor: Auditor
 
     def snapshot(self) -> FleetSnapshot:
         """The newest picture, with configured groups as tags."""
         return with_groups(self.read(), self.rules.groups)
 
-    def grounds(self, home: str = "") -> Grounds:
-        """What migrations are judged by; the cordon of ``home`` does not count."""
-        cordoned = {h: w for h, w in self.book.cordoned.items() if h != home}
-        return Grounds(self.rules, cordoned)
+    async def grounds(
+        self,
+        uuids: Sequence[str],
+        targets: Sequence[str],
+        home: str = "",
+        *,
+        age_s: float = STEP_AGE_S,
+    ) -> Grounds:
+        """What migrations are judged by, asked of the hosts; ``home`` counts as not cordoned."""
+        found = await self.gather(uuids, targets, age_s=age_s)
+        return replace(found, cordoned={h: w for h, w in self.book.cordoned.items() if h != home})
 
-    def fits(self, snapshot: FleetSnapshot, home: str = "") -> Fits:
+    def fits(self, snapshot: FleetSnapshot, grounds: Grounds) -> Fits:
         """Whether a VM could run on a host."""
-        return fits_in(snapshot, now=self.clock(), grounds=self.grounds(home))
+        return fits_in(snapshot, now=self.clock(), grounds=grounds)
 
     async def fresh(self, hosts: Iterable[str]) -> FleetSnapshot:
         """A picture in which these hosts were read after this call, as far as they answer."""

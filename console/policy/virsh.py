@@ -20,11 +20,15 @@ _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 
 def domain_arg(vm: Vm) -> str:
-    """The word by which virsh finds this domain: its name, or its UUID where a name misleads.
+    """The word by which virsh finds this domain."""
+    return domain_word(vm.name, vm.uuid)
+
+
+def domain_word(name: str, uuid: str) -> str:
+    """The name of a domain, or its UUID where the name misleads virsh.
 
     virsh takes all digits for a domain id, hex for a UUID and a leading dash for an option.
     """
-    name = vm.name
     misleads = (
         not name
         or name.isdigit()
@@ -33,7 +37,7 @@ def domain_arg(vm: Vm) -> str:
         or _UUID.fullmatch(name) is not None
         or _HEX.fullmatch(name) is not None
     )
-    return vm.uuid if misleads else name
+    return uuid if misleads else name
 
 
 def virsh(uri: str, *words: str) -> str:

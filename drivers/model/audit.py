@@ -56,6 +56,7 @@ class Entry:
         job: Identity of the job or operation.
         hosts: Hosts involved.
         commands: The equivalent command lines.
+        plan: What was going to be done, line by line, for BEGUN.
         outcome: How it ended, for ENDED.
         previous: Hash of the entry before; zeros for the first.
         hash: SHA-256 of this entry's other fields, so that no line can change unseen.
@@ -72,6 +73,7 @@ class Entry:
     commands: tuple[str, ...] = ()
     state: str = ""
     outcome: str = ""
+    plan: tuple[str, ...] = ()
     seq: int = 0
     previous: str = field(default="")
     hash: str = field(default="")

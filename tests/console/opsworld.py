@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,10 +14,13 @@ from console.operations.book import OperationBook
 from console.operations.leases import LeaseDesk
 from console.operations.runner import OperationRunner
 from console.operations.tools import Desk
-from console.policy.preflight.grounds import Rules
+from console.policy.plans import make_plan
+from console.policy.preflight.grounds import Evidence, Grounds, Rules
 from drivers.errors import Busy, Unreachable
+from drivers.model.caps import Reach, Reached
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, Link, LinkState
+from drivers.model.job import Plan, Request
 from drivers.model.operation import Cordon, Operation, Wish
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm, VmState
@@ -53,6 +56,8 @@ class OpsWorld(World):
     die_at: dict[str, float] = field(default_factory=dict)
     beats: int = 0
     pace: int = 4
+    severed: set[tuple[str, str]] = field(default_factory=set)
+    """(source, target) between which no migration data goes."""
     meet: int = 0
     """No migration ends before so many were under way on one host at once."""
 
@@ -96,7 +101,7 @@ class OpsWorld(World):
             host,
             facts=replace(host.facts, memory=self.room.get(name, 100)),
             load=None,
-            spec=replace(host.spec, peer_uri=""),
+            spec=replace(host.spec, peer_uri="", migrate_uri=f"tcp://{name}"),
         )
         if name in self.down:
             problem = Problem(f"{name} does not answer", code="unreachable")
@@ -204,17 +209,20 @@ class OpsConsole:
             read_anew=nothing_to_read,
             clock=lambda: world.now,
             owner=owner,
+            planner=self.planned,
             sleep=self.console.sleep,
         )
         self.shown: tuple[Operation, ...] = ()
         self.book = OperationBook(store, self._show, self.console.sleep)  # type: ignore[arg-type]
         self.events: list[str] = []
+        self.gathered: list[tuple[tuple[str, ...], tuple[str, ...], float]] = []
         self.operations = OperationRunner(
             Desk(
                 self.book,
                 self.jobs,
                 world.snapshot,
                 lambda _host: None,
+                self.gather,
                 lambda events: self.events.extend(e.text for e in events),
                 Rules(cpu_overcommit=8.0),
                 lambda: world.now,
@@ -222,8 +230,35 @@ class OpsConsole:
                 owner,
                 "me@here",
                 LeaseDesk(self.hold, self.console.sleep),
+                self.jobs.auditor,
             )
         )
+
+    async def planned(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
+        """Previews, by the same grounds as the steps of operations."""
+        ends = [r.uuid for r in requests], [r.target for r in requests]
+        grounds = await self.gather(*ends, age_s=60.0)
+        snapshot, now = self.world.snapshot(), self.world.now
+        return tuple(
+            make_plan(snapshot, r, now=now, plan_id="again", grounds=grounds) for r in requests
+        )
+
+    async def gather(
+        self, uuids: Sequence[str], targets: Sequence[str], *, age_s: float
+    ) -> Grounds:
+        """Whether sources reach targets; nothing else is asked in this world."""
+        await asyncio.sleep(0)
+        self.gathered.append((tuple(uuids), tuple(targets), age_s))
+        now = self.world.now
+        data = {
+            (here, there): Reach(
+                here, there, 49152, Reached.SILENT if cut else Reached.REFUSED, now, "bash"
+            )
+            for here in HOSTS
+            for there in targets
+            for cut in [(here, there) in self.world.severed]
+        }
+        return Grounds(Rules(cpu_overcommit=8.0), evidence=Evidence(data=data))
 
     async def hold(self, host: str, words: str) -> HeldLease:
         """As a host's shell does it: one console at a time, for as long as that lives."""

@@ -35,8 +35,10 @@ async def test_every_step_is_a_span_and_holds_its_calls() -> None:
     job = await run(MANAGED)
     assert job.state is JobState.DONE
     spans = {span.id: span for span in job.trace}
-    steps = [s.name for s in job.trace if not s.parent][2:]
-    assert steps == [*(run.step.verb for run in job.steps), "read the hosts anew"]
+    around = [s.name for s in job.trace if not s.parent]
+    assert around[:3] == ["checks", "plan shown and confirmed", "waited for a turn"]
+    assert around[3:-1] == [run.step.verb for run in job.steps]
+    assert around[-1] == "read the hosts anew"
     moved = next(s for s in job.trace if s.name == "kvm1 virDomainMigrate3")
     assert spans[moved.parent].name == "migrate"
     assert moved.attributes["host"] == "kvm1"
@@ -50,7 +52,7 @@ async def test_every_step_is_a_span_and_holds_its_calls() -> None:
 
 async def test_the_time_a_person_took_is_told_apart() -> None:
     job = await run(MANAGED)
-    shown = job.trace[0]
+    shown = job.trace[1]
     assert shown.name == "plan shown and confirmed"
     assert shown.busy_s == pytest.approx(7)
 

@@ -86,7 +86,17 @@ def test_a_paused_guest_moves_by_choice_and_never_back_by_itself():
         after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), Limits(), now=NOW
     )
     assert not back.moves
-    assert "it is paused" in back.staying[0]
+    (held,) = back.undecided
+    assert "it is paused" in held.why.proof
+    assert held.choices == (Choice.MOVE, Choice.LEAVE)
+    for choice, moved in ((Choice.MOVE, ["kvm1"]), (Choice.LEAVE, [])):
+        wishes = Wishes(choices={held.uuid: choice})
+        back = plan_inverse(
+            after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), Limits(), wishes,
+            now=NOW,
+        )  # fmt: skip
+        assert not back.undecided
+        assert [m.target for m in back.moves if m.paused] == moved
 
 
 def test_a_shutdown_happens_only_when_it_was_chosen():

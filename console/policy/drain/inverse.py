@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from console.policy.drain.fits import Fits
 from console.policy.drain.layout import Draft, Wishes, lay_out, move_of
 from console.policy.drain.rooms import need_of
-from console.policy.drain.units import PAUSED_RISK, Candidates
+from console.policy.drain.units import Candidates, items_of
 from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import Host
 from drivers.model.operation import (
     Choice,
     Limits,
@@ -23,6 +24,8 @@ from drivers.model.operation import (
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm, VmState
 
+_PAUSED = (Choice.MOVE, Choice.COPY)
+
 
 @dataclass(slots=True)
 class _Sorted:
@@ -30,6 +33,7 @@ class _Sorted:
 
     homes: dict[str, str] = field(default_factory=dict)
     movable: list[Vm] = field(default_factory=list)
+    left: list[Vm] = field(default_factory=list)
     starts: list[Move] = field(default_factory=list)
     staying: list[str] = field(default_factory=list)
 
@@ -47,8 +51,10 @@ def plan_inverse(
 ) -> OperationPlan:
     """Each VM that was moved goes back to where it was, checked anew.
 
-    VMs that are back already, do not run any more or are to be left stay where they are, and are
-    named in ``staying``. What was shut down is started again.
+    VMs that are back already or do not run any more stay where they are, and are named in
+    ``staying``. A paused one needs a choice. What was shut down is started again. A VM that leaves
+    ``host`` again goes elsewhere when the host it was on before cannot take it; one that comes home
+    to ``host`` goes nowhere else.
 
     Args:
         snapshot: The fleet as the person sees it.
@@ -66,19 +72,66 @@ def plan_inverse(
     refusal, own = draft.refusal(), snapshot.host(host)
     if refusal or own is None:
         return draft.refused(refusal or Problem(f"there is no host {host}"))
-    found = _sort(draft, runs)
-    targets = draft.targets()
+    return _laid_out(draft, own, _sort(draft, runs), fits)
+
+
+def plan_rest(
+    snapshot: FleetSnapshot,
+    kind: OperationKind,
+    host: str,
+    waiting: Sequence[MoveRun],
+    fits: Fits,
+    limits: Limits,
+    wishes: Wishes,
+    *,
+    now: float,
+) -> OperationPlan:
+    """What still waits of a way back, planned anew; for the arguments see ``plan_inverse``.
+
+    Unlike at its beginning the operation's host may be dead: what does not need it goes on.
+
+    Args:
+        waiting: Moves that have not begun.
+        wishes: ``pins`` name other targets than the waiting moves have.
+    """
+    wishes = replace(wishes, cordoned=frozenset(wishes.cordoned) - {host})
+    draft = Draft(snapshot, kind, host, limits, wishes, now)
+    own = snapshot.host(host)
+    if own is None:
+        return draft.refused(Problem(f"there is no host {host}"))
+    found = _Sorted()
+    for move in (run.move for run in waiting):
+        vm = draft.vms.get(move.uuid)
+        if vm is None:
+            continue
+        if move.verb is MoveVerb.START:
+            draft.bins[vm.host].take(need_of(vm))
+        elif vm.state.active and vm.host == move.source:
+            found.homes[move.uuid] = wishes.pins.get(move.uuid, move.target)
+            found.movable.append(vm)
+    return _laid_out(draft, own, found, fits)
+
+
+def _laid_out(draft: Draft, own: Host, found: _Sorted, fits: Fits) -> OperationPlan:
+    wishes, targets = draft.wishes, draft.targets()
+    others = tuple(name for name in targets if name != own.name)
+    free = {v.uuid for v in found.movable if v.host == own.name and v.uuid not in wishes.pins}
     candidates = Candidates(
-        {v.uuid: v for v in found.movable},
+        {v.uuid: v for v in (*found.movable, *found.left)},
         own.spec.site,
         targets,
         {name: draft.bins[name] for name in targets},
         fits,
-        allowed={uuid: (home,) for uuid, home in found.homes.items()},
-        copying={v.uuid for v in found.movable},
+        allowed={u: others if u in free else (home,) for u, home in found.homes.items()},
+        copying=set(found.homes),
+        paused={u for u, choice in wishes.choices.items() if choice in _PAUSED},
+        preferred=found.homes,
+        offers=(Choice.LEAVE,),
     )
     layout = lay_out(candidates, found.movable, wishes.choices)
-    return draft.finish((*layout.moves, *found.starts), layout.stuck, found.staying, layout.outlook)
+    left = [s for v in found.left for s in candidates.stuck(items_of([v])[0], wishes.choices)]
+    moves = (*layout.moves, *found.starts)
+    return draft.finish(moves, (*layout.stuck, *left), found.staying, layout.outlook)
 
 
 def _sort(draft: Draft, runs: Sequence[MoveRun]) -> _Sorted:
@@ -97,10 +150,8 @@ def _sort(draft: Draft, runs: Sequence[MoveRun]) -> _Sorted:
             found.staying.append(f"{vm.name} is on {vm.host} already")
         elif not vm.state.active:
             found.staying.append(f"{vm.name} stays on {vm.host}: it is {vm.state.value}")
-        elif vm.state is VmState.PAUSED:
-            found.staying.append(f"{vm.name} stays on {vm.host}: it is paused, and {PAUSED_RISK}")
         elif draft.wishes.choices.get(vm.uuid) is Choice.LEAVE:
-            found.staying.append(f"{vm.name} stays on {vm.host}: chosen so")
+            found.left.append(vm)
         else:
             found.movable.append(vm)
     return found

@@ -29,7 +29,7 @@ from drivers.model.operation import (
     Stuck,
 )
 from drivers.model.problem import Problem
-from drivers.model.vm import Vm
+from drivers.model.vm import Vm, VmState
 
 _NO_CHOICES: Mapping[str, Choice] = MappingProxyType({})
 _NO_PINS: Mapping[str, str] = MappingProxyType({})
@@ -83,10 +83,11 @@ def lay_out(candidates: Candidates, movable: Sequence[Vm], choices: Mapping[str,
 def _moves_of(candidates: Candidates, item: Item, target: str) -> list[Move]:
     moves = []
     for uuid in item.uuids:
-        fit = candidates.fit(uuid, target)
-        reason = reason_words(fit, len(item.uuids) > 1)
-        move = move_of(candidates.vms[uuid], MoveVerb.MIGRATE, target, reason)
-        moves.append(replace(move, copy_bytes=sum(size for _, size in fit.copies)))
+        fit, vm = candidates.fit(uuid, target), candidates.vms[uuid]
+        reason = reason_words(fit, len(item.uuids) > 1, candidates.missed(uuid, target))
+        move = move_of(vm, MoveVerb.MIGRATE, target, reason)
+        copied = sum(size for _, size in fit.copies)
+        moves.append(replace(move, copy_bytes=copied, paused=vm.state is VmState.PAUSED))
     return moves
 
 

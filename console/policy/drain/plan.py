@@ -21,6 +21,7 @@ from drivers.model.problem import Problem
 from drivers.model.vm import Vm
 
 _FIXED = (Choice.LEAVE, Choice.SHUTDOWN)
+_PAUSED = (Choice.MOVE, Choice.COPY)
 
 
 def plan_drain(
@@ -62,7 +63,7 @@ def plan_drain(
         fits,
         allowed=_allowed(snapshot, movable, host, wishes),
         copying={u for u, choice in wishes.choices.items() if choice is Choice.COPY},
-        paused={u for u, choice in wishes.choices.items() if choice is Choice.MOVE},
+        paused={u for u, choice in wishes.choices.items() if choice in _PAUSED},
     )
     layout = lay_out(candidates, movable, wishes.choices)
     decided = [s for v in chosen for s in candidates.stuck(items_of([v])[0], wishes.choices)]

@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from console.policy.drain.fits import Fits
 from console.policy.drain.layout import Draft, Wishes
 from console.policy.drain.rooms import need_of
+from console.policy.drain.units import PAUSED_RISK
 from console.policy.sizes import size_words
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.operation import Limits, Move, MoveVerb, OperationKind
 from drivers.model.problem import Problem
+from drivers.model.vm import VmState
 
 DEAD = ("unreachable", "stale")
 """Codes of problems that say that a host cannot be read."""
@@ -45,6 +47,8 @@ def step_problem(
     problem = draft.takes(target)
     if problem or move.verb is MoveVerb.SHUTDOWN:
         return problem
+    if move.verb is MoveVerb.MIGRATE and vm.state is VmState.PAUSED and not move.paused:
+        return Problem(f"{vm.name} is paused", PAUSED_RISK, f"resume {vm.name}", "paused")
     if move.target in cordoned:
         what = f"{move.target} is cordoned"
         return Problem(what, "it takes no VMs", f"uncordon {move.target}", "cordoned")

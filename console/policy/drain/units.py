@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from console.policy.drain.assign import Item
 from console.policy.drain.fits import Fit, Fits, is_local
@@ -48,6 +49,8 @@ class Candidates:
         allowed: UUID to the only targets it may have; no entry means all.
         copying: UUIDs whose storage may be copied along.
         paused: UUIDs of VMs that may move although they are paused.
+        preferred: UUID to the target that comes before all others.
+        offers: What may be chosen in any case for a VM without a place.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Candidates:
         allowed: Mapping[str, Collection[str]],
         copying: Collection[str],
         paused: Collection[str] = (),
+        preferred: Mapping[str, str] = MappingProxyType({}),
+        offers: tuple[Choice, ...] = (Choice.LEAVE, Choice.SHUTDOWN),
     ) -> None:
         self.vms = vms
         self.targets = targets
@@ -70,6 +75,8 @@ class Candidates:
         self._allowed = allowed
         self._copying = copying
         self._paused = paused
+        self._preferred = preferred
+        self._offers = offers
         self._known: dict[tuple[tuple[str, ...], str], tuple[Need, ...] | None] = {}
 
     def accept(self, item: Item, target: str) -> tuple[Need, ...] | None:
@@ -79,9 +86,15 @@ class Candidates:
             self._known[key] = self._needs(item, target)
         return self._known[key]
 
-    def rank(self, _item: Item, target: str) -> int:
-        """The same site comes first: memory travels less far."""
-        return int(self.targets[target].spec.site != self._site)
+    def rank(self, item: Item, target: str) -> int:
+        """What is preferred comes first, then the same site: memory travels less far."""
+        elsewhere = any(self.missed(uuid, target) for uuid in item.uuids)
+        return 2 * elsewhere + (self.targets[target].spec.site != self._site)
+
+    def missed(self, uuid: str, target: str) -> str:
+        """The preferred target of a VM that goes elsewhere; empty when there is none."""
+        wanted = self._preferred.get(uuid, target)
+        return wanted if wanted != target else ""
 
     def fit(self, uuid: str, target: str) -> Fit:
         """One VM against one host."""
@@ -117,17 +130,17 @@ class Candidates:
 
     def _held(self, uuid: str) -> bool:
         """QEMU may end a paused guest that moves: only somebody who knows it may say so."""
-        paused = self.vms[uuid].state is VmState.PAUSED
-        return paused and uuid not in self._paused and uuid not in self._copying
+        return self.vms[uuid].state is VmState.PAUSED and uuid not in self._paused
 
     def _choices(self, item: Item, uuid: str) -> tuple[Choice, ...]:
         if self._held(uuid):
-            return (Choice.COPY if is_local(self.vms[uuid]) else Choice.MOVE, Choice.LEAVE)
+            copied = is_local(self.vms[uuid]) and uuid not in self._copying
+            return (Choice.COPY if copied else Choice.MOVE, Choice.LEAVE)
         may_copy = uuid not in self._copying and any(
             self.fit(uuid, t).ok and self.fit(uuid, t).copies for t in self._targets_of(uuid)
         )
         first = (Choice.COPY,) if may_copy and len(item.uuids) == 1 else ()
-        return (*first, Choice.LEAVE, Choice.SHUTDOWN)
+        return (*first, *self._offers)
 
     def _targets_of(self, uuid: str) -> list[str]:
         return [t for t in self.targets if uuid not in self._allowed or t in self._allowed[uuid]]

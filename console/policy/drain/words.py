@@ -20,9 +20,11 @@ from drivers.model.operation import (
 )
 
 
-def reason_words(fit: Fit, together: bool) -> str:
-    """Why this target."""
+def reason_words(fit: Fit, together: bool, missed: str = "") -> str:
+    """Why this target; ``missed`` is the host that it should have gone to."""
     parts = ["it fits there"]
+    if missed:
+        parts.append(f"{missed} cannot take it")
     copied = sum(size for _, size in fit.copies)
     if copied:
         parts.append(f"{size_words(copied)} of storage is copied along")

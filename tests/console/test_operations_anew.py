@@ -1,0 +1,176 @@
+"""The rest of an operation is checked and planned anew: dead ends, full hosts, paused guests."""
+
+from __future__ import annotations
+
+import pytest
+
+from drivers.errors import Refused
+from drivers.model.operation import Choice, MoveState, Operation, OperationState
+from drivers.model.vm import VmState
+from tests.console.opsworld import OpsConsole, fleet, until, uuid_of
+from tests.console.test_operations import drained
+
+
+async def test_a_step_is_checked_by_what_the_hosts_themselves_say():
+    """The way to kvm3 breaks after the plan was made: no snapshot shows it; nobody goes there."""
+    world = fleet(4)
+    console = OpsConsole(world)
+    plan = await console.operations.plan_drain("kvm1")
+    assert {m.target for m in plan.moves} == {"kvm2", "kvm3"}
+    world.severed.add(("kvm1", "kvm3"))
+    operation = await console.ended(await console.operations.start(plan))
+    assert operation.state is OperationState.DONE, [(r.state, r.note) for r in operation.runs]
+    assert set(world.where().values()) == {"kvm2"}
+    assert set(world.arrivals.values()) == {1}
+    asked = [(uuids, targets) for uuids, targets, age in console.gathered if age < 10.0]
+    assert {((m.uuid,), (m.target,)) for m in plan.moves} <= set(asked)
+    await console.close()
+
+
+async def test_a_host_that_was_mended_is_a_target_again_after_a_resume():
+    """Ruled out while it was dead, it takes VMs once a person said to go on."""
+    world = fleet(2)
+    world.room = {"kvm2": 0}
+    console = OpsConsole(world)
+    plan = await console.operations.plan_drain("kvm1")
+    assert {m.target for m in plan.moves} == {"kvm3"}
+    world.down.add("kvm3")
+    operation = await console.ended(await console.operations.start(plan))
+    assert operation.state is OperationState.PAUSED
+    assert operation.excluded == ("kvm3",)
+    assert "0 of 2 moved, 2 blocked because" in operation.outcome
+    world.down.clear()
+    await console.operations.resume(operation.id)
+    await until(lambda: world.operations[operation.id].state is not OperationState.PAUSED)
+    assert (await console.ended(operation.id)).state is OperationState.DONE
+    assert set(world.where().values()) == {"kvm3"}
+    await console.close()
+
+
+async def test_a_guest_paused_on_the_way_waits_for_a_person():
+    """Nobody chose to move it paused: it is told, and the rest goes on."""
+    world = fleet(3)
+    console = OpsConsole(world)
+    plan = await console.operations.plan_drain("kvm1")
+    held = plan.moves[-1].uuid
+    world.domains[("kvm1", held)].state = VmState.PAUSED
+    operation = await console.ended(await console.operations.start(plan))
+    assert operation.state is OperationState.PAUSED
+    assert operation.problem is not None
+    assert "is paused" in operation.problem.what
+    assert "QEMU 7.2" in operation.problem.what
+    assert world.where()[held] == "kvm1"
+    world.domains[("kvm1", held)].state = VmState.RUNNING
+    await console.operations.resume(operation.id)
+    await until(lambda: world.operations[operation.id].state is not OperationState.PAUSED)
+    assert (await console.ended(operation.id)).state is OperationState.DONE
+    await console.close()
+
+
+async def test_a_paused_guest_comes_home_by_choice_alone():
+    """The return is refused without one; left by choice it stays, chosen it moves."""
+    world = fleet(2)
+    console = OpsConsole(world)
+    await drained(console)
+    held = uuid_of(1)
+    world.domains[(world.where()[held], held)].state = VmState.PAUSED
+    plan, parent = await console.operations.plan_return("kvm1")
+    with pytest.raises(Refused, match="a choice is needed for web1") as refused:
+        await console.operations.start(plan, parent)
+    assert refused.value.problem.fix == "choose for each: move, leave"
+    plan, parent = await console.operations.plan_return("kvm1", {held: Choice.MOVE})
+    operation = await console.ended(await console.operations.start(plan, parent))
+    assert operation.state is OperationState.DONE
+    assert set(world.where().values()) == {"kvm1"}
+    assert world.domains[("kvm1", held)].state is VmState.PAUSED
+    await console.close()
+
+
+async def homeward(console: OpsConsole) -> tuple[Operation, str]:
+    """A drain of kvm1 that is done, and its return, begun and paused at once."""
+    drain = await drained(console)
+    plan, parent = await console.operations.plan_return("kvm1")
+    ident = await console.operations.start(plan, parent)
+    await console.operations.pause(ident)
+    await until(lambda: console.world.operations[ident].state is OperationState.PAUSED)
+    return drain, ident
+
+
+async def test_a_return_tells_who_has_no_room_at_home_and_brings_the_rest():
+    """Home filled up meanwhile: who does not fit stays where it is, with the reason."""
+    world = fleet(4)
+    console = OpsConsole(world)
+    _, ident = await homeward(console)
+    last = world.operations[ident].runs[-1].move
+    world.memory[last.uuid] = 98
+    await console.operations.resume(ident)
+    await until(lambda: world.operations[ident].state is not OperationState.PAUSED)
+    operation = await console.ended(ident)
+    assert operation.state is OperationState.PAUSED
+    assert "kvm1 has too little memory" in operation.outcome
+    assert world.where()[last.uuid] == last.source
+    assert sorted(world.where().values()).count("kvm1") == 3
+    world.memory[last.uuid] = 1
+    await console.operations.resume(ident)
+    await until(lambda: world.operations[ident].state is not OperationState.PAUSED)
+    assert (await console.ended(ident)).state is OperationState.DONE
+    assert set(world.where().values()) == {"kvm1"}
+    await console.close()
+
+
+async def test_a_vm_is_sent_elsewhere_than_home_by_a_person_alone():
+    """The target of a waiting move home is changed as that of a drain is."""
+    world = fleet(4)
+    console = OpsConsole(world)
+    _, ident = await homeward(console)
+    waits = [r.move for r in world.operations[ident].runs if r.state is MoveState.PENDING][-1]
+    other = {"kvm2": "kvm3", "kvm3": "kvm2"}[waits.source]
+    await console.operations.retarget(ident, waits.uuid, other)
+    await console.operations.resume(ident)
+    await until(lambda: world.operations[ident].state is not OperationState.PAUSED)
+    assert (await console.ended(ident)).state is OperationState.DONE
+    assert world.where()[waits.uuid] == other
+    assert sorted(world.where().values()).count("kvm1") == 3
+    await console.close()
+
+
+async def test_an_undone_return_goes_around_a_dead_host():
+    """What leaves the host again goes elsewhere when the host it was on before has died."""
+    world = fleet(4)
+    console = OpsConsole(world)
+    await drained(console)
+    plan, parent = await console.operations.plan_return("kvm1")
+    back = await console.ended(await console.operations.start(plan, parent))
+    undo, parent = await console.operations.plan_undo(back.id)
+    assert {m.target for m in undo.moves} == {"kvm2", "kvm3"}
+    world.lose("kvm3")
+    world.arrivals.clear()
+    operation = await console.ended(await console.operations.start(undo, parent))
+    assert operation.state is OperationState.DONE, [(r.state, r.note) for r in operation.runs]
+    assert operation.excluded == ("kvm3",)
+    assert set(world.where().values()) == {"kvm2"}
+    assert any("kvm3 cannot take it" in r.move.reason for r in operation.runs)
+    assert set(world.arrivals.values()) == {1}
+    await console.close()
+
+
+async def test_a_move_that_failed_is_given_another_target():
+    """Its VM did not arrive; a person sends it elsewhere, and it goes there."""
+    world = fleet(2)
+    world.die_at["kvm3"] = world.now + 1e9
+    console = OpsConsole(world)
+    plan = await console.operations.plan_drain("kvm1")
+    ident = await console.operations.start(plan)
+    bound = next(m for m in plan.moves if m.target == "kvm3")
+    await until(lambda: any(m.target == "kvm3" for m in world.moves.values()))
+    next(m for m in world.moves.values() if m.target == "kvm3").aborted = True
+    operation = await console.ended(ident)
+    assert operation.state is OperationState.PAUSED
+    failed = next(r for r in operation.runs if r.move.uuid == bound.uuid)
+    assert failed.state is MoveState.FAILED
+    await console.operations.retarget(ident, bound.uuid, "kvm2")
+    await console.operations.resume(ident)
+    await until(lambda: world.operations[ident].state is not OperationState.PAUSED)
+    assert (await console.ended(ident)).state is OperationState.DONE
+    assert set(world.where().values()) == {"kvm2"}
+    await console.close()

@@ -12,7 +12,7 @@ from textual import events
 from textual.message_pump import MessagePump
 from textual.widgets import Input
 
-from console.plain import PlainApp
+from console.sized import SizedApp
 
 QUIET = 2
 """Rounds without anything waiting until a key counts as dealt with: what a widget is just dealing
@@ -28,7 +28,7 @@ PAUSE_S = 0.02
 """Seconds between looks at whether the next screen has come."""
 
 
-class TypeAheadApp(PlainApp):
+class TypeAheadApp(SizedApp):
     """An App that deals with one key at a time, however many arrive at once.
 
     A key is sent to what has the focus when it is sent. In ``3/web`` the slash belongs to the view

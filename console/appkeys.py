@@ -7,11 +7,16 @@ from textual.binding import BindingType
 from console.commands import VIEWS
 from screens.binding import bind
 
+
+def _named(view: str) -> str:
+    return "VMs" if view == "vms" else view.title()
+
+
 APP_KEYS: list[BindingType] = [
-    bind("app.command", "colon", "command_line", "Command", "Type a command", show=True),
-    bind("app.help", "question_mark", "help", "Help", "All keys that apply here", show=True),
+    bind("app.command", "colon", "command_line", "Command", "Type a command"),
+    bind("app.help", "question_mark", "help", "Help", "All keys that apply here"),
     *(
-        bind(f"app.view-{n}", str(n), f"view('{view}')", view.title(), f"Go to {view}")
+        bind(f"app.view-{n}", str(n), f"view('{view}')", _named(view), f"Go to {_named(view)}")
         for n, view in enumerate(VIEWS, 1)
     ),
     bind("app.older", "left_square_bracket", "step(-1)", "Back", "The place before"),
@@ -21,5 +26,5 @@ APP_KEYS: list[BindingType] = [
     bind("app.pause", "Z", "pause", "Pause", "Stop or resume reading the hosts"),
     bind("app.refresh", "ctrl+r", "refresh_hosts", "Refresh", "Read all hosts again now"),
     bind("app.save", "ctrl+s,f2", "save", "Save", "Save this screen as an SVG picture"),
-    bind("app.quit", "q,ctrl+c", "leave", "Quit", "Leave the console", show=True),
+    bind("app.quit", "q,ctrl+c", "leave", "Quit", "Leave the console"),
 ]

@@ -66,7 +66,7 @@ class FleetScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("screen.filter", "slash", "filter", "Filter",
-             "Narrow the list: regex, !inverse, -l tag, -f fuzzy", show=True),
+             "Narrow the list: regex, !inverse, -l tag, -f fuzzy"),
         bind("screen.back", "escape", "back", "Back", "Take the filter away, or go back"),
     ]  # fmt: skip
 
@@ -76,6 +76,10 @@ class FleetScreen(Screen[None]):
     filterable: ClassVar[bool] = False
     """Whether the screen has a list that ``/`` narrows, by ``filter``."""
 
+    footer: ClassVar[tuple[str, ...]] = ("table.open", "screen.filter")
+    """Binding ids of the last line, the most important first: where there is no room for all, the
+    last ones give way to the help and the way out. ``ID=LABEL`` puts it in other words."""
+
     view: reactive[View] = reactive(View, always_update=True, repaint=False)
     """What to show now."""
 
@@ -84,7 +88,7 @@ class FleetScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Put header and key line around what the subclass composed."""
-        self.mount(TopLine(), KeyLine())
+        self.mount(TopLine(), KeyLine(self.footer))
 
     def _watch_view(self, view: View) -> None:
         self.set_class(view.ascii, "-ascii")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from textual.binding import Binding
 
 
-def bind(
-    ident: str, keys: str, action: str, label: str, tooltip: str, *, show: bool = False
-) -> Binding:
-    """A binding; ``show`` puts it into the footer."""
-    return Binding(keys, action, label, id=ident, tooltip=tooltip, show=show)
+def bind(ident: str, keys: str, action: str, label: str, tooltip: str) -> Binding:
+    """A binding; a screen's ``footer`` says which of them stand in its last line."""
+    return Binding(keys, action, label, id=ident, tooltip=tooltip)

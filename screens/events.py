@@ -47,20 +47,26 @@ class EventsScreen(FleetScreen):
 
     CSS_PATH = "events.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("events.level", "w", "level", "Level", "All, warnings and errors, or errors only",
-             show=True),
-        bind("events.kind", "t", "kind", "Kind", "Events of one kind, or of all", show=True),
-        bind("events.host", "h", "host", "Host", "Only the host of the event under the cursor",
-             show=True),
-        bind("events.all", "a", "everything", "All", "Events of everything, not of one VM or host",
-             show=True),
-        bind("events.vm", "v", "vm", "VM", "Open the event's VM or host", show=True),
-        bind("events.older", "p", "older", "Older", "Read older events from the history",
-             show=True),
+        bind("events.level", "w", "level", "Level", "All, warnings and errors, or errors only"),
+        bind("events.kind", "t", "kind", "Kind", "Events of one kind, or of all"),
+        bind("events.host", "h", "host", "Host", "Only the host of the event under the cursor"),
+        bind("events.all", "a", "everything", "All", "Events of everything, not of one VM or host"),
+        bind("events.vm", "v", "vm", "VM", "Open the event's VM or host"),
+        bind("events.older", "p", "older", "Older", "Read older events from the history"),
         bind("events.follow", "f", "follow", "Follow", "Keep the newest event under the cursor"),
     ]  # fmt: skip
 
     heading = "Events"
+    footer = (
+        "screen.filter",
+        "events.level",
+        "events.kind",
+        "events.host",
+        "events.vm",
+        "events.older",
+        "events.all",
+        "events.follow",
+    )
     filterable = True
 
     about: reactive[str] = reactive("")

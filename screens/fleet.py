@@ -33,6 +33,16 @@ class FleetView(FleetScreen):
     CSS_PATH = "fleet.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
     heading = "Fleet"
+    footer = (
+        "table.open",
+        "screen.filter",
+        "app.view-2",
+        "app.view-3",
+        "app.view-4",
+        "app.view-5",
+        "app.view-6",
+        "app.view-7",
+    )
     filterable = True
 
     def compose(self) -> ComposeResult:

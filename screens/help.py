@@ -14,6 +14,7 @@ class HelpScreen(FleetScreen):
     """A list made from the bindings themselves."""
 
     heading = "Help"
+    footer = ("screen.filter", "screen.back")
     filterable = True
 
     entries: reactive[tuple[KeyHelp, ...]] = reactive(())

@@ -53,22 +53,27 @@ class HistoryScreen(FleetScreen):
 
     CSS_PATH = "history.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("history.add", "n", "add", "Add", "Add a curve: pick a VM or host, then what of it",
-             show=True),
-        bind("history.remove", "x", "remove", "Take out", "Take the curve under the cursor out",
-             show=True),
-        bind("history.shorter", "less_than_sign", "zoom(-1)", "Shorter", "A shorter range",
-             show=True),
-        bind("history.longer", "greater_than_sign", "zoom(1)", "Longer", "A longer range",
-             show=True),
-        bind("history.earlier", "comma", "pan(-0.5)", "Earlier", "Half a range back", show=True),
+        bind("history.add", "n", "add", "Add", "Add a curve: pick a VM or host, then what of it"),
+        bind("history.remove", "x", "remove", "Take out", "Take the curve under the cursor out"),
+        bind("history.shorter", "less_than_sign", "zoom(-1)", "Shorter", "A shorter range"),
+        bind("history.longer", "greater_than_sign", "zoom(1)", "Longer", "A longer range"),
+        bind("history.earlier", "comma", "pan(-0.5)", "Earlier", "Half a range back"),
         bind("history.later", "full_stop", "pan(0.5)", "Later", "Half a range on"),
         bind("history.now", "0", "now", "Now", "Back to the range that ends now"),
-        bind("history.since", "e", "since", "Since", "Type a range: 2h, 14:00, 3d .. 2d",
-             show=True),
+        bind("history.since", "e", "since", "Since", "Type a range: 2h, 14:00, 3d .. 2d"),
     ]  # fmt: skip
 
     heading = "History"
+    footer = (
+        "history.add",
+        "history.since",
+        "history.shorter",
+        "history.longer",
+        "history.earlier",
+        "history.later",
+        "history.now",
+        "history.remove",
+    )
 
     series: reactive[tuple[Series, ...]] = reactive(())
     """What was recorded, as far as it has arrived."""

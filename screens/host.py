@@ -23,17 +23,26 @@ class HostScreen(VmTableScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("host.open", "d", "open", "Details", "Open the VM under the cursor"),
-        bind("host.shell", "s", "shell", "Shell", "A shell on this host", show=True),
-        bind("host.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
+        bind("host.shell", "s", "shell", "Shell", "A shell on this host"),
+        bind("host.retry", "e", "retry", "Retry", "Connect to this host again now"),
         bind("host.cordon", "u", "cordon", "Cordon",
              "Let no VM move to this host, or let them again"),
-        bind("host.drain", "r", "drain", "Drain", "Plan to move every VM off this host",
-             show=True),
+        bind("host.drain", "r", "drain", "Drain", "Plan to move every VM off this host"),
         bind("host.scroll-down", "J", "scroll_page(1)", "Page down", "Scroll the host's page"),
         bind("host.scroll-up", "K", "scroll_page(-1)", "Page up", "Scroll the host's page"),
     ]  # fmt: skip
     CSS_PATH = "host.tcss"
     heading = "Host"
+    footer = (
+        "table.open",
+        "host.drain",
+        "host.cordon",
+        "host.shell",
+        "vm.actions",
+        "vm.migrate",
+        "host.retry",
+        "screen.filter",
+    )
 
     def __init__(self, host: str) -> None:
         super().__init__()

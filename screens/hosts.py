@@ -21,22 +21,29 @@ class HostsScreen(FleetScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("hosts.open", "d", "open", "Details", "Open the host under the cursor"),
-        bind("hosts.shell", "s", "shell", "Shell", "A shell on the host", show=True),
+        bind("hosts.shell", "s", "shell", "Shell", "A shell on the host"),
         bind(
             "hosts.preflight",
             "p",
             "preflight",
             "Pre-flight",
-            "Where the running VMs of the marked hosts may move to, and why not",
-            show=True,
-        ),
-        bind("hosts.retry", "e", "retry", "Retry", "Connect to this host again now", show=True),
+            "Where the running VMs of the marked hosts may move to, and why not"),
+        bind("hosts.retry", "e", "retry", "Retry", "Connect to this host again now"),
         bind("hosts.cordon", "u", "cordon", "Cordon",
-             "Let no VM move to this host, or let them again", show=True),
+             "Let no VM move to this host, or let them again"),
         bind("hosts.drain", "r", "drain", "Drain",
-             "Plan to move every VM off this host", show=True),
+             "Plan to move every VM off this host"),
     ]  # fmt: skip
     heading = "Hosts"
+    footer = (
+        "table.open",
+        "screen.filter",
+        "hosts.drain",
+        "hosts.cordon",
+        "hosts.shell",
+        "hosts.preflight",
+        "hosts.retry",
+    )
     filterable = True
 
     def compose(self) -> ComposeResult:

@@ -28,18 +28,17 @@ class JobsScreen(FleetScreen):
     CSS_PATH = "jobs.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("jobs.read", "d", "read", "Read", "Give the job's text the whole screen, or not",
-             show=True),
-        bind("jobs.stop", "x", "stop", "Stop", "Stop the job under the cursor, after asking",
-             show=True),
+        bind("jobs.read", "d", "read", "Read", "Give the job's text the whole screen, or not"),
+        bind("jobs.stop", "x", "stop", "Stop", "Stop the job under the cursor, after asking"),
         bind("jobs.followup", "f", "followup", "What next",
-             "What an ended job offers: finish, undo, force off, retry, dismiss", show=True),
+             "What an ended job offers: finish, undo, force off, retry, dismiss"),
         bind("jobs.levers", "l", "levers", "Levers",
-             "What can be pulled to make a running migration end", show=True),
-        bind("jobs.vm", "v", "vm", "VM", "Open the job's VM", show=True),
+             "What can be pulled to make a running migration end"),
+        bind("jobs.vm", "v", "vm", "VM", "Open the job's VM"),
     ]  # fmt: skip
 
     heading = "Jobs"
+    footer = ("jobs.levers", "jobs.stop", "jobs.followup", "jobs.read", "jobs.vm", "screen.filter")
     filterable = True
 
     def compose(self) -> ComposeResult:

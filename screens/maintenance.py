@@ -53,25 +53,35 @@ class MaintenanceScreen(FleetScreen):
     CSS_PATH = "maintenance.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("maintenance.run", "r", "run", "Run", "Run the plan that is shown, after asking",
-             show=True),
+        bind("maintenance.run", "r", "run", "Run", "Run the plan that is shown, after asking"),
         bind("maintenance.choose", "c", "choose", "Choose",
-             "What becomes of the VM under the cursor: leave, shut down, copy storage", show=True),
+             "What becomes of the VM under the cursor: leave, shut down, copy storage"),
         bind("maintenance.target", "t", "target", "Target",
-             "Send the VM under the cursor to another host", show=True),
+             "Send the VM under the cursor to another host"),
         bind("maintenance.pause", "p", "pause", "Pause",
-             "Begin nothing more; what moves now arrives", show=True),
+             "Begin nothing more; what moves now arrives"),
         bind("maintenance.resume", "e", "resume", "Resume",
-             "Go on when paused, or take up what an ended console left", show=True),
+             "Go on when paused, or take up what an ended console left"),
         bind("maintenance.cancel", "x", "cancel", "Cancel",
-             "Stop what moves now and give up the rest, after asking", show=True),
+             "Stop what moves now and give up the rest, after asking"),
         bind("maintenance.home", "b", "home", "Bring back",
-             "Plan how the VMs of the last drain come home", show=True),
-        bind("maintenance.cordon", "u", "cordon", "Cordon", "Close the host to new VMs, or open it",
-             show=True),
+             "Plan how the VMs of the last drain come home"),
+        bind("maintenance.cordon", "u", "cordon", "Cordon",
+             "Close the host to new VMs, or open it"),
         bind("maintenance.vm", "v", "vm", "VM", "Open the VM under the cursor"),
     ]  # fmt: skip
     heading = "Maintenance"
+    footer = (
+        "maintenance.run",
+        "maintenance.choose",
+        "maintenance.target",
+        "maintenance.pause",
+        "maintenance.resume",
+        "maintenance.cancel",
+        "maintenance.home",
+        "maintenance.cordon",
+        "maintenance.vm",
+    )
 
     plan: reactive[OperationPlan | None] = reactive(None, repaint=False)
     """What would be done."""

@@ -48,13 +48,21 @@ class PreflightScreen(VmActionScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("preflight.left", "left", "across(-1)", "Left", "The host before"),
-        bind("preflight.right", "right", "across(1)", "Right", "The next host", show=True),
+        bind("preflight.right", "right", "across(1)", "Right", "The next host"),
         bind("preflight.read", "d", "read", "Read",
-             "Give the reasons the whole screen, or not", show=True),
-        bind("preflight.again", "e", "again", "Again", "Ask the hosts again now", show=True),
+             "Give the reasons the whole screen, or not"),
+        bind("preflight.again", "e", "again", "Again", "Ask the hosts again now"),
     ]  # fmt: skip
 
     heading = "Pre-flight"
+    footer = (
+        "table.open=Plan",
+        "preflight.right=Next host",
+        "preflight.read",
+        "preflight.again",
+        "screen.filter",
+        "screen.back",
+    )
     filterable = True
 
     matrix: reactive[Matrix | None] = reactive(None, repaint=False)

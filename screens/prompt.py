@@ -46,9 +46,8 @@ class PromptLine(Input):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("prompt.cancel", "escape", "cancel", "Cancel", "Close the line, change nothing",
-             show=True),
-        bind("prompt.complete", "tab", "complete", "Complete", "Take the completion", show=True),
+        bind("prompt.cancel", "escape", "cancel", "Cancel", "Close the line, change nothing"),
+        bind("prompt.complete", "tab", "complete", "Complete", "Take the completion"),
         bind("prompt.older", "up", "past(-1)", "Older", "The line typed before"),
         bind("prompt.newer", "down", "past(1)", "Newer", "The line typed after"),
     ]  # fmt: skip

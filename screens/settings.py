@@ -41,6 +41,7 @@ class SettingsScreen(FleetScreen):
     """Enter takes the choice under the cursor; it is kept across starts."""
 
     heading = "Settings"
+    footer = ("table.open=Choose", "screen.back")
 
     choices: reactive[tuple[Choice, ...]] = reactive(())
     """What can be chosen."""

@@ -41,6 +41,7 @@ class StorageScreen(FleetScreen):
     ]  # fmt: skip
 
     heading = "Storage"
+    footer = ("table.open", "screen.filter", "storage.refresh", "screen.back")
     filterable = True
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from screens.table_keys import TABLE_KEYS
 __all__ = ["Cell", "Column", "LineTable", "Order", "Pen", "Row"]
 
 
-class LineTable(LineView, can_focus=True):
+class LineTable(LineView, can_focus=True, inherit_bindings=False):
     """Rows by key under a fixed header, with cursor, marks and order.
 
     Rows are values, given to ``set_rows``; what is drawn of them is up to ``LineView``.

@@ -15,7 +15,7 @@ TABLE_KEYS: tuple[BindingType, ...] = (
     bind("table.half-up", "ctrl+u", "page(-0.5)", "Half up", "Half a page up"),
     bind("table.page-down", "pagedown", "page(1)", "Page down", "A page down"),
     bind("table.page-up", "pageup", "page(-1)", "Page up", "A page up"),
-    bind("table.open", "enter", "select", "Open", "Open the row under the cursor", show=True),
+    bind("table.open", "enter", "select", "Open", "Open the row under the cursor"),
     bind("table.mark", "space", "mark", "Mark", "Mark the row, or take its mark away"),
     bind(
         "table.mark-range", "ctrl+@,ctrl+space", "mark_range", "Mark range",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
@@ -102,16 +104,25 @@ def _recording(view: View) -> Content:
     return Content.styled(words.get(store.role, "rec off"), "$faint")
 
 
+ALWAYS = ("app.help", "app.quit")
+"""Keys that stay in the last line, however narrow it is."""
+
+
 class KeyLine(Static):
-    """The keys that apply now, the most local first."""
+    """The keys that matter most here, then the command line, the help and the way out.
+
+    Args:
+        wanted: As ``FleetScreen.footer``.
+    """
 
     DEFAULT_CSS = """
     KeyLine { dock: bottom; height: 1; background: $panel; color: $foreground;
               text-wrap: nowrap; text-overflow: ellipsis; padding: 0 1; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Sequence[str]) -> None:
         super().__init__(markup=False)
+        self._wanted = (*wanted, "app.command", *ALWAYS)
 
     def on_mount(self) -> None:
         """Follow the screen's bindings."""
@@ -121,12 +132,16 @@ class KeyLine(Static):
     def _follow(self, screen: Screen[object]) -> None:
         if not self.is_attached:
             return
-        words = [
-            (binding.id, Content.assemble((self.app.get_key_display(binding), "bold $calm"), " ",
-                                          binding.description))
-            for _, binding, enabled, _ in screen.active_bindings.values()
-            if binding.show and enabled
-        ]  # fmt: skip
+        known: dict[str | None, Binding] = {}
+        for _, binding, enabled, _ in screen.active_bindings.values():
+            if enabled:
+                known.setdefault(binding.id, binding)
+        words = []
+        for entry in self._wanted:
+            ident, _, label = entry.partition("=")
+            if (found := known.get(ident)) is not None:
+                key = Content.styled(self.app.get_key_display(found), "bold $calm")
+                words.append(key + Content(f" {label or found.description}"))
         line = key_line(words, self.app.size.width - 2)
         if line != self.content:
             self.update(line, layout=False)
@@ -136,11 +151,10 @@ class KeyLine(Static):
         self._follow(self.screen)
 
 
-def key_line(words: list[tuple[str | None, Content]], width: int) -> Content:
-    """As many keys as fit, from the left; the key of the help is always among them."""
-    gap = Content("  ")
+def key_line(words: Sequence[Content], width: int) -> Content:
+    """As many keys as fit, from the left; the last two, help and quit, are always among them."""
+    gap, last = Content("  "), len(ALWAYS)
     words = list(words)
-    while len(words) > 1 and gap.join(word for _, word in words).cell_length > width:
-        last = next(n for n in reversed(range(len(words))) if words[n][0] != "app.help")
-        del words[last]
-    return gap.join(word for _, word in words)
+    while len(words) > last and gap.join(words).cell_length > width:
+        del words[-last - 1]
+    return gap.join(words)

@@ -58,13 +58,23 @@ class VmScreen(VmActionScreen):
     CSS_PATH = "vm.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - Textual's type
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("vm.facts", "i", "facts", "Facts", "Tags, age of values, what is missing and why",
-             show=True),
-        bind("vm.cancel-job", "X", "cancel_job", "Stop job", "Stop the job under way, after asking",
-             show=True),
+        bind("vm.facts", "i", "facts", "Facts", "Tags, age of values, what is missing and why"),
+        bind("vm.cancel-job", "X", "cancel_job", "Stop job",
+             "Stop the job under way, after asking"),
     ]  # fmt: skip
 
     heading = "VM"
+    footer = (
+        "vm.cancel-job",
+        "vm.actions",
+        "vm.migrate",
+        "vm.tier",
+        "vm.console",
+        "vm.events",
+        "vm.history",
+        "vm.facts",
+        "vm.xml",
+    )
 
     series: reactive[tuple[Series, ...]] = reactive(())
     """Recorded series; points older than the first live one are drawn before it."""

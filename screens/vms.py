@@ -23,18 +23,27 @@ class VmsScreen(VmTableScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("vms.open", "d", "open", "Details", "Open the VM under the cursor"),
-        bind("vms.shell", "s", "shell", "Shell", "A shell on the VM's host", show=True),
+        bind("vms.shell", "s", "shell", "Shell", "A shell on the VM's host"),
         bind(
             "vms.preflight",
             "p",
             "preflight",
             "Pre-flight",
             "Where the marked VMs may move to, and why not",
-            show=True,
         ),
         bind("vms.why", "i", "why", "Why -", "Say why values of this VM are missing"),
     ]
     heading = "VMs"
+    footer = (
+        "table.open",
+        "screen.filter",
+        "vm.actions",
+        "vm.migrate",
+        "vm.tier",
+        "vm.console",
+        "vms.preflight",
+        "vms.shell",
+    )
 
     def __init__(self) -> None:
         super().__init__()

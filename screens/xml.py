@@ -27,13 +27,12 @@ class XmlScreen(VmActionScreen):
 
     CSS_PATH = "xml.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("xml.search", "slash", "filter", "Search", "Search for a text, ignoring case",
-             show=True),
+        bind("xml.search", "slash", "filter", "Search", "Search for a text, ignoring case"),
         bind("xml.next", "n", "find(1)", "Next", "The next place that matches the search"),
         bind("xml.previous", "N", "find(-1)", "Previous", "The place before that matches"),
-        bind("xml.wrap", "w", "wrap", "Wrap", "Wrap long lines, or let them run on", show=True),
+        bind("xml.wrap", "w", "wrap", "Wrap", "Wrap long lines, or let them run on"),
         bind("xml.inactive", "p", "inactive", "Persistent",
-             "The definition used at the next start, or the one of the running VM", show=True),
+             "The definition used at the next start, or the one of the running VM"),
         bind("xml.down", "j,down", "go(1)", "Down", "A line down"),
         bind("xml.up", "k,up", "go(-1)", "Up", "A line up"),
         bind("xml.page-down", "ctrl+d,pagedown", "page(1)", "Page down", "A page down"),
@@ -43,6 +42,7 @@ class XmlScreen(VmActionScreen):
     ]  # fmt: skip
 
     heading = "XML"
+    footer = ("xml.search", "xml.next", "xml.wrap", "xml.inactive", "screen.back")
     filterable = True
 
     text: reactive[str] = reactive("")

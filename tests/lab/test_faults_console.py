@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,11 +34,8 @@ def test_any_size_of_window_and_a_quit_leave_a_good_terminal(desk: Desk) -> None
     for columns, rows in ((1, 1), (20, 5), (1, 40), (200, 1)):
         console.resize(columns, rows)
         console.press("2", "3")
-    for columns in (100, 101, 102, 100):  # a size that comes while a screen does may be lost
-        console.resize(columns, 30)
-        console.press("2", "3")
-        with contextlib.suppress(AssertionError):
-            console.sees("NAME", "HOST", "STATE", deadline_s=15.0)
+    console.resize(100, 30)
+    console.press("2", "3")
     console.sees("NAME", "HOST", "STATE")
     console.sees(" web1 ", "running")
     assert len(console.lines) == 30
@@ -83,7 +79,7 @@ def redrawn(console: Terminal, heading: str, name: str) -> None:
         first, last = console.lines[0], console.lines[-1]
         inner = "\n".join(console.lines[1:-1])
         left = any(word in inner for word in ("leaves", "stty", "42", "~#"))
-        return f"  {heading}  " in first and "/ Filter" in last and name in inner and not left
+        return f"  {heading}  " in first and "Quit" in last and name in inner and not left
 
     console.wait(whole, f"{heading} redrawn")
     console.sees(ALL_UP)

@@ -74,8 +74,14 @@ def _verify(ledger: Ledger, context: Context, args: argparse.Namespace) -> int:
     return Exit.FAILED if findings else Exit.OK
 
 
+def _first_operation(ledger: Ledger) -> float | None:
+    """Since when operations are on the ledger: their entries tell a plan and no single VM."""
+    times = (e.at for e in ledger.entries() if e.deed is Deed.BEGUN and e.plan and not e.vm)
+    return min(times, default=None)
+
+
 def _unlisted(ledger: Ledger, context: Context) -> list[Finding]:
-    """Jobs of the journal that the ledger should tell of and does not."""
+    """Jobs and operations on record that the ledger should tell of and does not."""
     if not context.database.exists():
         return []
     begun = {entry.job: entry.at for entry in ledger.entries() if entry.deed is Deed.BEGUN}
@@ -83,9 +89,16 @@ def _unlisted(ledger: Ledger, context: Context) -> list[Finding]:
     store = context.open_store()
     try:
         jobs = store.jobs(limit=10_000)
+        operations = store.operations.recorded(limit=10_000)
     finally:
         store.close()
-    return [
+    since = _first_operation(ledger)
+    told = [
+        Finding(0, f"the history has operation {o.id}, the ledger does not", o.outcome)
+        for o in operations
+        if o.id not in begun and since is not None and o.created_at >= since
+    ]
+    return told + [
         Finding(0, f"the journal has job {job.id}, the ledger does not", job.plan.title)
         for job in jobs
         if job.id not in begun and job.steps and (first is None or job.created_at >= first)

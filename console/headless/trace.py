@@ -1,4 +1,4 @@
-"""``novacron trace``: what a job did, call by call, as a table or for a trace viewer."""
+"""``novacron trace``: what a job or operation did, call by call; also for a trace viewer."""
 
 from __future__ import annotations
 
@@ -8,50 +8,59 @@ import sys
 from importlib.metadata import version
 
 from console.headless.context import Context
+from console.headless.recorded import with_store
 from console.headless.status import Exit
-from console.policy.otlp import otlp
+from console.policy.otlp import otlp, otlp_operation
 from drivers.model.job import Job
-from screens.prose import wrap
-from screens.render.waterfall import waterfall
-from store.api import StoreError
+from drivers.model.operation import Operation
+from drivers.model.operation_trace import whole_trace
+from screens.prose import Para, wrap
+from screens.render.waterfall import span_lines, waterfall
+from store.api import Store
 
 _WIDTH = 100
 _CELLS = 40
 
 
 def run_trace(args: argparse.Namespace, context: Context) -> int:
-    """Print the trace of one job of the journal; any beginning of its id that is unique will do."""
-    if not context.database.exists():
-        print(f"Nothing is recorded yet: there is no {context.database}.", file=sys.stderr)
-        return Exit.FAILED
-    try:
-        store = context.open_store()
-        try:
-            jobs = [j for j in store.jobs(limit=10_000) if j.id.startswith(args.job)]
-        finally:
-            store.close()
-    except StoreError as error:
-        print(error, file=sys.stderr)
-        return Exit.FAILED
-    exact = [job for job in jobs if job.id == args.job] or jobs
+    """Print the trace of one job or operation; a beginning of its id that is unique will do."""
+    return with_store(context, lambda store: _of(args, store))
+
+
+def _of(args: argparse.Namespace, store: Store) -> int:
+    jobs = store.jobs(limit=10_000)
+    known: list[Job | Operation] = [*store.operations.recorded(limit=10_000), *jobs]
+    found = [one for one in known if one.id.startswith(args.job)]
+    exact = [one for one in found if one.id == args.job] or found
     if len(exact) != 1:
-        told = ", ".join(job.id for job in exact[:5]) or "see novacron jobs"
-        print(f"{len(exact)} jobs have an id that begins {args.job}: {told}.", file=sys.stderr)
+        told = ", ".join(one.id for one in exact[:5]) or "see novacron jobs"
+        what = f"{len(exact)} jobs or operations have an id that begins {args.job}"
+        print(f"{what}: {told}.", file=sys.stderr)
         return Exit.USAGE
-    return _otlp(exact[0]) if args.otlp else _show(exact[0])
+    (one,) = exact
+    if args.otlp:
+        ours = version("novacron")
+        told_as = otlp((one,), ours) if isinstance(one, Job) else otlp_operation(one, jobs, ours)
+        print(json.dumps(told_as, indent=2))
+        return Exit.OK
+    return _show(one.id, _lines(one, jobs))
 
 
-def _otlp(job: Job) -> int:
-    print(json.dumps(otlp((job,), version("novacron")), indent=2))
-    return Exit.OK
-
-
-def _show(job: Job) -> int:
+def _lines(one: Job | Operation, jobs: list[Job]) -> list[Para]:
     plain = "utf" not in (sys.stdout.encoding or "").lower()
-    ended = job.ended_at or job.started_at or job.created_at
-    lines = wrap(waterfall(job, ended, cells=_CELLS, plain=plain), _WIDTH)
+    if isinstance(one, Job):
+        ended = one.ended_at or one.started_at or one.created_at
+        return waterfall(one, ended, cells=_CELLS, plain=plain)
+    spans = whole_trace(one, jobs)
+    ends = [s.ended_at or s.started_at for s in spans]
+    last = one.ended_at or max([one.created_at, *ends])
+    return span_lines(spans, one.created_at, last, cells=_CELLS, plain=plain)
+
+
+def _show(ident: str, paras: list[Para]) -> int:
+    lines = wrap(paras, _WIDTH)
     if not lines:
-        print(f"{job.id} left no trace.", file=sys.stderr)
+        print(f"{ident} left no trace.", file=sys.stderr)
         return Exit.FAILED
     for line in lines:
         print(line.plain.rstrip())

@@ -135,8 +135,8 @@ class Drive:
             over = replace(operation, state=state, owner="", problem=None, ended_at=now)
             return replace(over, outcome=f"{progress_words(over, running)}.")
 
+        await self._desk.auditor.end(ended(close(self.operation)))
         operation = await self._record.change(close)
-        await self._desk.auditor.end(ended(operation))
         self._record.tell(
             f"{state.value}: {operation.outcome}", bad=state is not OperationState.DONE
         )

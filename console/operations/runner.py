@@ -243,11 +243,11 @@ class OperationRunner:
                 raise Refused(f"{run.move.vm_name} cannot go to {target}", run.note)
             return changed
 
-        async with self._deed(operation, f"send VM {uuid} to {target}"):
-            pin(operation)
+        pin(operation)
         words = holder_words(self._desk, operation)
         await self._desk.leases.take(operation_id, (target,), words)
-        await self._desk.book.change(operation_id, pin, self._desk.owner)
+        async with self._deed(operation, f"send VM {uuid} to {target}"):
+            await self._desk.book.change(operation_id, pin, self._desk.owner)
 
     async def stop(self) -> None:
         """Let go: operations stay recorded as they are, for whoever resumes them."""

@@ -23,17 +23,26 @@ def waterfall(job: Job, now: float, *, cells: int, plain: bool) -> list[Para]:
     """
     if not job.trace or job.started_at is None:
         return []
-    end = max(job.ended_at or now, job.started_at + 0.001)
-    depths = _depths(job.trace)
+    return span_lines(job.trace, job.started_at, job.ended_at or now, cells=cells, plain=plain)
+
+
+def span_lines(
+    spans: tuple[Span, ...], first: float, last: float, *, cells: int, plain: bool
+) -> list[Para]:
+    """Spans as bars on the time from ``first`` to ``last``, epoch seconds."""
+    if not spans:
+        return []
+    end = max(last, first + 0.001)
+    depths = _depths(spans)
     lines = [para("Where the time went", HEAD)]
-    for span in job.trace:
+    for span in spans:
         until = span.ended_at if span.ended_at is not None else end
         name = "  " * depths[span.id] + span.name
         if span.count > 1:
             name = f"{_fit_name(name, span.count)} x{span.count}"
         label = f"  {fit(name, _NAME, plain=plain)} {_took(until - span.started_at):>7} "
-        before = until <= job.started_at
-        drawn = "" if before else _bar(span.started_at, until, job.started_at, end, cells, plain)
+        before = until <= first
+        drawn = "" if before else _bar(span.started_at, until, first, end, cells, plain)
         text = say(drawn, "$bad" if span.error else "$busy")
         lines.append(Para(text, Content.styled(label, BAD if span.error else DIM)))
         if span.error:

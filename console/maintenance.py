@@ -31,11 +31,13 @@ class Maintenance:
         """How a host would be emptied; ``pins`` is VM UUID to the target it must have."""
         return self._ask(lambda o: o.plan_drain(host, choices, pins))
 
-    def plan_back(self, kind: OperationKind, name: str) -> Future[tuple[OperationPlan, str]]:
+    def plan_back(
+        self, kind: OperationKind, name: str, choices: Mapping[str, Choice]
+    ) -> Future[tuple[OperationPlan, str]]:
         """How a host's VMs come home (RETURN, a host), or an operation is undone (UNDO, its id)."""
         if kind is OperationKind.RETURN:
-            return self._ask(lambda o: o.plan_return(name))
-        return self._ask(lambda o: o.plan_undo(name))
+            return self._ask(lambda o: o.plan_return(name, choices))
+        return self._ask(lambda o: o.plan_undo(name, choices))
 
     def start(self, plan: OperationPlan, parent: str = "") -> Future[str]:
         """Record a plan as an operation and begin it; returns its id."""

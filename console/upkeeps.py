@@ -43,11 +43,11 @@ class Upkeeps:
 
         desk, parent = self._app.backend.maintenance, ""
         try:
+            choices, pins = dict(message.choices), dict(message.pins)
             if message.kind is OperationKind.DRAIN:
-                choices, pins = dict(message.choices), dict(message.pins)
                 plan = await answer(desk.plan_drain(message.host, choices, pins))
             else:
-                plan, parent = await answer(desk.plan_back(message.kind, message.host))
+                plan, parent = await answer(desk.plan_back(message.kind, message.host, choices))
         except DriverError as error:
             if isinstance(screen, MaintenanceScreen) and screen.is_attached:
                 screen.failure = error.problem

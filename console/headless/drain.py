@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from console.headless.choices import choices_for_all, named_choices, plan_back
 from console.headless.context import Context
 from console.headless.lists import report_down
 from console.headless.operations import WAIT_S, run_plan
@@ -13,7 +14,7 @@ from console.headless.status import Exit
 from drivers.errors import DriverError
 from drivers.model.operation import Choice, OperationKind, OperationPlan
 
-_EVERY = "all"
+_AWAY = (Choice.COPY, Choice.MOVE, Choice.SHUTDOWN, Choice.LEAVE)
 
 
 def run_drain(args: argparse.Namespace, context: Context) -> int:
@@ -34,34 +35,27 @@ def run_return(args: argparse.Namespace, context: Context) -> int:
     with open_session(context.source(), context.open_store) as session:
         session.wait(has_pools, args.deadline)
         try:
-            asked = session.engine.maintenance.plan_back(OperationKind.RETURN, args.host)
-            plan, parent = asked.result(WAIT_S)
-        except DriverError as error:
+            plan, parent = plan_back(args, session, OperationKind.RETURN, args.host)
+        except (DriverError, Unknown) as error:
             report_down(session.snapshot)
             print(error, file=sys.stderr)
-            return Exit.REFUSED
+            return Exit.FAILED if isinstance(error, Unknown) else Exit.REFUSED
         return run_plan(args, session, plan, parent)
 
 
 def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
-    choices = {
-        session.find(name).uuid: choice
-        for choice in (Choice.LEAVE, Choice.SHUTDOWN, Choice.COPY, Choice.MOVE)
-        for name in getattr(args, choice.value)
-        if name != _EVERY
-    }
     pins = {}
     for words in args.to:
         name, equals, host = words.partition("=")
         if not equals:
             raise Unknown(f"--to takes VM=HOST, not {words}.", fix="such as --to web1=kvm2")
         pins[session.find(name).uuid] = host
+    choices = named_choices(args, session, _AWAY)
     maintenance = session.engine.maintenance
     plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)
-    for choice in (Choice.COPY, Choice.MOVE, Choice.SHUTDOWN, Choice.LEAVE):
-        if _EVERY in getattr(args, choice.value):
-            more = {s.uuid: choice for s in plan.undecided if choice in s.choices}
+    for choice in _AWAY:
+        more = choices_for_all(args, plan, choice)
+        if more:
             choices.update(more)
-            if more:
-                plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)
+            plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)
     return plan

@@ -24,6 +24,7 @@ def add_maintenance(verbs: Verbs) -> None:
         "--to", action="append", default=[], metavar="VM=HOST", help="this VM goes there (repeat)"
     )
     back = verbs.add_parser("return", help="bring the VMs of a drained host home")
+    add_homeward(back)
     for verb in (drain, back):
         verb.add_argument("host", metavar="HOST")
         verb.add_argument("--yes", action="store_true", help="do not ask")
@@ -36,6 +37,16 @@ def add_maintenance(verbs: Verbs) -> None:
     uncordon.add_argument("host", metavar="HOST")
     for verb in (cordon, uncordon):
         _common(verb)
+
+
+def add_homeward(verb: argparse.ArgumentParser) -> None:
+    """Add the choices for VMs on their way back."""
+    for choice, text in (
+        ("leave", "leave this VM where it is"),
+        ("move", "move this VM although it is paused"),
+    ):
+        words = f"{text} (repeat; all: every VM that needs a choice)"
+        verb.add_argument(f"--{choice}", action="append", default=[], metavar="VM", help=words)
 
 
 def _common(verb: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 
 from console.headless.acts import answered_yes
+from console.headless.choices import plan_back
 from console.headless.context import Context
 from console.headless.progress import OperationWatch, print_plan, say
 from console.headless.recorded import iso_time, with_store
@@ -110,7 +111,7 @@ def _steer(args: argparse.Namespace, session: Session) -> int:
         print(f"There is no operation {args.id}; see novacron jobs.", file=sys.stderr)
         return Exit.FAILED
     if args.verb == "undo":
-        plan, parent = maintenance.plan_back(OperationKind.UNDO, args.id).result(WAIT_S)
+        plan, parent = plan_back(args, session, OperationKind.UNDO, args.id)
         return run_plan(args, session, plan, parent)
     if args.verb == "pause":
         maintenance.pause(args.id).result(WAIT_S)

@@ -74,7 +74,8 @@ def plan_rows(plan: OperationPlan) -> list[Row]:
     """VMs that cannot simply move first, then the moves in order."""
     shut = {m.uuid for m in plan.moves if m.verb is MoveVerb.SHUTDOWN}
     stuck = [Row(s.uuid, _stuck_line(s)) for s in plan.stuck if s.uuid not in shut]
-    return stuck + [Row(m.uuid, _move_line(m)) for m in plan.moves]
+    away = plan.kind is OperationKind.DRAIN
+    return stuck + [Row(m.uuid, _move_line(m, away=away)) for m in plan.moves]
 
 
 def _stuck_line(stuck: Stuck) -> Line:
@@ -87,12 +88,13 @@ def _stuck_line(stuck: Stuck) -> Line:
     )
 
 
-def _move_line(move: Move) -> Line:
+def _move_line(move: Move, *, away: bool) -> Line:
     shutting = move.verb is MoveVerb.SHUTDOWN
     state = Cell("shut down", "job-interrupted") if shutting else Cell(f"wave {move.wave}")
-    choices = (Choice.NONE, Choice.LEAVE, Choice.SHUTDOWN)
+    home = () if move.verb is MoveVerb.START else (Choice.NONE, Choice.LEAVE)
+    choices = (Choice.NONE, Choice.LEAVE, Choice.SHUTDOWN) if away else home
     return Line(
-        move.uuid, move.vm_name, state, _where(move), move.memory, move.reason, choices, True
+        move.uuid, move.vm_name, state, _where(move), move.memory, move.reason, choices, away
     )  # fmt: skip
 
 

@@ -48,8 +48,8 @@ class FakeMaintenance:
             raise self.fails
         return done(make_plan(choices, pins))
 
-    def plan_back(self, kind: OperationKind, name: str):
-        self.asked.append(("plan_back", kind, name))
+    def plan_back(self, kind: OperationKind, name: str, choices: dict):
+        self.asked.append(("plan_back", kind, name, choices))
         return done((replace(make_plan(), kind=kind), "drain-1"))
 
     def __getattr__(self, name: str):
@@ -190,7 +190,7 @@ async def test_the_way_home_is_offered_after_a_drain(
         await until(pilot, lambda: "last drain: 2 of 2 moved" in shown(app))
         await pilot.press("b")
         await until(
-            pilot, lambda: desk.asked[-1] == ("plan_back", OperationKind.RETURN, screen.host)
+            pilot, lambda: desk.asked[-1] == ("plan_back", OperationKind.RETURN, screen.host, {})
         )
         await until(pilot, lambda: screen.parent_id == "drain-1")
 

@@ -1,0 +1,58 @@
+"""Choices on the command line: what becomes of VMs that cannot simply move."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from console.headless.session import Session
+from drivers.model.operation import Choice, OperationKind, OperationPlan
+
+PLAN_S = 30.0
+"""How long a plan may take."""
+
+_EVERY = "all"
+_HOMEWARD = (Choice.MOVE, Choice.LEAVE)
+
+
+def plan_back(
+    args: argparse.Namespace, session: Session, kind: OperationKind, name: str
+) -> tuple[OperationPlan, str]:
+    """The way back with the choices of the command line, and the operation it takes back.
+
+    Raises:
+        Unknown: A choice names a VM that is not there.
+    """
+
+    def ask(choices: Mapping[str, Choice]) -> tuple[OperationPlan, str]:
+        return session.engine.maintenance.plan_back(kind, name, choices).result(PLAN_S)
+
+    choices = named_choices(args, session, _HOMEWARD)
+    plan, parent = ask(choices)
+    for choice in _HOMEWARD:
+        more = choices_for_all(args, plan, choice)
+        if more:
+            choices.update(more)
+            plan, parent = ask(choices)
+    return plan, parent
+
+
+def named_choices(
+    args: argparse.Namespace, session: Session, choices: tuple[Choice, ...]
+) -> dict[str, Choice]:
+    """VM UUID to the choice that names it."""
+    return {
+        session.find(name).uuid: choice
+        for choice in choices
+        for name in getattr(args, choice.value)
+        if name != _EVERY
+    }
+
+
+def choices_for_all(
+    args: argparse.Namespace, plan: OperationPlan, choice: Choice
+) -> dict[str, Choice]:
+    """The VMs that still need a choice and may have this one, where it is meant for all."""
+    if _EVERY not in getattr(args, choice.value):
+        return {}
+    return {s.uuid: choice for s in plan.undecided if choice in s.choices}

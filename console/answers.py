@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from console.backend import AttachedStream
 from console.evidence import WHOLE_S, EvidenceDesk
+from console.jobs.leaselook import LeaseLook
 from console.jobs.runner import JobRunner
 from console.operations.runner import OperationRunner
 from console.policy.migration import migration_targets
@@ -99,6 +100,7 @@ class Answers:
 
     Args:
         desk: Gathers what migrations are judged by.
+        leases: Looks whether another console works on a host.
         submit: Runs the reads and writes of an attached stream on the loop.
         on_events: Records and publishes events.
     """
@@ -109,6 +111,7 @@ class Answers:
         drivers: Mapping[str, HostDriver],
         books: Books,
         desk: EvidenceDesk,
+        leases: LeaseLook,
         *,
         clock: Callable[[], float],
         submit: Submit,
@@ -118,6 +121,7 @@ class Answers:
         self._drivers = drivers
         self._books = books
         self._desk = desk
+        self._leases = leases
         self._clock = clock
         self._submit = submit
         self._on_events = on_events
@@ -129,9 +133,10 @@ class Answers:
         if moves:
             grounds = await self._desk.grounds([r.uuid for r in moves], [r.target for r in moves])
         snapshot, now = self._poller.snapshot, self._clock()
-        return tuple(
+        plans = [
             make_plan(snapshot, r, now=now, plan_id=new_id(), grounds=grounds) for r in requests
-        )
+        ]
+        return await self._leases.checked(plans)
 
     async def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Matrix:
         """Every VM against every host, dirty rates measured.

@@ -28,6 +28,7 @@ from console.backend import (
     StoreReady,
 )
 from console.evidence import EvidenceDesk
+from console.jobs.leaselook import LeaseLook
 from console.jobs.owner import this_owner
 from console.jobs.runner import JobRunner
 from console.jobs.tracing import traced
@@ -98,8 +99,10 @@ class Engine:
         self._lane = Lane("history", HISTORY_DEADLINE_S)
         self._poller = Poller(self._drivers, self._on_snapshot, self._on_events, clock=clock)
         self._books = Books(self._lane)
+        self._leases = LeaseDesk(self._hold, asyncio.sleep)
+        known = {name: traced(driver) for name, driver in self._drivers.items()}
         self._evidence = EvidenceDesk(
-            {name: traced(driver) for name, driver in self._drivers.items()},
+            known,
             lambda: self._poller.snapshot,
             self._source.rules,
             cordoned=lambda: self._books.cordoned,
@@ -109,6 +112,7 @@ class Engine:
             self._drivers,
             self._books,
             self._evidence,
+            LeaseLook(known, self._leases.holds),
             clock=clock,
             submit=self._submit,
             on_events=self._on_events,
@@ -199,7 +203,7 @@ class Engine:
             sleep=asyncio.sleep,
             owner=this_owner(),
             actor=f"{actor.sudo_user or actor.login_user or actor.user}@{actor.machine}",
-            leases=LeaseDesk(self._hold, asyncio.sleep),
+            leases=self._leases,
             auditor=runner.auditor,
         )
 

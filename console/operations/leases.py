@@ -29,6 +29,11 @@ class LeaseDesk:
         self._users: dict[str, set[str]] = {}
         self._lock = asyncio.Lock()
 
+    def holds(self, host: str) -> bool:
+        """Whether an operation of this console holds a host now."""
+        held = self._held.get(host)
+        return held is not None and not held.lost.is_set()
+
     async def take(self, operation_id: str, hosts: Iterable[str], words: str) -> None:
         """Hold all these hosts, or none of them; one that cannot be held is gone on without.
 

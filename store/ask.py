@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from contextlib import suppress
+from datetime import datetime
 
 import duckdb
 
@@ -14,6 +15,7 @@ from store.guard import check
 
 _MOST_ROWS = 200_000
 _LONGEST_S = 600.0
+_ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 def ask(cursor: duckdb.DuckDBPyConnection, text: str, *, limit: int, timeout_s: float) -> Table:
@@ -32,6 +34,7 @@ def ask(cursor: duckdb.DuckDBPyConnection, text: str, *, limit: int, timeout_s: 
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         cursor.execute(statement)
         columns = tuple(str(column[0]) for column in cursor.description or ())
+        _drop_zones(cursor, statement)
         rows = cursor.fetchmany(limit + 1)
     except duckdb.InterruptException as error:
         raise StoreError(
@@ -50,8 +53,26 @@ def ask(cursor: duckdb.DuckDBPyConnection, text: str, *, limit: int, timeout_s: 
     return Table(columns, kept, len(rows) > limit)
 
 
+def _drop_zones(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Ask again where a column is a time with a zone, such as ``to_timestamp(ts)``: without it.
+
+    DuckDB fetches such a time only through a package that nothing else here needs. The session
+    is in UTC, so nothing is lost.
+    """
+    kinds = [str(column[1]) for column in cursor.description or ()]
+    if _ZONED not in kinds:
+        return
+    cells = [f"CAST(c{n} AS TIMESTAMP)" if k == _ZONED else f"c{n}" for n, k in enumerate(kinds)]
+    names = ", ".join(f"c{n}" for n in range(len(kinds)))
+    bare = "SELECT json_deserialize_sql(json_serialize_sql(CAST(? AS VARCHAR)))"
+    row = cursor.execute(bare, [statement]).fetchone()  # without a semicolon or a comment
+    cursor.execute(f"SELECT {', '.join(cells)} FROM ({row[0] if row else ''}) AS t({names})")
+
+
 def _cell(value: object) -> object:
-    """A value that reads the same here and over the socket."""
+    """A value that reads the same here and over the socket; a time tells that it is UTC."""
+    if isinstance(value, datetime):
+        return f"{value}Z"
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):

@@ -83,6 +83,7 @@ def open_database(path: Path, settings: StoreSettings) -> Database:
     connection, warning = _open_salvaging(path, settings)
     try:
         migrate(connection, path, settings.clock())
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")  # as the views
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     except (duckdb.Error, StoreError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -80,10 +81,31 @@ def test_the_views_speak_in_names_and_units(opened: Opener, clock: Clock) -> Non
     for view in ("events", "vm_minutes", "vm_hours", "host_minutes", "host_hours"):
         assert store.sql(f"FROM {view}").rows == (), view
     told = store.sql("SELECT time, vm, cpu FROM vm_samples WHERE time >= '2027-01-15'")
-    assert told.rows == (("2027-01-15 08:00:00", "web1", 12.5),)
+    assert told.rows == (("2027-01-15 08:00:00Z", "web1", 12.5),)
     comment = "SELECT comment FROM duckdb_columns() WHERE column_name = 'rss' AND comment <> ''"
     assert scalar(store, comment) == "Resident bytes of the QEMU process"
     assert store.sql("DESCRIBE vm_samples").columns[0] == "column_name"
+
+
+def test_times_are_utc_whatever_zone_the_person_is_in(
+    opened: Opener, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times compare with ``now()`` as the views tell them, and say their zone."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        store = opened()
+        store.put_hosts(T0, [make_host("kvm1", T0, (make_vm(1, "kvm1", T0),))])
+        store.put_job(make_job("a", T0))
+        same = "SELECT time = to_timestamp(ts), time::TIMESTAMPTZ::VARCHAR FROM vm_samples"
+        assert store.sql(same).rows == ((True, "2027-01-15 08:00:00+00"),)
+        zoned = "SELECT ts AS x, 1 AS x, to_timestamp(ts) AS at FROM vm_samples; -- the end"
+        table = store.sql(zoned)
+        assert table.columns == ("x", "x", "at")
+        assert table.rows[0][1:] == (1, "2027-01-15 08:00:00Z")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_long_answers_are_cut_and_long_questions_end(opened: Opener) -> None:

@@ -64,6 +64,8 @@ def rules_of(fleet: FleetFile) -> Rules:
         memory_reserve=told.memory_reserve_mb << 20,
         clock_skew_s=told.clock_skew,
         link_bps=told.migration_mib_s * (1 << 20) if told.migration_mib_s else None,
+        moves_per_host=told.moves_per_host,
+        moves_per_link=told.moves_per_link,
         groups=tuple(
             Group(g.name, g.rule, frozenset(g.vms), frozenset(g.tags), g.strict)
             for g in told.groups

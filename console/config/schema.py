@@ -151,6 +151,10 @@ class PolicySettings(_Part):
     """Seconds two hosts' clocks may be apart without a warning."""
     migration_mib_s: Annotated[float, Field(gt=0)] | None = None
     """MiB a second that a migration gets, for estimates; unset: measured, or assumed and said."""
+    moves_per_host: Annotated[int, Field(ge=1, le=64)] = 2
+    """Moves at a time that leave or enter one host."""
+    moves_per_link: Annotated[int, Field(ge=1, le=64)] = 2
+    """Moves at a time from one host to one other."""
     groups: tuple[GroupEntry, ...] = ()
 
 
@@ -179,6 +183,39 @@ class MigrationProfile(_Part):
     """What the console may pull by itself to keep that."""
 
 
+class UpgradeEntry(_Part):
+    """How hosts are upgraded: what is run on each between its drain and its return."""
+
+    commands: tuple[str | tuple[str, ...], ...] = ()
+    """Lines for the host's own shell, or lists of words that are quoted for it."""
+    reboot: bool = True
+    reboot_command: str = "systemctl reboot"
+    expect_kernel: str = ""
+    """A release, the beginning of one ending in ``*``, or ``changed``; empty: any."""
+    health: tuple[str | tuple[str, ...], ...] = ()
+    """Lines that must succeed before VMs come back; run again until they do."""
+    root: bool = True
+    """Commands need root: the login's own, or through sudo without a password."""
+    max_out: Annotated[int, Field(ge=1, le=100)] = 1
+    """Hosts that may be out at a time."""
+    canary: str = ""
+    """The host that goes first, alone; unset: the first one named."""
+    keep_spare: bool = False
+    """Refuse when one more host could not be lost meanwhile."""
+    command_deadline: Annotated[Duration, Field(ge=1, le=86400)] = 3600.0
+    """Seconds each command may take."""
+    back_deadline: Annotated[Duration, Field(ge=1, le=86400)] = 900.0
+    """Seconds until a host must be back and well."""
+
+    @field_validator("commands", "health", "reboot_command")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        lines = value if isinstance(value, tuple) else (value,)
+        if any(not line or (isinstance(line, str) and not line.strip()) for line in lines):
+            raise ValueError("a command is empty")
+        return value
+
+
 class UiSettings(_Part):
     """The look."""
 
@@ -198,6 +235,10 @@ class FleetFile(_Part):
     policy: PolicySettings = PolicySettings()
     profiles: dict[str, MigrationProfile] = {}
     """Migration profiles by name."""
+    upgrade: UpgradeEntry | None = None
+    """How hosts are upgraded unless a name is given."""
+    upgrades: dict[str, UpgradeEntry] = {}
+    """Other ways by name."""
     ui: UiSettings = UiSettings()
     keys: dict[str, str] = {}
     """Binding id to keys, such as ``"vm.migrate" = "M"``."""

@@ -68,6 +68,8 @@ protect = "confirm"
 # memory_reserve_mb = 2048 # of each host, never given to VMs
 # clock_skew = "2s"        # clocks further apart are warned of
 # migration_mib_s = 400    # for estimates; unset: measured, or assumed and said
+# moves_per_host = 2       # of a drain, at a time, leaving or entering one host
+# moves_per_link = 2       # of a drain, at a time, from one host to one other
 #
 # [[policy.groups]]        # also by tags of VMs: apart:NAME, together:NAME
 # name = "databases"
@@ -82,6 +84,18 @@ protect = "confirm"
 # auto_converge = true     # QEMU may slow the guest down
 # finish_within = "10m"
 # levers = ["bandwidth", "downtime", "cancel"]  # what may be pulled to keep that, mildest first
+
+# [upgrade]                # novacron upgrade --hosts kvm1 kvm2; others as [upgrades.NAME]
+# commands = ["apt-get update", "apt-get -y full-upgrade"]
+# reboot = true            # by reboot_command = "systemctl reboot"
+# expect_kernel = "6.1.0-30*"  # or "changed"; unset: any
+# health = ["systemctl is-active chrony"]  # must succeed before VMs come back
+# root = true              # through sudo without a password where the login is not root
+# max_out = 1              # hosts that may be out at a time
+# canary = "kvm1"          # first, alone; unset: the first one named
+# keep_spare = false       # refuse when one more host could not be lost meanwhile
+# command_deadline = "1h"
+# back_deadline = "15m"
 
 # [keys]                   # binding id to keys; `?` in the console shows the ids
 # "vm.migrate" = "M"

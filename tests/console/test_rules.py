@@ -8,6 +8,7 @@ import pytest
 
 from console.config.load import ConfigError, load_fleet, rules_of
 from console.headless.init import fleet_text
+from console.policy.drain.rules import limits_of
 from console.policy.preflight.grounds import Group, Rules
 
 MIB = 1 << 20
@@ -29,12 +30,13 @@ def test_every_key_arrives_in_the_planners_units(tmp_path: Path) -> None:
     found = rules(
         tmp_path,
         "[policy]\ncpu_overcommit = 3\nmemory_overcommit = 1.5\nmemory_reserve_mb = 512\n"
-        'clock_skew = "5s"\nmigration_mib_s = 100\n'
+        'clock_skew = "5s"\nmigration_mib_s = 100\nmoves_per_host = 6\nmoves_per_link = 3\n'
         '[[policy.groups]]\nname = "db"\nrule = "apart"\nvms = ["a", "b"]\ntags = ["t"]\n'
         "strict = false\n",
     )
     group = Group("db", "apart", frozenset(("a", "b")), frozenset(("t",)), strict=False)
-    assert found == Rules(3.0, 1.5, 512 * MIB, 5.0, 100.0 * MIB, (group,))
+    assert found == Rules(3.0, 1.5, 512 * MIB, 5.0, 100.0 * MIB, 6, 3, (group,))
+    assert (limits_of(found).per_host, limits_of(found).per_link) == (6, 3)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_every_key_arrives_in_the_planners_units(tmp_path: Path) -> None:
     [
         ("cpu_overcommit = 0", "policy.cpu_overcommit"),
         ("memory_reserve_mb = -1", "policy.memory_reserve_mb"),
+        ("moves_per_host = 0", "policy.moves_per_host"),
         ('[[policy.groups]]\nname = "x"\nrule = "near"', "'together' or 'apart'"),
     ],
 )

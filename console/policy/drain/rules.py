@@ -12,12 +12,12 @@ from drivers.model.operation import Limits
 from drivers.model.vm import Vm
 
 
-def limits_of(rules: Rules, *, per_host: int = 2, per_link: int = 2) -> Limits:
-    """Caps with the configured capacity; what is not configured keeps the planner's own limit."""
+def limits_of(rules: Rules) -> Limits:
+    """Configured caps and capacity; where none is configured, the planner's own holds."""
     usual = Limits()
     return Limits(
-        per_host,
-        per_link,
+        rules.moves_per_host,
+        rules.moves_per_link,
         rules.cpu_overcommit or usual.vcpu_overcommit,
         rules.memory_overcommit or usual.memory_overcommit,
         rules.memory_reserve,

@@ -56,6 +56,8 @@ class Rules:
         memory_reserve: Bytes of a host that are never given to VMs.
         clock_skew_s: Seconds two hosts' clocks may be apart without a warning.
         link_bps: Bytes a second that a migration gets; None where it is not configured.
+        moves_per_host: Moves at a time that leave or enter one host.
+        moves_per_link: Moves at a time from one host to one other.
     """
 
     cpu_overcommit: float | None = None
@@ -63,6 +65,8 @@ class Rules:
     memory_reserve: int = 0
     clock_skew_s: float = 2.0
     link_bps: float | None = None
+    moves_per_host: int = 2
+    moves_per_link: int = 2
     groups: tuple[Group, ...] = ()
 
 
@@ -72,10 +76,14 @@ NO_RULES = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """Bytes a second between two hosts, and where the figure comes from (``3 migrations...``)."""
+    """Bytes a second between two hosts, and where the figure comes from (``3 migrations...``).
+
+    ``at`` is when it was measured, epoch seconds; 0 where it was not.
+    """
 
     bps: float
     source: str
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

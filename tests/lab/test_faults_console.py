@@ -36,6 +36,10 @@ def test_any_size_of_window_and_a_quit_leave_a_good_terminal(desk: Desk) -> None
         console.press("2", "3")
     console.resize(100, 30)
     console.press("2", "3")
+    console.wait(
+        lambda: "  VMs  " in console.lines[0] and "? Help" in console.lines[-1],
+        "the whole window in its last size",
+    )
     console.sees("NAME", "HOST", "STATE")
     console.sees(" web1 ", "running")
     assert len(console.lines) == 30

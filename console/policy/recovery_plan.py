@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from console.policy.protect import confirm_for, protection_problem
 from console.policy.recovery import FINISH, Left, is_offline, steps_of, tier_paths
@@ -61,7 +61,22 @@ def recovery_plan(
         confirm,
         () if refusal else effects,
         refusal,
+        _label(steps) if choice == FINISH else word,
     )
+
+
+_FINISHES = (
+    ((Verb.FOLLOW_MIGRATION,), "Finish: follow it"),
+    ((Verb.BLOCK_COPY, Verb.CREATE_VOLUME, Verb.CLONE), "Finish: copy it"),
+    ((Verb.REMOVE_OLD, Verb.REMOVE_SOURCE), "Finish: delete the old copy"),
+    ((Verb.DELETE_VOLUME,), "Finish: delete its disks"),
+)
+"""What finishing is called by the first of these steps that it has."""
+
+
+def _label(steps: Sequence[Step]) -> str:
+    verbs = {step.verb for step in steps}
+    return next((label for some, label in _FINISHES if verbs.intersection(some)), "Finish")
 
 
 def take_over_plan(job: Job, *, now: float, plan_id: str) -> Plan:
@@ -97,6 +112,7 @@ def take_over_plan(job: Job, *, now: float, plan_id: str) -> Plan:
         (check,),
         Confirm.TYPED,
         effects,
+        label="Take over",
     )
 
 

@@ -96,7 +96,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Exactly what will be done, made from one snapshot. A plan with ``refusal`` cannot run."""
+    """Exactly what will be done, made from one snapshot. A plan with ``refusal`` cannot run.
+
+    ``label`` is what running it is called in a few words; empty where that is its action's name.
+    """
 
     id: str
     request: Request
@@ -109,6 +112,7 @@ class Plan:
     confirm: Confirm = Confirm.NONE
     effects: tuple[str, ...] = ()
     refusal: Problem | None = None
+    label: str = ""
 
 
 class JobState(StrEnum):

@@ -53,9 +53,9 @@ class PreviewDialog(Dialog[bool]):
             yield Button("Close", id="cancel", compact=True)
             return
         yield Button("Cancel", id="cancel", compact=True)
-        label = Content(clean(entry(self._able[0].request.action).label))
+        plan = self._able[0]
         yield Button(
-            label,
+            Content(clean(plan.label or entry(plan.request.action).label)),
             id="run",
             compact=True,
             disabled=self._confirm is Confirm.TYPED,

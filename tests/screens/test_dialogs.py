@@ -135,6 +135,19 @@ async def test_preview_shows_plan_checks_and_virsh_lines() -> None:
         assert app.result is True
 
 
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("Finish: delete the old copy",) * 2, ("Take over",) * 2, ("", "Move disk")],
+)
+async def test_the_run_button_says_what_it_does(label: str, shown: str) -> None:
+    """What a recovery's plan is called; else the name of the action."""
+    app = Stage(PreviewDialog((plan(Action.TIER, label=label),)))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        assert str(app.screen.query_one("#run", Button).label) == shown
+        assert shown in shown_text(app)
+
+
 async def test_what_cannot_be_undone_needs_the_name() -> None:
     """The button stays shut until exactly the VM's name is typed."""
     app = Stage(PreviewDialog((plan(Action.DELETE, confirm=Confirm.TYPED),)))

@@ -34,6 +34,7 @@ from console.jobs.runner import JobRunner
 from console.jobs.tracing import traced
 from console.maintenance import Maintenance
 from console.operations.book import OperationBook, cordon_words
+from console.operations.hands import Hands
 from console.operations.leases import LeaseDesk
 from console.operations.runner import OperationRunner
 from console.operations.tools import Desk
@@ -53,7 +54,7 @@ from drivers.model.matrix import Matrix
 from drivers.model.migration import Lever
 from drivers.model.operation import Cordon, Operation
 from drivers.model.storage import Volume
-from drivers.protocol import HeldLease, Prompter
+from drivers.protocol import HeldLease, HostTasks, Prompter
 from store.api import Store, StoreError
 
 T = TypeVar("T")
@@ -65,6 +66,9 @@ CLOSE_S = 10.0
 """Seconds the history is given to write what it holds; a busy disk needs some of them."""
 
 HISTORY_DEADLINE_S = 30.0
+
+_PAST_JOBS = 1000
+"""Jobs looked through at the start for what migrations took."""
 
 
 class Engine:
@@ -205,7 +209,14 @@ class Engine:
             actor=f"{actor.sudo_user or actor.login_user or actor.user}@{actor.machine}",
             leases=self._leases,
             auditor=runner.auditor,
+            hands=Hands(self._tasks_of, self._poller.refresh, self._source.upgrades),
         )
+
+    def _tasks_of(self, host: str) -> HostTasks:
+        driver = self._drivers.get(host)
+        if driver is None:
+            raise Gone(f"There is no host {host} in this fleet.")
+        return driver.tasks
 
     async def _hold(self, host: str, words: str) -> HeldLease:
         driver = self._drivers.get(host)
@@ -216,6 +227,8 @@ class Engine:
     async def _recover(self, runner: JobRunner) -> None:
         try:
             await runner.recover()
+            past = await self._books.ask(lambda store: store.jobs(limit=_PAST_JOBS))
+            self._evidence.paces.take(past)
         except (StoreError, DriverError) as error:
             self._on_events((self._not_recovered(error),))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -39,6 +39,20 @@ class Maintenance:
             return self._ask(lambda o: o.plan_return(name, choices))
         return self._ask(lambda o: o.plan_undo(name, choices))
 
+    def plan_upgrade(
+        self,
+        hosts: Sequence[str],
+        name: str,
+        choices: Mapping[str, Choice],
+        *,
+        max_out: int = 0,
+        canary: str = "",
+    ) -> Future[OperationPlan]:
+        """How these hosts would be upgraded, as ``[upgrade]`` or ``[upgrades.NAME]`` says."""
+        return self._ask(
+            lambda o: o.plan_upgrade(hosts, name, choices, max_out=max_out, canary=canary)
+        )
+
     def start(self, plan: OperationPlan, parent: str = "") -> Future[str]:
         """Record a plan as an operation and begin it; returns its id."""
         return self._ask(lambda o: o.start(plan, parent))
@@ -46,6 +60,10 @@ class Maintenance:
     def resume(self, operation_id: str) -> Future[None]:
         """Go on with a paused operation, or with one whose console has ended."""
         return self._ask(lambda o: o.resume(operation_id))
+
+    def skip(self, operation_id: str) -> Future[None]:
+        """Count what failed in an upgrade as done, and go on."""
+        return self._ask(lambda o: o.skip(operation_id))
 
     def pause(self, operation_id: str) -> Future[None]:
         """Begin nothing more; what moves now arrives."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from console.policy.preflight.grounds import NO_RULES, Rules
 from drivers.model.host import HostSpec
+from drivers.model.upgrade import UpgradeRules
 from drivers.open import open_driver
 from drivers.protocol import HostDriver, Prompter
 from drivers.sim.fleet import SimFleet
@@ -26,6 +27,7 @@ class FleetSource:
         make: Makes an unconnected driver.
         simulated: Marked SIMULATED on every screen.
         rules: What hosts may carry and which VMs belong together.
+        upgrades: How hosts are upgraded, by name; the empty one is meant without a name.
     """
 
     name: str
@@ -33,6 +35,7 @@ class FleetSource:
     make: Callable[[HostSpec, Prompter], HostDriver]
     simulated: bool = False
     rules: Rules = NO_RULES
+    upgrades: Mapping[str, UpgradeRules] = field(default_factory=dict)
 
     def drivers(self, prompter: Callable[[str], Prompter]) -> dict[str, HostDriver]:
         """An unconnected driver for each host, by host name; ``prompter`` gives each its own."""
@@ -40,7 +43,11 @@ class FleetSource:
 
 
 def real_fleet(
-    name: str, specs: tuple[HostSpec, ...], clock: Clock = time.time, rules: Rules = NO_RULES
+    name: str,
+    specs: tuple[HostSpec, ...],
+    clock: Clock = time.time,
+    rules: Rules = NO_RULES,
+    upgrades: Mapping[str, UpgradeRules] | None = None,
 ) -> FleetSource:
     """Hosts reached through libvirt."""
     desk = Desk()
@@ -49,6 +56,7 @@ def real_fleet(
         specs,
         lambda spec, ask: open_driver(spec, ask, clock=clock, desk=desk),
         rules=rules,
+        upgrades=upgrades or {},
     )
 
 
@@ -56,5 +64,9 @@ def simulated_fleet(hosts: int, vms: int, seed: int = 1, clock: Clock = time.tim
     """A deterministic make-believe fleet."""
     fleet = SimFleet(hosts, vms, seed, clock)
     return FleetSource(
-        "simulated", fleet.specs(), lambda spec, _ask: fleet.driver(spec), simulated=True
+        "simulated",
+        fleet.specs(),
+        lambda spec, _ask: fleet.driver(spec),
+        simulated=True,
+        upgrades={"": UpgradeRules(commands=("apt-get update", "apt-get -y full-upgrade"))},
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from console.config.load import ConfigError, load_fleet, rules_of, specs_from_uris, specs_of
 from console.config.paths import Paths, user_paths
 from console.config.schema import FleetFile
+from console.config.upgrades import upgrades_of
 from console.sources import FleetSource, real_fleet
 from drivers.model.problem import Problem
 from store.api import Store
@@ -43,7 +44,9 @@ class Context:
                 "No hosts are configured.",
                 "run `novacron init`, or name one: novacron qemu+ssh://root@HOST/system",
             )
-        return real_fleet(self.fleet.name, specs, rules=rules_of(self.fleet))
+        return real_fleet(
+            self.fleet.name, specs, rules=rules_of(self.fleet), upgrades=upgrades_of(self.fleet)
+        )
 
     @property
     def database(self) -> Path:

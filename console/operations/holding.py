@@ -13,6 +13,8 @@ from drivers.model.operation import Operation
 
 def leased_hosts(operation: Operation) -> set[str]:
     """Hosts that an operation works on: its own, and where VMs come from and go to."""
+    if operation.plan.upgrade is not None:
+        return set(operation.hosts)
     ends = {end for run in operation.runs for end in (run.move.source, run.move.target)}
     return {operation.plan.host, *ends} - {""}
 

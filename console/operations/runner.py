@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 
 from console.jobs.owner import owner_alive
 from console.jobs.tracing import Trace, tracing
 from console.operations.auditing import begun, ended, title_of
+from console.operations.cordons import close_host, known_host, open_host, refuse_open
 from console.operations.drive import Drive
 from console.operations.holding import holder_words, leased_hosts, take_leases, tell_taken
 from console.operations.planning import drain_plan, inverse_plan
 from console.operations.replan import grounds_of_rest, planned_anew
 from console.operations.steering import wished, with_pin
 from console.operations.tools import Desk
+from console.operations.upgrade_plans import refuse_overlap, upgrade_plan
+from console.operations.upgrading import UpgradeDrive
 from console.policy.drain.words import progress_words
+from console.policy.upgrade.plan import stage_runs
 from drivers.errors import Busy, DriverError, Gone, Refused
 from drivers.model.operation import (
     Choice,
-    Cordon,
     MoveRun,
     MoveState,
     Operation,
@@ -67,28 +69,13 @@ class OperationRunner:
 
     async def cordon(self, host: str, reason: str = "") -> None:
         """Close a host to new VMs; Gone when the fleet has no such host."""
-        self._known(host)
-        cordon = Cordon(host, self._desk.clock(), self._desk.actor, reason)
-        words = shlex.join(["novacron", "cordon", host, *(("--reason", reason) if reason else ())])
-        async with self._desk.auditor.deed(f"Cordon {host}", (host,), commands=(words,)):
-            await self._desk.book.cordon(cordon)
+        await close_host(self._desk, host, reason)
 
     async def uncordon(self, host: str) -> None:
-        """Open it again; Refused while a drain of it is under way."""
-        self._known(host)
+        """Open it again; Refused while a drain or an upgrade has it out."""
         await self._desk.book.refresh()
-        for operation in self.operations:
-            plan = operation.plan
-            draining = plan.kind is OperationKind.DRAIN and plan.host == host
-            if draining and not operation.state.ended:
-                fix = f"cancel it first: novacron jobs cancel {operation.id}"
-                raise Refused(f"{host} is being drained", operation.id, fix)
-        await self._open(host)
-
-    async def _open(self, host: str) -> None:
-        words = (f"novacron uncordon {host}",)
-        async with self._desk.auditor.deed(f"Uncordon {host}", (host,), commands=words):
-            await self._desk.book.uncordon(host)
+        refuse_open(self._desk, host)
+        await open_host(self._desk, host)
 
     # -- plans --------------------------------------------------------------------------------
 
@@ -110,7 +97,7 @@ class OperationRunner:
         Raises:
             Gone: No drain of that host is recorded.
         """
-        self._known(host)
+        known_host(self._desk, host)
         await self._desk.book.refresh()
         drains = [
             o for o in self.operations
@@ -130,15 +117,40 @@ class OperationRunner:
         operation, undo = self._get(operation_id), OperationKind.UNDO
         return await inverse_plan(self._desk, operation, undo, choices or {}), operation_id
 
+    async def plan_upgrade(
+        self,
+        hosts: Sequence[str],
+        name: str = "",
+        choices: Mapping[str, Choice] | None = None,
+        *,
+        max_out: int = 0,
+        canary: str = "",
+    ) -> OperationPlan:
+        """How these hosts would be upgraded; see ``upgrade_plan``."""
+        return await upgrade_plan(
+            self._desk, hosts, name, choices or {}, max_out=max_out, canary=canary
+        )
+
     def _moved(self, operation: Operation) -> bool:
         return any(r.state is MoveState.DONE for r in operation.runs)
 
     # -- running ------------------------------------------------------------------------------
 
-    async def start(self, plan: OperationPlan, parent: str = "") -> str:
+    async def start(
+        self,
+        plan: OperationPlan,
+        parent: str = "",
+        *,
+        ident: str = "",
+        excluded: tuple[str, ...] = (),
+    ) -> str:
         """Record a plan as an operation and begin it; returns its id once it is durable.
 
         A drain cordons its host first; what takes a drain back opens it again first.
+
+        Args:
+            ident: Its id, where an upgrade has recorded that already.
+            excluded: Targets ruled out beforehand.
 
         Raises:
             Refused: The plan carries a refusal, or a VM still needs a choice.
@@ -154,14 +166,17 @@ class OperationRunner:
             fix = f"choose for each: {', '.join(wanted)}"
             raise Refused(f"a choice is needed for {names}", plan.undecided[0].why.proof, fix)
         operation = Operation(
-            self._new_id(plan.kind),
+            ident or self._new_id(plan.kind),
             plan,
             runs=tuple(MoveRun(move) for move in plan.moves),
             actor=self._desk.actor,
             owner=self._desk.owner,
             created_at=self._desk.clock(),
             parent=parent,
+            excluded=excluded,
+            stages=stage_runs(plan.upgrade) if plan.upgrade is not None else (),
         )
+        refuse_overlap(self.operations, operation)
         trace = Trace(self._desk.clock)
         trace.add("plan shown and confirmed", plan.made_at, operation.created_at)
         with self._claimed(operation.id):
@@ -169,7 +184,7 @@ class OperationRunner:
             try:
                 await self._record(operation, trace)
                 if not draining and plan.host in self._desk.book.cordoned:
-                    await self._open(plan.host)
+                    await open_host(self._desk, plan.host)
                 elif draining and plan.host not in self._desk.book.cordoned:
                     await self.cordon(plan.host, operation.id)
             except DriverError:
@@ -198,7 +213,10 @@ class OperationRunner:
             Refused: It has ended, or its console may still live on another machine.
         """
         await self._desk.book.refresh()
-        operation = self._get(operation_id)
+        await self._go_on(self._get(operation_id), WishVerb.RESUME)
+
+    async def _go_on(self, operation: Operation, verb: WishVerb) -> None:
+        operation_id = operation.id
         if operation.state.ended:
             raise Refused(f"{operation_id} has ended: {operation.state.value}")
         mine = operation.owner == self._desk.owner
@@ -206,11 +224,19 @@ class OperationRunner:
         if alive is None:
             what = f"whether the console of {operation_id} still lives cannot be told from here"
             raise Refused(what, operation.owner, "resume it on that machine")
-        if alive and (not mine or self._driven(operation_id)):
-            await self._wish(operation_id, WishVerb.RESUME)
+        if alive and (not mine or self.drives(operation_id)):
+            await self._wish(operation_id, verb)
             return
         await self._desk.jobs.recover()
-        await self._take(operation, WishVerb.RESUME)
+        await self._take(operation, verb)
+
+    async def skip(self, operation_id: str) -> None:
+        """Count what failed in an upgrade as done, and go on; Refused where nothing failed."""
+        await self._desk.book.refresh()
+        operation = self._get(operation_id)
+        if all(r.state is not MoveState.FAILED for r in operation.stages):
+            raise Refused(f"nothing of {operation_id} has failed that could be skipped")
+        await self._go_on(operation, WishVerb.SKIP)
 
     async def pause(self, operation_id: str) -> None:
         """Begin nothing more; what moves now arrives."""
@@ -228,7 +254,7 @@ class OperationRunner:
             Refused: It does not wait any more, the operation is another console's, or the target
                 does not fit.
         """
-        self._known(target)
+        known_host(self._desk, target)
         operation = self._get(operation_id)
         if operation_id not in self._drives:
             raise Refused("that operation is not in this console", operation.owner, "resume it")
@@ -264,7 +290,7 @@ class OperationRunner:
             raise Refused(f"{operation_id} has ended: {operation.state.value}")
         mine = operation.owner == self._desk.owner
         left = mine or owner_alive(operation.owner) is False
-        if left and not self._driven(operation_id):
+        if left and not self.drives(operation_id):
             if verb is WishVerb.PAUSE:
                 whose = "it was given up here" if mine else "its console has ended"
                 raise Refused(f"{whose}, so nothing goes on", fix="resume or cancel")
@@ -278,7 +304,7 @@ class OperationRunner:
 
         What is wished from here on is still to be obeyed, so wishes are counted before.
         """
-        if self._driven(operation.id):
+        if self.drives(operation.id):
             await self._wish(operation.id, verb)
             return
         mine = self._desk.owner
@@ -311,7 +337,7 @@ class OperationRunner:
         hosts = operation.hosts
         return self._desk.auditor.deed(title, hosts, job=operation.id, commands=commands)
 
-    def _driven(self, operation_id: str) -> bool:
+    def drives(self, operation_id: str) -> bool:
         """Whether this console carries it out, or is just about to."""
         return operation_id in self._drives or operation_id in self._starting
 
@@ -325,11 +351,16 @@ class OperationRunner:
             self._starting.discard(operation_id)
 
     def _drive(self, operation_id: str, obeyed: int, trace: Trace) -> None:
-        drive = Drive(self._desk, operation_id, trace, obeyed)
+        drive = self._drive_of(operation_id, obeyed, trace)
         with tracing(trace):
             task = asyncio.create_task(self._leased(drive), name=operation_id)
         self._drives[operation_id] = task
         task.add_done_callback(lambda _: self._drives.pop(operation_id, None))
+
+    def _drive_of(self, operation_id: str, obeyed: int, trace: Trace) -> Drive:
+        if self._get(operation_id).plan.upgrade is not None:
+            return UpgradeDrive(self._desk, operation_id, trace, obeyed, self)
+        return Drive(self._desk, operation_id, trace, obeyed)
 
     async def _leased(self, drive: Drive) -> None:
         """Drive an operation while its hosts are kept from others, and let go of them after."""
@@ -360,11 +391,6 @@ class OperationRunner:
         if found is None:
             raise Gone("there is no such operation", operation_id, "see `novacron jobs`")
         return found
-
-    def _known(self, host: str) -> None:
-        if self._desk.read().host(host) is None:
-            names = ", ".join(h.name for h in self._desk.read().hosts)
-            raise Gone(f"there is no host {host} in this fleet", f"it has: {names}")
 
     def _new_id(self, kind: OperationKind) -> str:
         pid = self._desk.owner.rpartition("@")[2].split(":")[1:2]

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from drivers.errors import Refused
-from drivers.model.operation import MoveState, MoveVerb, Operation, OperationState, WishVerb
+from drivers.model.operation import (
+    MoveState,
+    MoveVerb,
+    Operation,
+    OperationState,
+    StageRun,
+    WishVerb,
+)
+from drivers.model.upgrade import StageVerb
 
 
 def wished(operation: Operation, verb: WishVerb) -> Operation:
@@ -16,7 +24,21 @@ def wished(operation: Operation, verb: WishVerb) -> Operation:
         return operation
     if verb is WishVerb.PAUSE:
         return replace(operation, state=OperationState.PAUSED)
-    return reopened(operation)
+    return reopened(skipped(operation) if verb is WishVerb.SKIP else operation)
+
+
+def skipped(operation: Operation) -> Operation:
+    """The operation with the stages that failed counted as done, because a person says so.
+
+    A reboot that was skipped is waited for no more.
+    """
+    stages = tuple(
+        replace(r, state=MoveState.DONE, note=f"skipped by a person: {r.note}", boot="")
+        if r.state is MoveState.FAILED
+        else r
+        for r in operation.stages
+    )
+    return replace(operation, stages=stages)
 
 
 def given_up(operation: Operation) -> Operation:
@@ -39,7 +61,20 @@ def reopened(operation: Operation) -> Operation:
         else r
         for r in operation.runs
     )
-    return replace(operation, state=OperationState.RUNNING, problem=None, runs=runs, excluded=())
+    stages = tuple(_stage_reopened(r) for r in operation.stages)
+    again = replace(operation, runs=runs, stages=stages, excluded=())
+    return replace(again, state=OperationState.RUNNING, problem=None)
+
+
+def _stage_reopened(run: StageRun) -> StageRun:
+    """A drain or return that waits for a person goes on; what failed is begun anew."""
+    moves = run.stage.verb in (StageVerb.DRAIN, StageVerb.RETURN)
+    if run.state is MoveState.BLOCKED:
+        return replace(run, state=MoveState.RUNNING if moves and run.ticket else MoveState.PENDING)
+    if run.state is not MoveState.FAILED:
+        return run
+    ticket = "" if moves else run.ticket
+    return replace(run, state=MoveState.PENDING, ended_at=None, ticket=ticket)
 
 
 def with_pin(operation: Operation, uuid: str, target: str) -> Operation:

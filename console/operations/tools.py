@@ -8,6 +8,7 @@ from typing import Protocol
 
 from console.jobs.auditing import Auditor
 from console.operations.book import OperationBook
+from console.operations.hands import Hands
 from console.operations.leases import LeaseDesk
 from console.policy.drain.fits import Fits, fits_in
 from console.policy.drain.rules import with_groups
@@ -26,7 +27,9 @@ STEP_AGE_S = 5.0
 PLAN_AGE_S = 60.0
 """How old it may be for a plan that a person looks at first."""
 
-_LOOK_S = 0.2
+LOOK_S = 0.2
+"""Seconds between two looks at whether what is waited for has come."""
+
 _ANSWERS = (LinkState.UP, LinkState.DEGRADED)
 
 
@@ -77,6 +80,7 @@ class Desk:
         actor: Who sits at it, ``user@machine``.
         leases: Keep other consoles off the hosts of an operation.
         auditor: Puts on the ledger what is done.
+        hands: Commands on hosts, for upgrades.
     """
 
     book: OperationBook
@@ -92,6 +96,7 @@ class Desk:
     actor: str
     leases: LeaseDesk
     auditor: Auditor
+    hands: Hands
 
     def snapshot(self) -> FleetSnapshot:
         """The newest picture, with configured groups as tags."""
@@ -113,18 +118,25 @@ class Desk:
         """Whether a VM could run on a host."""
         return fits_in(snapshot, now=self.clock(), grounds=grounds)
 
-    async def fresh(self, hosts: Iterable[str]) -> FleetSnapshot:
-        """A picture in which these hosts were read after this call, as far as they answer."""
-        since, wanted = self.clock(), set(hosts)
-        for host in wanted:
-            self.nudge(host)
-        while self.clock() - since < _FRESH_S:
+    async def fresh(self, hosts: Iterable[str], since: float | None = None) -> FleetSnapshot:
+        """A picture in which these hosts were read after ``since``, as far as they answer.
+
+        Args:
+            since: Console clock; None for now.
+        """
+        began, wanted = self.clock(), set(hosts)
+        since = began if since is None else since
+        nudged = False
+        while self.clock() - began < _FRESH_S:
             snapshot = self.snapshot()
             late = [
-                h for h in snapshot.hosts
+                h.name for h in snapshot.hosts
                 if h.name in wanted and h.link.state in _ANSWERS and h.slow_at < since
             ]  # fmt: skip
             if not late:
                 return snapshot
-            await self.sleep(_LOOK_S)
+            for host in () if nudged else late:
+                self.nudge(host)
+            nudged = True
+            await self.sleep(LOOK_S)
         return self.snapshot()

@@ -11,12 +11,13 @@ from typing import Any
 
 from console.jobs.runner import JobRunner
 from console.operations.book import OperationBook
+from console.operations.hands import Hands
 from console.operations.leases import LeaseDesk
 from console.operations.runner import OperationRunner
 from console.operations.tools import Desk
 from console.policy.plans import make_plan
 from console.policy.preflight.grounds import Evidence, Grounds, Rules
-from drivers.errors import Busy, Unreachable
+from drivers.errors import Busy, Unreachable, Unsupported
 from drivers.model.caps import Reach, Reached
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, Link, LinkState
@@ -24,7 +25,7 @@ from drivers.model.job import Plan, Request
 from drivers.model.operation import Cordon, Operation, Wish
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm, VmState
-from drivers.protocol import HeldLease, MigrationSpec
+from drivers.protocol import HeldLease, HostTasks, MigrationSpec
 from store.api import StoreError
 from tests.console.jobworld import Console, Domain, MemoryStore, Move, World, nothing_to_read
 from tests.console.jobworld_driver import WorldDriver
@@ -118,6 +119,14 @@ class OpsWorld(World):
             )
             for vm in super().vms(host)
         )
+
+    def hands(self, console: Console) -> Hands:
+        """No command can be run on these hosts."""
+
+        def refuse(host: str) -> HostTasks:
+            raise Unsupported(f"no command can be run on {host}")
+
+        return Hands(refuse, lambda _host: None)
 
     def where(self) -> dict[str, str]:
         """VM number to the hosts that run it."""
@@ -231,6 +240,7 @@ class OpsConsole:
                 "me@here",
                 LeaseDesk(self.hold, self.console.sleep),
                 self.jobs.auditor,
+                world.hands(self.console),
             )
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from console.policy.drain.fits import Fit
 from console.policy.sizes import size_words
+from console.policy.upgrade.words import upgrade_words
 from drivers.model.operation import (
     Choice,
     Move,
@@ -82,6 +83,8 @@ def progress_words(operation: Operation, running: int | None = None) -> str:
         operation: As recorded.
         running: Active VMs that the host was last seen with; None when it was not read.
     """
+    if operation.plan.upgrade is not None:
+        return upgrade_words(operation)
     runs = operation.runs
     done = sum(r.state is MoveState.DONE for r in runs)
     parts = [f"{done} of {len(runs)} moved"]

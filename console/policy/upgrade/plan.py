@@ -97,7 +97,8 @@ def plan_upgrade(hosts: Sequence[str], rules: UpgradeRules, facts: Facts) -> Ope
         what = f"no further host could be lost while {' and '.join(weak.names)} is out"
         proof = f"{check.text}: {check.proof}" if check is not None else ""
         return replace(plan, refusal=Problem(what, proof, "make room first", "spare"))
-    return _whole(replace(plan, host=", ".join(order)), batches, rules, facts)
+    alone = " alone" if len(order) == 1 else ""  # not the name of a host: its drain has that
+    return _whole(replace(plan, host=", ".join(order) + alone), batches, rules, facts)
 
 
 def stage_runs(upgrade: UpgradePlan) -> tuple[StageRun, ...]:

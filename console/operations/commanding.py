@@ -1,0 +1,144 @@
+"""The commands of an upgrade: recorded before they are begun, begun once, judged by evidence."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from console.operations.children import still_there
+from console.operations.record import Record
+from console.operations.stages import put_stage, upgrade_of
+from console.operations.tools import Desk
+from drivers.errors import DriverError, Refused
+from drivers.model.audit import Actor, Deed, Entry
+from drivers.model.operation import MoveState, StageRun
+from drivers.model.upgrade import HostTask, StageVerb, Standing, TaskLook, TaskState
+
+_SIGNALS = 128
+"""From this exit status on a command was ended by a signal, as a reboot ends its own."""
+
+
+class Commands:
+    """Those of one upgrade."""
+
+    def __init__(self, desk: Desk, record: Record) -> None:
+        self._desk = desk
+        self._record = record
+
+    async def begin(self, run: StageRun) -> None:
+        """Begin a command on an empty host, unless the one begun before runs or has succeeded.
+
+        Raises:
+            DriverError: The host does not answer, or guests run there.
+        """
+        host = run.stage.host
+        tasks = self._desk.hands.tasks(host)
+        standing = await tasks.standing()
+        if run.ticket and await self._went_on(run, standing):
+            return
+        snapshot = await self._desk.fresh({host})
+        there = still_there(snapshot.host(host), upgrade_of(self._record.operation))
+        if there:
+            raise Refused(there, fix="move them away, then resume")
+        operation = self._record.operation
+        begun = replace(
+            run,
+            state=MoveState.RUNNING,
+            ticket=f"{operation.id}.{run.stage.id}.{run.tries + 1}",
+            tries=run.tries + 1,
+            boot=standing.boot,
+            kernel=standing.kernel,
+            output="",
+            note="",
+            started_at=self._desk.clock(),
+            ended_at=None,
+        )
+        await self._desk.auditor.begin(self._entry(begun))
+        await put_stage(self._record, begun)
+        with suppress(DriverError):  # a reboot costs the connection; a look tells what became of it
+            await tasks.begin(self._task(begun))
+
+    async def _went_on(self, run: StageRun, standing: Standing) -> bool:
+        """Whether what was begun before needs no second try."""
+        if run.stage.verb is StageVerb.REBOOT and standing.boot != run.boot:
+            await self._end(run, MoveState.DONE, "it was rebooted")
+            return True
+        root = upgrade_of(self._record.operation).rules.root
+        look = await self._desk.hands.tasks(run.stage.host).look(run.ticket, root=root)
+        if look.state is TaskState.RUNNING:
+            now = self._desk.clock()
+            again = replace(run, state=MoveState.RUNNING, note="", started_at=now, ended_at=None)
+            await put_stage(self._record, again)
+            return True
+        if run.stage.verb is StageVerb.COMMAND and look.status == 0:
+            await self._end(run, MoveState.DONE, "it had succeeded", look.output)
+            return True
+        return False
+
+    async def look(self, run: StageRun) -> None:
+        """Judge a command that was begun, by what its host tells."""
+        root = upgrade_of(self._record.operation).rules.root
+        try:
+            look = await self._desk.hands.tasks(run.stage.host).look(run.ticket, root=root)
+            if look.state is TaskState.ABSENT and look.boot == run.boot:
+                # Recorded and no more: the host knows nothing of it, so it was never begun.
+                look = await self._desk.hands.tasks(run.stage.host).begin(self._task(run))
+        except DriverError as error:
+            self._desk.hands.wake(run.stage.host)
+            await self._go_on(run, f"no answer: {error.problem.what}", run.output)
+            return
+        if run.stage.verb is StageVerb.REBOOT:
+            await self._rebooting(run, look)
+        elif look.state is TaskState.ENDED:
+            good = look.status == 0
+            note = f"exit status {look.status}" + ("" if good else _last_line(look.output))
+            state = MoveState.DONE if good else MoveState.FAILED
+            await self._end(run, state, note, look.output)
+        elif look.state is TaskState.RUNNING:
+            await self._go_on(run, _last_line(look.output).removeprefix(": "), look.output)
+        else:
+            ended = "the host was rebooted" if look.boot != run.boot else "it was killed"
+            note = f"{ended} while it ran: whether it did its work is not known"
+            await self._end(run, MoveState.FAILED, note, look.output or run.output)
+
+    async def _rebooting(self, run: StageRun, look: TaskLook) -> None:
+        """A lost connection is what a reboot looks like; only another boot proves it."""
+        if look.boot != run.boot:
+            await self._end(run, MoveState.DONE, "another boot runs", run.output)
+        elif look.status is not None and 0 < look.status < _SIGNALS:
+            note = f"exit status {look.status}{_last_line(look.output)}"
+            await self._end(run, MoveState.FAILED, note, look.output)
+        else:
+            await self._go_on(run, "it is still up", look.output)
+
+    async def _go_on(self, run: StageRun, note: str, output: str) -> None:
+        spent = self._desk.clock() - (run.started_at or 0.0)
+        if spent > run.stage.limit_s:
+            what = f"not over after {run.stage.limit_s:.0f} s, and left alone"
+            await self._end(run, MoveState.FAILED, f"{what}: {note or 'it runs'}", output)
+        elif (note, output) != (run.note, run.output):
+            await put_stage(self._record, replace(run, note=note, output=output))
+
+    async def _end(self, run: StageRun, state: MoveState, note: str, output: str = "") -> None:
+        now = self._desk.clock()
+        ended = replace(run, state=state, note=note, output=output or run.output, ended_at=now)
+        await put_stage(self._record, ended)
+        entry = replace(self._entry(ended), deed=Deed.ENDED, commands=())
+        await self._desk.auditor.end(replace(entry, state=state.value, outcome=note))
+
+    def _task(self, run: StageRun) -> HostTask:
+        root = upgrade_of(self._record.operation).rules.root
+        return HostTask(run.ticket, run.stage.command, root, run.boot)
+
+    def _entry(self, run: StageRun) -> Entry:
+        stage = run.stage
+        title = f"{stage.verb.value.capitalize()} on {stage.host}, as part of an upgrade"
+        at, hosts = run.started_at or 0.0, (stage.host,)
+        return Entry(
+            Deed.BEGUN, at, Actor(), title, run.ticket, hosts=hosts, commands=(stage.command,)
+        )
+
+
+def _last_line(output: str) -> str:
+    lines = output.strip().splitlines()
+    return f": {lines[-1][:200]}" if lines else ""

@@ -35,7 +35,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = _parser()
     verbs = set(ACTIONS) | {
         "demo", "lab", "init", "check", "record", "vms", "hosts", "volumes", "jobs", "history",
-        "sql", "drain", "return", "cordon", "uncordon", "audit", "trace", "preflight", "open",
+        "sql", "drain", "return", "upgrade", "cordon", "uncordon", "audit", "trace", "preflight",
+        "open",
     }  # fmt: skip
     if not any(word in verbs or word in ("-h", "--help", "--version") for word in argv):
         at = _after_global_options(argv)
@@ -148,7 +149,7 @@ def _add_recorded(verbs: Verbs) -> None:
     jobs = verbs.add_parser("jobs", help="jobs and operations: list, show, resume, pause, cancel")
     jobs.add_argument(
         "verb", nargs="?", default="list",
-        choices=("list", "show", "resume", "pause", "cancel", "undo"),
+        choices=("list", "show", "resume", "skip", "pause", "cancel", "undo"),
     )  # fmt: skip
     jobs.add_argument("id", nargs="?", default="", help="of a job or an operation")
     jobs.add_argument("--yes", action="store_true", help="do not ask")

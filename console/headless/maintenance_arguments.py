@@ -10,23 +10,20 @@ if TYPE_CHECKING:
 
 
 def add_maintenance(verbs: Verbs) -> None:
-    """Add ``drain``, ``return``, ``cordon`` and ``uncordon``."""
+    """Add ``drain``, ``upgrade``, ``return``, ``cordon`` and ``uncordon``."""
     drain = verbs.add_parser("drain", help="move every VM off a host, by a plan")
-    for choice, text in (
-        ("leave", "leave this VM where it is"),
-        ("shutdown", "shut this VM down"),
-        ("copy", "copy this VM's storage along"),
-        ("move", "move this VM although it is paused"),
-    ):
-        words = f"{text} (repeat; all: every VM that needs a choice)"
-        drain.add_argument(f"--{choice}", action="append", default=[], metavar="VM", help=words)
+    upgrade = verbs.add_parser("upgrade", help="drain, upgrade and refill hosts one after another")
+    for verb in (drain, upgrade):
+        _away(verb)
     drain.add_argument(
         "--to", action="append", default=[], metavar="VM=HOST", help="this VM goes there (repeat)"
     )
     back = verbs.add_parser("return", help="bring the VMs of a drained host home")
     add_homeward(back)
+    _add_upgrade(upgrade)
     for verb in (drain, back):
         verb.add_argument("host", metavar="HOST")
+    for verb in (drain, back, upgrade):
         verb.add_argument("--yes", action="store_true", help="do not ask")
         verb.add_argument("--dry-run", action="store_true", help="only show the plan")
         _common(verb)
@@ -37,6 +34,28 @@ def add_maintenance(verbs: Verbs) -> None:
     uncordon.add_argument("host", metavar="HOST")
     for verb in (cordon, uncordon):
         _common(verb)
+
+
+def _away(verb: argparse.ArgumentParser) -> None:
+    for choice, text in (
+        ("leave", "leave this VM where it is"),
+        ("shutdown", "shut this VM down"),
+        ("copy", "copy this VM's storage along"),
+        ("move", "move this VM although it is paused"),
+    ):
+        words = f"{text} (repeat; all: every VM that needs a choice)"
+        verb.add_argument(f"--{choice}", action="append", default=[], metavar="VM", help=words)
+
+
+def _add_upgrade(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--hosts", nargs="+", required=True, metavar="HOST", help="these, in this order"
+    )
+    verb.add_argument("--name", default="", help="as [upgrades.NAME] says; without: [upgrade]")
+    verb.add_argument("--canary", default="", metavar="HOST", help="goes first, alone")
+    verb.add_argument(
+        "--max-out", type=int, default=0, metavar="N", help="hosts that may be out at a time"
+    )
 
 
 def add_homeward(verb: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from console.headless.recorded import iso_time, with_store
 from console.headless.session import Session, has_pools, open_session
 from console.headless.status import Exit
 from console.headless.tables import print_rows
+from console.headless.upgrade_words import stage_line
 from drivers.errors import Busy, Refused
 from drivers.model.job import Job
 from drivers.model.operation import Operation, OperationKind, OperationPlan, OperationState
@@ -98,6 +99,8 @@ def _print_operation(operation: Operation) -> None:
     print(clean(f"  {operation.outcome}"))
     if operation.problem is not None:
         print(clean(f"  {operation.problem}"))
+    for stage in operation.stages:
+        print(f"  {stage_line(stage)}")
     for run in operation.runs:
         move = run.move
         where = f"{move.source} > {move.target}" if move.source != move.target else move.source
@@ -119,6 +122,8 @@ def _steer(args: argparse.Namespace, session: Session) -> int:
         return Exit.OK
     if args.verb == "resume":
         maintenance.resume(args.id).result(WAIT_S)
+    elif args.verb == "skip":
+        maintenance.skip(args.id).result(WAIT_S)
     else:
         maintenance.cancel(args.id).result(WAIT_S)
     return follow(args, session, args.id)

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 
+from console.headless.upgrade_words import print_upgrade, stage_line, stages_json
 from drivers.model.operation import Choice, MoveState, MoveVerb, Operation, OperationPlan
 from screens.format import clean, size
 from store.plain import to_plain
@@ -37,6 +38,8 @@ def print_plan(plan: OperationPlan, *, as_json: bool) -> None:
         say(f"  {room.host}: {size(room.memory_before)} given before, "
             f"{size(room.memory_after)} after{total}; "
             f"vCPUs {room.vcpus_before} before, {room.vcpus_after} after")  # fmt: skip
+    if plan.upgrade is not None:
+        print_upgrade(plan.upgrade, say, table=not as_json)
     if plan.spare is not None:
         say(f"  {plan.spare.name}: {plan.spare.verdict}: {plan.spare.text} ({plan.spare.proof})")
     if plan.refusal is not None:
@@ -67,6 +70,11 @@ class OperationWatch:
                 note = f": {run.note}" if run.note else ""
                 print(clean(f"{run.move.vm_name} {run.state}{note}"), flush=True)
             self._told[run.move.id] = state
+        for stage in operation.stages:
+            state = (stage.state, stage.note)
+            if self._told.get(stage.stage.id) != state and stage.state is not MoveState.PENDING:
+                print(stage_line(stage), flush=True)
+            self._told[stage.stage.id] = state
         if operation.state.ended or sys.stdout.isatty():
             print(clean(sentence), flush=True)
 
@@ -91,5 +99,6 @@ def _json(operation: Operation, sentence: str) -> dict[str, object]:
             }
             for run in operation.runs
         ],
+        **({"stages": stages_json(operation)} if operation.stages else {}),
         "problem": asdict(operation.problem) if operation.problem else None,
     }

@@ -101,6 +101,8 @@ class Session:
         Returns:
             The operation, and whether it was interrupted.
         """
+        while self._take(time.monotonic()):
+            pass  # what was told before it began or went on is not news of it
         seen: Operation | None = None
         asked = False
         while True:
@@ -113,7 +115,7 @@ class Session:
             if found is not None and found != seen:
                 seen = found
                 watch(found)
-            if seen is not None and _rests(seen):
+            if seen is not None and _rests(seen, self._operations):
                 return seen, asked
 
     def find(self, name: str) -> Vm:
@@ -158,9 +160,14 @@ class Session:
         return True
 
 
-def _rests(operation: Operation) -> bool:
-    """Ended, or paused with nothing on its way."""
-    moving = any(r.state is MoveState.RUNNING for r in operation.runs)
+def _rests(operation: Operation, known: tuple[Operation, ...]) -> bool:
+    """Ended, or paused with nothing on its way, in the drains of an upgrade neither.
+
+    A command that runs on a host goes on without a console.
+    """
+    tickets = {r.ticket for r in operation.stages}
+    parts = (operation, *(o for o in known if o.id in tickets))
+    moving = any(r.state is MoveState.RUNNING for part in parts for r in part.runs)
     paused = operation.state is OperationState.PAUSED
     return operation.state.ended or (paused and not moving)
 

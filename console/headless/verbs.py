@@ -75,6 +75,12 @@ def _drain(args: argparse.Namespace) -> int:
     return run_drain(args, context_of(args))
 
 
+def _upgrade(args: argparse.Namespace) -> int:
+    from console.headless.upgrade import run_upgrade
+
+    return run_upgrade(args, context_of(args))
+
+
 def _return(args: argparse.Namespace) -> int:
     from console.headless.drain import run_return
 
@@ -124,6 +130,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "jobs": _jobs,
     "drain": _drain,
     "return": _return,
+    "upgrade": _upgrade,
     "cordon": _cordon,
     "uncordon": _cordon,
     "history": _history,

@@ -16,7 +16,7 @@ from console.policy.verbs import Verb
 from console.policy.virsh import retry_line
 from drivers.errors import Cancelled, DriverError, Failed
 from drivers.model.event import Event, EventKind, Severity
-from drivers.model.job import Action, JobState, StepRun
+from drivers.model.job import Action, Job, JobState, StepRun
 from drivers.model.problem import Problem
 
 Tell = Callable[[tuple[Event, ...]], None]
@@ -111,6 +111,14 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
 
 
 _WITH_VOLUMES = frozenset({Action.MIGRATE, Action.TIER, Action.DELETE})
+_WITHOUT = frozenset({Verb.PRECHECK, Verb.MIGRATE, Verb.VERIFY_MIGRATION})
+"""All that a migration is made of whose disks both hosts reach."""
+
+
+def _touches_volumes(job: Job) -> bool:
+    """Whether pools may hold something else afterwards, and must be read too."""
+    plain = all(run.step.verb in _WITHOUT for run in job.steps)
+    return job.plan.request.action in _WITH_VOLUMES and not plain
 
 
 async def _catch_up(work: Work) -> None:
@@ -123,7 +131,7 @@ async def _catch_up(work: Work) -> None:
         hosts.add(request.target)
     try:
         with work.trace.span("read the hosts anew"):
-            await work.tools.read_anew(hosts, pools=request.action in _WITH_VOLUMES)
+            await work.tools.read_anew(hosts, pools=_touches_volumes(work.job))
     except asyncio.CancelledError:
         return  # the console closes, and plans no more: what has ended is journaled as ended
 

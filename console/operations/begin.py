@@ -23,6 +23,9 @@ _ACTIONS = {
     MoveVerb.START: Action.START,
 }
 
+READ_AGE_S = 2.0
+"""How old a reading of both ends may be before a move: one that judged the last is enough."""
+
 
 class Starter:
     """Turns waiting moves of one operation into jobs.
@@ -43,9 +46,10 @@ class Starter:
             return
         ends = {end for r in ready for end in (r.move.source, r.move.target)}
         for move in [r.move for r in ready]:
-            # Read anew for each: to begin the one before may have taken long.
+            # For each, as to begin the one before may have taken long.
             with self._record.trace.span(f"check {move.vm_name}", fold=True):
-                snapshot = await self._desk.fresh({move.source, move.target})
+                since = self._desk.clock() - READ_AGE_S
+                snapshot = await self._desk.fresh({move.source, move.target}, since)
             run = next((r for r in self._record.operation.runs if r.move.id == move.id), None)
             if run is not None and self._ready(run):
                 await self._try(run, snapshot)

@@ -10,7 +10,7 @@ from console.operations.begin import Starter
 from console.operations.record import Record
 from console.operations.settle import Settler
 from console.operations.steering import given_up, wished
-from console.operations.tools import Desk
+from console.operations.tools import LOOK_S, Desk
 from console.policy.drain.words import progress_words
 from drivers.errors import Busy, DriverError
 from drivers.model.operation import MoveRun, MoveState, Operation, OperationState
@@ -63,7 +63,14 @@ class Drive:
                 fix = "resume the operation"
                 self._record.complain(Problem("the console itself failed", proof, fix))
                 return
-            await self._desk.sleep(ROUND_S)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for the next look; one of its jobs that ends makes that come early."""
+        due = self._settler.due()  # already: it was just looked at, and could not be judged
+        until = self._desk.clock() + ROUND_S
+        while self._desk.clock() < until and (due or not self._settler.due()):
+            await self._desk.sleep(LOOK_S)
 
     async def _round(self) -> bool:
         """One look; True when the operation has ended."""

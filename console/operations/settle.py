@@ -27,11 +27,26 @@ class Settler:
                 note = "its job had not begun"
                 await self._record.mark(run, MoveState.PENDING, note, ticket="")
             elif job.state.ended:
-                snapshot = await self._desk.fresh({run.move.source, run.move.target})
+                ends = {run.move.source, run.move.target}
+                snapshot = await self._desk.fresh(ends, self._acted_until(job))
                 found = found_move(snapshot, run.move, job, now=self._desk.clock())
                 await self._take(run, job, found)
             elif job.owner != self._desk.owner:
                 await self._desk.jobs.recover()  # it is judged there, if its console is dead
+
+    def due(self) -> bool:
+        """Whether a job of this operation has ended and waits to be judged."""
+        tickets = {run.ticket for run in self._record.in_state(MoveState.RUNNING)}
+        return any(j.state.ended and j.plan.id in tickets for j in self._desk.jobs.jobs)
+
+    def _acted_until(self, job: Job) -> float | None:
+        """When a job of this console that is done ended its last step: nothing changed since.
+
+        The hosts were read then before it was told as ended, and need not be read again.
+        """
+        if job.state is not JobState.DONE or job.owner != self._desk.owner:
+            return None
+        return max((run.ended_at for run in job.steps if run.ended_at is not None), default=None)
 
     async def _take(self, run: MoveRun, job: Job, found: Found) -> None:
         record = self._record

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from console.backend import AttachedStream
-from console.evidence import WHOLE_S, EvidenceDesk
+from console.evidence import KEEP_S, WHOLE_S, EvidenceDesk
 from console.jobs.leaselook import LeaseLook
 from console.jobs.runner import JobRunner
 from console.operations.runner import OperationRunner
@@ -126,17 +126,32 @@ class Answers:
         self._submit = submit
         self._on_events = on_events
 
-    async def plan(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
-        """One plan a request, from what is known now; migrations by gathered evidence too."""
+    async def plan(
+        self, requests: tuple[Request, ...], *, age_s: float = KEEP_S
+    ) -> tuple[Plan, ...]:
+        """One plan a request, from what is known now; migrations by gathered evidence too.
+
+        Args:
+            age_s: Seconds ago that an answer may have been given.
+        """
         moves = [r for r in requests if r.action is Action.MIGRATE]
         grounds = NO_GROUNDS
         if moves:
-            grounds = await self._desk.grounds([r.uuid for r in moves], [r.target for r in moves])
+            ends = [r.uuid for r in moves], [r.target for r in moves]
+            grounds = await self._desk.grounds(*ends, age_s=age_s)
         snapshot, now = self._poller.snapshot, self._clock()
         plans = [
             make_plan(snapshot, r, now=now, plan_id=new_id(), grounds=grounds) for r in requests
         ]
         return await self._leases.checked(plans)
+
+    async def plan_anew(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
+        """The same for what failed before: its hosts are read again, and nothing is remembered."""
+        snapshot = self._poller.snapshot
+        vms = [vm for r in requests if (vm := snapshot.vm(r.uuid)) is not None]
+        hosts = {vm.host for vm in vms} | {r.target for r in requests}
+        await self._poller.read_anew(hosts, pools=True)
+        return await self.plan(requests, age_s=0.0)
 
     async def preflight(self, uuids: tuple[str, ...], hosts: tuple[str, ...]) -> Matrix:
         """Every VM against every host, dirty rates measured.

@@ -175,6 +175,7 @@ class Engine:
             clock=self._clock,
             owner=this_owner(),
             planner=self._answers.plan,
+            replanner=self._answers.plan_anew,
         )
         operations = OperationRunner(self._desk_of(store, runner))
         self._books.opened(store, runner, operations)

@@ -73,6 +73,10 @@ class Maintenance:
         """Stop what moves now and give up the rest."""
         return self._ask(lambda o: o.cancel(operation_id))
 
+    def dismiss(self, operation_id: str) -> Future[None]:
+        """Take an operation that failed for good off that list."""
+        return self._ask(lambda o: o.dismiss(operation_id))
+
     def retarget(self, operation_id: str, uuid: str, target: str) -> Future[None]:
         """Give a VM that still waits another target."""
         return self._ask(lambda o: o.retarget(operation_id, uuid, target))

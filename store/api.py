@@ -70,8 +70,10 @@ class Store(Protocol):
         """Add to the audit ledger, durable on return. Raises StoreError if it is not."""
         ...
 
-    def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:
-        """Jobs, newest first."""
+    def jobs(
+        self, *, limit: int = 200, unfinished: bool = False, failed: bool = False
+    ) -> list[Job]:
+        """Jobs, newest first: all, those that have not ended, or those that failed undecided."""
         ...
 
     def events(

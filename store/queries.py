@@ -196,9 +196,15 @@ def events(
     return [from_plain(Event, dict(zip(names, row, strict=True))) for row in rows]
 
 
-def jobs(cursor: duckdb.DuckDBPyConnection, *, limit: int, unfinished: bool) -> list[Job]:
+_FAILED = "ended AND state IN ('failed', 'interrupted') AND body NOT LIKE '%\"followup\": []%'"
+"""What failed and still offers something."""
+
+
+def jobs(
+    cursor: duckdb.DuckDBPyConnection, *, limit: int, unfinished: bool, failed: bool = False
+) -> list[Job]:
     """Jobs, newest first; what cannot be read as a job is left out."""
-    where = "WHERE NOT ended" if unfinished else ""
+    where = "WHERE NOT ended" if unfinished else f"WHERE {_FAILED}" if failed else ""
     rows = cursor.execute(
         f"SELECT body FROM rec.job {where} ORDER BY created_at DESC, id DESC LIMIT ?",
         [min(max(limit, 0), _ROWS)],

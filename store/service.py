@@ -62,8 +62,10 @@ class Reads:
             ) from error
 
     def _jobs(self, cursor: duckdb.DuckDBPyConnection, args: Args) -> object:
-        limit, unfinished = int(finite(args["limit"])), args["unfinished"] is True
-        return queries.jobs(cursor, limit=limit, unfinished=unfinished)
+        limit, failed = int(finite(args["limit"])), args.get("failed") is True
+        return queries.jobs(
+            cursor, limit=limit, unfinished=args["unfinished"] is True, failed=failed
+        )
 
     def _events(self, cursor: duckdb.DuckDBPyConnection, args: Args) -> object:
         return queries.events(

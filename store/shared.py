@@ -126,9 +126,11 @@ class SharedStore:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:
-        """Jobs, newest first."""
-        rows = self._ask("jobs", {"limit": limit, "unfinished": unfinished})
+    def jobs(
+        self, *, limit: int = 200, unfinished: bool = False, failed: bool = False
+    ) -> list[Job]:
+        """Jobs, newest first: all, those that have not ended, or those that failed undecided."""
+        rows = self._ask("jobs", {"limit": limit, "unfinished": unfinished, "failed": failed})
         return [from_plain(Job, row) for row in rows]
 
     def events(

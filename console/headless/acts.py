@@ -35,20 +35,25 @@ def run_action(args: argparse.Namespace, context: Context) -> int:
             report_down(session.snapshot)
             print(error, file=sys.stderr)
             return Exit.FAILED
-        plans = session.plan(requests)
-        for plan in plans:
-            _preview(plan)
-        refused = any(plan.refusal for plan in plans)
-        if args.json and (refused or args.dry_run):
-            print(json.dumps([plan_json(p) for p in plans], indent=2))
-        if refused:
-            return Exit.REFUSED
-        if args.dry_run:
-            return Exit.OK
-        if not all(_confirmed(plan, args.yes) for plan in plans):
-            print("Nothing was done.", file=sys.stderr)
-            return Exit.REFUSED
-        jobs = session.follow(plans, _Watch(args.json or not sys.stdout.isatty()))
+        return run_plans(args, session, session.plan(requests))
+
+
+def run_plans(args: argparse.Namespace, session: Session, plans: tuple[Plan, ...]) -> int:
+    """Show plans, ask, run and follow them; the exit status."""
+    dry = getattr(args, "dry_run", False)
+    for plan in plans:
+        _preview(plan)
+    refused = any(plan.refusal for plan in plans)
+    if args.json and (refused or dry):
+        print(json.dumps([plan_json(p) for p in plans], indent=2))
+    if refused:
+        return Exit.REFUSED
+    if dry:
+        return Exit.OK
+    if not all(_confirmed(plan, args.yes) for plan in plans):
+        print("Nothing was done.", file=sys.stderr)
+        return Exit.REFUSED
+    jobs = session.follow(plans, _Watch(args.json or not sys.stdout.isatty()))
     left_out = len(plans) - len(jobs)
     if left_out:
         print(f"{left_out} of {len(plans)} were not started:", file=sys.stderr)

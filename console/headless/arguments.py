@@ -146,10 +146,12 @@ def _add_preflight(verbs: Verbs) -> None:
 
 
 def _add_recorded(verbs: Verbs) -> None:
-    jobs = verbs.add_parser("jobs", help="jobs and operations: list, show, resume, pause, cancel")
+    jobs = verbs.add_parser("jobs", help="jobs and operations: list, show, steer; what failed")
     jobs.add_argument(
         "verb", nargs="?", default="list",
-        choices=("list", "show", "resume", "skip", "pause", "cancel", "undo"),
+        choices=("list", "failed", "show", "resume", "skip", "pause", "cancel", "undo", "retry",
+                 "dismiss"),
+        help="failed: what failed for good; retry: plan it anew; dismiss: let it rest",
     )  # fmt: skip
     jobs.add_argument("id", nargs="?", default="", help="of a job or an operation")
     jobs.add_argument("--yes", action="store_true", help="do not ask")

@@ -84,7 +84,9 @@ def _unlisted(ledger: Ledger, context: Context) -> list[Finding]:
     """Jobs and operations on record that the ledger should tell of and does not."""
     if not context.database.exists():
         return []
-    begun = {entry.job: entry.at for entry in ledger.entries() if entry.deed is Deed.BEGUN}
+    # What is only asked of a job or operation tells neither a VM nor a plan.
+    entries = [e for e in ledger.entries() if e.deed is Deed.BEGUN and (e.vm or e.plan)]
+    begun = {entry.job: entry.at for entry in entries}
     first = min(begun.values(), default=None)
     store = context.open_store()
     try:

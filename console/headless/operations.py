@@ -9,13 +9,14 @@ import sys
 from console.headless.acts import answered_yes
 from console.headless.choices import plan_back
 from console.headless.context import Context
+from console.headless.failed import decide_job, list_failed
 from console.headless.progress import OperationWatch, print_plan, say
 from console.headless.recorded import iso_time, with_store
 from console.headless.session import Session, has_pools, open_session
 from console.headless.status import Exit
 from console.headless.tables import print_rows
 from console.headless.upgrade_words import stage_line
-from drivers.errors import Busy, Refused
+from drivers.errors import Busy, DriverError, Refused
 from drivers.model.job import Job
 from drivers.model.operation import Operation, OperationKind, OperationPlan, OperationState
 from screens.format import clean
@@ -30,6 +31,8 @@ def run_jobs(args: argparse.Namespace, context: Context) -> int:
     """List jobs and operations, show one, or steer an operation."""
     if args.verb == "list":
         return _list(args, context)
+    if args.verb == "failed":
+        return with_store(context, lambda store: list_failed(args, store))
     if not args.id:
         print(f"Say which: novacron jobs {args.verb} ID", file=sys.stderr)
         return Exit.USAGE
@@ -86,6 +89,8 @@ def _show(args: argparse.Namespace, context: Context) -> int:
             print(json.dumps(to_plain(job), indent=2))
         else:
             print(clean(f"{job.plan.title}: {job.state}. {job.outcome}"))
+            if job.problem is not None:
+                print(clean(f"  {job.problem}"))
             for run in job.steps:
                 print(clean(f"  {run.state:<11} {run.step.text} {run.note}"))
         return Exit.OK
@@ -110,6 +115,8 @@ def _print_operation(operation: Operation) -> None:
 def _steer(args: argparse.Namespace, session: Session) -> int:
     maintenance = session.engine.maintenance
     known = {o.id: o for o in maintenance.recorded().result(WAIT_S)}
+    if args.verb in ("retry", "dismiss"):
+        return _decide(args, session, known.get(args.id))
     if args.id not in known:
         print(f"There is no operation {args.id}; see novacron jobs.", file=sys.stderr)
         return Exit.FAILED
@@ -126,6 +133,25 @@ def _steer(args: argparse.Namespace, session: Session) -> int:
         maintenance.skip(args.id).result(WAIT_S)
     else:
         maintenance.cancel(args.id).result(WAIT_S)
+    return follow(args, session, args.id)
+
+
+def _decide(args: argparse.Namespace, session: Session, operation: Operation | None) -> int:
+    """Try what failed for good again, or let it rest."""
+    try:
+        if operation is None:
+            return decide_job(args, session)
+        if args.verb == "dismiss":
+            session.engine.maintenance.dismiss(args.id).result(WAIT_S)
+            say(f"{args.id} is off the list, and stays on record.")
+            return Exit.OK
+        if operation.state.ended:
+            say(f"{args.id} has ended; plan it anew: novacron {operation.plan.kind} ...")
+            return Exit.REFUSED
+        session.engine.maintenance.resume(args.id).result(WAIT_S)
+    except DriverError as error:
+        say(f"Refused: {error}")
+        return Exit.REFUSED
     return follow(args, session, args.id)
 
 

@@ -10,6 +10,7 @@ from console.jobs.recovery import judge_left
 from console.jobs.work import Tools
 from console.policy.recovery import unjudged
 from drivers.errors import DriverError, Refused
+from drivers.model.deadletter import job_failed_for_good
 from drivers.model.job import Job, JobState
 
 _WATCH_S = 5.0
@@ -55,7 +56,11 @@ class Inheritance:
 
     async def _look(self, job: Job) -> Job | None:
         mine = job.owner == self._owner
-        if mine or (job.state.ended and job.state is not JobState.INTERRUPTED):
+        if mine:
+            return None
+        if job.state.ended and job.state is not JobState.INTERRUPTED:
+            if job_failed_for_good(job):
+                self._show(job)  # nobody has decided about it yet
             return None
         if job.state is JobState.INTERRUPTED:
             return await self._judge(job) if job.followup else None

@@ -119,11 +119,12 @@ class Journal:
             self._pending = asyncio.get_running_loop().call_later(_PUBLISH_S, self._tell)
 
     async def recorded(self) -> list[Job]:
-        """Jobs as the store holds them: the newest, and every unfinished one."""
+        """Jobs as the store holds them: the newest, the unfinished, and what failed undecided."""
 
         def read() -> list[Job]:
             found = {job.id: job for job in self._store.jobs(limit=_KEEP_ENDED)}
             found.update((job.id, job) for job in self._store.jobs(unfinished=True))
+            found.update((job.id, job) for job in self._store.jobs(failed=True))
             return list(found.values())
 
         return await self._ask(read)

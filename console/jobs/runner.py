@@ -23,6 +23,7 @@ from console.policy.plans import make_plan
 from console.policy.recovery import DISMISS, FINISH, RETRY, TAKE_OVER, UNDO
 from console.policy.recovery_plan import recovery_plan, take_over_plan
 from drivers.errors import DriverError, Gone, Refused
+from drivers.model.deadletter import RETRIES
 from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Plan, Request, StepRun
@@ -48,6 +49,7 @@ class JobRunner:
             snapshot, must know what the job did.
         clock: Epoch seconds.
         owner: This console, as ``console.jobs.owner`` words it.
+        replanner: Makes previews of what failed before, from all that is read and asked anew.
         planner: Makes previews; a plan must come out the same again when it is submitted.
         sleep: Waits; replaced in tests.
     """
@@ -65,6 +67,7 @@ class JobRunner:
         clock: Callable[[], float],
         owner: str,
         planner: Planner | None = None,
+        replanner: Planner | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._owner = owner
@@ -80,6 +83,7 @@ class JobRunner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._inheritance = Inheritance(self._tools, owner)
         self._planner = planner or self._from_snapshot
+        self._replanner = replanner or self._planner
         self._admission = Admission(self._tools, owner, self._planner, self._works)
         self._numbers = itertools.count(1)
 
@@ -123,6 +127,8 @@ class JobRunner:
             del self._vms[uuid]
             raise
         self._works[job_id] = work
+        if origin := plan.request.options.get(RETRIES, ""):
+            await self._inheritance.settle(origin, f"tried again as {job_id}")
         task = asyncio.create_task(self._run(work, gated=gated), name=job_id)
         self._tasks[job_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
@@ -191,14 +197,15 @@ class JobRunner:
             Gone: There is no such job.
             Refused: The job does not offer that.
         """
-        job = self._journal.get(job_id)
-        if job is None:
-            raise Gone("there is no such job", proof=job_id)
+        job = await self._recorded(job_id)
         if choice not in job.followup:
             offered = ", ".join(job.followup) or "nothing"
             raise Refused(f"this job does not offer {choice}", proof=f"it offers: {offered}")
         if choice == DISMISS:
-            await self._inheritance.settle(job_id)
+            title, hosts = f"Dismiss: {job.plan.title}", (job.plan.host,)
+            words = (f"novacron jobs dismiss {job_id}",)
+            async with self.auditor.deed(title, hosts, job=job_id, commands=words):
+                await self._inheritance.settle(job_id)
             return ()
         now = self._tools.clock()
         plan_id = self._new_id(choice)
@@ -211,7 +218,19 @@ class JobRunner:
         request = job.plan.request
         if choice != RETRY:
             request = Request(Action(choice), request.uuid)
-        return await self._planner((request,))
+        options = {**request.options, RETRIES: job_id}
+        return await self._replanner((replace(request, options=options),))
+
+    async def _recorded(self, job_id: str) -> Job:
+        """A job that is shown, or that the journal holds; Gone when there is none."""
+        shown = self._journal.get(job_id)
+        if shown is not None:
+            return shown
+        found = next((j for j in await self._journal.recorded() if j.id == job_id), None)
+        if found is None:
+            raise Gone("there is no such job", proof=job_id)
+        self._journal.show(found)
+        return found
 
     async def stop(self) -> None:
         """Let go within about a second, losing nothing.

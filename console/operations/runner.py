@@ -23,6 +23,7 @@ from console.operations.upgrading import UpgradeDrive
 from console.policy.drain.words import progress_words
 from console.policy.upgrade.plan import stage_runs
 from drivers.errors import Busy, DriverError, Gone, Refused
+from drivers.model.deadletter import operation_failed_for_good
 from drivers.model.operation import (
     Choice,
     MoveRun,
@@ -246,6 +247,24 @@ class OperationRunner:
         """Stop what moves now, give up the rest; what has arrived stays."""
         await self._ask(operation_id, WishVerb.CANCEL)
 
+    async def dismiss(self, operation_id: str) -> None:
+        """Let an operation that failed for good rest; one that waits gives up what is left.
+
+        Raises:
+            Refused: It has not failed, or was dismissed already.
+        """
+        await self._desk.book.refresh()
+        operation = self._get(operation_id)
+        if not operation_failed_for_good(operation):
+            raise Refused(f"{operation_id} has not failed for good", operation.state.value)
+        if not operation.state.ended:
+            await self.cancel(operation_id)
+            return
+        async with self._deed(operation, "dismiss"):
+            await self._desk.book.change(
+                operation_id, lambda o: replace(o, dismissed=True), operation.owner
+            )
+
     async def retarget(self, operation_id: str, uuid: str, target: str) -> None:
         """Give a VM that still waits another target; the rest is planned around it.
 
@@ -332,7 +351,8 @@ class OperationRunner:
     def _deed(self, operation: Operation, words: str) -> AbstractAsyncContextManager[None]:
         """What is asked of an operation, on the ledger."""
         title = f"{words.capitalize()}: {title_of(operation)}"
-        line = f"novacron jobs {words} {operation.id}" if words in set(WishVerb) else ""
+        verbs = {*WishVerb, "dismiss"}
+        line = f"novacron jobs {words} {operation.id}" if words in verbs else ""
         commands = (line,) if line else ()
         hosts = operation.hosts
         return self._desk.auditor.deed(title, hosts, job=operation.id, commands=commands)

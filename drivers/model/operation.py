@@ -341,6 +341,7 @@ class Operation:
         pins: (VM UUID, target) as a person wants it.
         parent: The operation this one takes back, or the upgrade it is part of.
         stages: Of an upgrade, in order of hosts.
+        dismissed: It failed, and a person has seen that and let it rest.
         trace: What was done outside of its jobs, with times: its plan, leases, checks.
     """
 
@@ -359,6 +360,7 @@ class Operation:
     parent: str = ""
     stages: tuple[StageRun, ...] = ()
     trace: tuple[Span, ...] = ()
+    dismissed: bool = False
 
     @property
     def hosts(self) -> tuple[str, ...]:

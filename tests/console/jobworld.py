@@ -16,7 +16,7 @@ from drivers.errors import Failed, TimedOut
 from drivers.model.audit import Entry
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, HostFacts, HostLoad, HostSpec, Link, LinkState, Protect
-from drivers.model.job import Job
+from drivers.model.job import Job, JobState
 from drivers.model.storage import Pool, Tier, Volume
 from drivers.model.vm import Vm, VmDisk, VmState
 from store.api import StoreError
@@ -257,10 +257,17 @@ class MemoryStore:
             raise StoreError("the audit ledger cannot be written", "no space left", "make room")
         self._console.world.ledger.append(entry)
 
-    def jobs(self, *, limit: int = 200, unfinished: bool = False) -> list[Job]:
+    def jobs(
+        self, *, limit: int = 200, unfinished: bool = False, failed: bool = False
+    ) -> list[Job]:
         """As recorded."""
-        return [j for j in self._console.world.journal.values() if not unfinished or
-                not j.state.ended][:limit]  # fmt: skip
+        found = list(self._console.world.journal.values())
+        if unfinished:
+            found = [j for j in found if not j.state.ended]
+        elif failed:
+            found = [j for j in found if j.state in (JobState.FAILED, JobState.INTERRUPTED)
+                     and j.followup]  # fmt: skip
+        return found[:limit]
 
 
 async def nothing_to_read(_hosts: object, *, pools: bool) -> None:

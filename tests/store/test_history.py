@@ -222,3 +222,18 @@ def test_export_writes_csv_and_parquet(opened: Opener, clock: Clock, tmp_path: P
     assert read == (12, 12.5, T0, "TIMESTAMP WITH TIME ZONE")
     with pytest.raises(StoreError, match=r"\.csv or \.parquet"):
         store.export(query, tmp_path / "x.txt")
+
+
+def test_failed_jobs_are_found_until_somebody_decides(opened: Opener) -> None:
+    """However many jobs came after; what is dismissed stays among all jobs."""
+    store = opened()
+    failed = replace(make_job("bad", T0, JobState.FAILED), followup=("retry", "dismiss"))
+    store.put_job(failed)
+    store.put_job(make_job("settled", T0 + 1, JobState.FAILED))
+    store.put_job(replace(make_job("open", T0 + 2), followup=()))
+    for number in range(20):
+        store.put_job(make_job(f"done{number}", T0 + 3 + number, JobState.DONE))
+    assert store.jobs(limit=5, failed=True) == [failed]
+    store.put_job(replace(failed, followup=()))
+    assert store.jobs(failed=True) == []
+    assert len(store.jobs()) == 23

@@ -9,18 +9,18 @@ guest's definition it depends on, so that a hundred alike are asked about once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from console.policy.preflight.grounds import Bandwidth, Evidence, Grounds, Rules, told
+from console.jobs.figures import Paces
+from console.policy.preflight.grounds import Evidence, Grounds, Rules, told
 from console.poller.guard import guarded
 from drivers.errors import DriverError
 from drivers.model.caps import CpuMatch, DomainNeeds, GuestFit
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, LinkState
-from drivers.model.job import Action, Job, JobState
 from drivers.model.problem import Problem
 from drivers.model.vm import VmState
 from drivers.protocol import HostDriver
@@ -53,40 +53,6 @@ MIGRATION_PORT = 49152
 """Where libvirt's default range for migration data begins."""
 
 _ALIVE = (LinkState.UP, LinkState.DEGRADED)
-
-
-class Paces:
-    """How fast migrations went, by source and target, as far as this console saw them."""
-
-    _MOST = 5
-
-    def __init__(self) -> None:
-        self._running: dict[str, tuple[float, float]] = {}
-        self._past: dict[tuple[str, str], list[float]] = {}
-
-    def take(self, jobs: Iterable[Job]) -> None:
-        """Look at the jobs as they are published."""
-        for job in jobs:
-            if job.plan.request.action is not Action.MIGRATE:
-                continue
-            progress = job.progress
-            if not job.state.ended and progress and progress.done and progress.started_at:
-                self._running[job.id] = (float(progress.done), progress.at - progress.started_at)
-            elif job.state.ended and job.id in self._running:
-                done, seconds = self._running.pop(job.id)
-                if job.state is JobState.DONE and seconds >= 1.0:
-                    pair = (job.plan.host, job.plan.request.target)
-                    past = self._past.setdefault(pair, [])
-                    self._past[pair] = [*past[1 - self._MOST :], done / seconds]
-
-    def bandwidth(self) -> dict[tuple[str, str], Bandwidth]:
-        """The median of the last few between each two hosts."""
-        return {
-            pair: Bandwidth(
-                sorted(past)[len(past) // 2], f"measured in {len(past)} earlier migrations"
-            )
-            for pair, past in self._past.items()
-        }
 
 
 @dataclass(frozen=True, slots=True)

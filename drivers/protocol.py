@@ -287,8 +287,8 @@ class HostDriver(Protocol):
         """Migrate and return once libvirt says it is done; has no overall deadline."""
         ...
 
-    async def job_progress(self, uuid: str) -> JobProgress | None:
-        """Figures of the domain's running job; None when there is none."""
+    async def job_progress(self, uuid: str, *, ended: bool = False) -> JobProgress | None:
+        """Figures of the domain's running job, or of its last one; None when there is none."""
         ...
 
     async def abort_job(self, uuid: str) -> None:

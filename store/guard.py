@@ -20,7 +20,9 @@ _TABLE_FUNCTIONS = frozenset({
     "pragma_version", "summary", "histogram", "histogram_values",
 })  # fmt: skip
 _FUNCTIONS = frozenset({"write_log", "nextval", "setseed"})
-_FIX = "one SELECT over vm_samples, host_samples, vms, hosts, placements, events or jobs"
+_FIX = (
+    "one SELECT over vm_samples, host_samples, vms, hosts, placements, events, jobs or migrations"
+)
 
 
 def check(cursor: duckdb.DuckDBPyConnection, text: str) -> str:

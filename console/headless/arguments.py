@@ -212,14 +212,7 @@ def _add_actions(verbs: Verbs) -> None:
             verb.add_argument("--to", required=True, help="target host, or pool")
             verb.add_argument("--bandwidth", type=int, default=0, metavar="MIB", help="MiB/s cap")
         if action == "migrate":
-            verb.add_argument(
-                "--mode", choices=("auto", "p2p", "managed", "offline"), default="auto",
-                help="auto: offline for a VM that is off, p2p where hosts know each other",
-            )  # fmt: skip
             _add_tuning(verb)
-            verb.add_argument(
-                "--remove-source", action="store_true", help="delete copied disks at the source"
-            )
         if action == "tier":
             verb.add_argument("--disk", default="", help="target device, such as vda")
             verb.add_argument("--keep-old", action="store_true", help="keep the old volume")
@@ -235,6 +228,13 @@ def _add_actions(verbs: Verbs) -> None:
 
 
 def _add_tuning(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--mode", choices=("auto", "p2p", "managed", "offline"), default="auto",
+        help="auto: offline for a VM that is off, p2p where hosts know each other",
+    )  # fmt: skip
+    verb.add_argument(
+        "--remove-source", action="store_true", help="delete copied disks at the source"
+    )
     verb.add_argument("--profile", default="", help="a migration profile of the fleet file")
     verb.add_argument("--downtime", type=int, default=0, metavar="MS", help="pause allowed")
     verb.add_argument("--auto-converge", action="store_true", help="QEMU may slow the guest down")

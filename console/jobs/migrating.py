@@ -11,6 +11,7 @@ from typing import Any
 
 from console.jobs import offline
 from console.jobs.cockpit import Cockpit, promise_of, settings_of, tuning_of
+from console.jobs.figures import remember_figures
 from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused
 from console.jobs.work import Work
@@ -75,7 +76,7 @@ async def migrate(work: Work, step: Step) -> str:
     )
     if spec.offline:
         await offline.ready_to_move(work)
-    await work.remember(phase="migrating", mode=args["mode"])
+    await work.remember(phase="migrating", mode=args["mode"], cap_mib=args["bandwidth_mib"])
     started = work.now()
     cockpit = work.cockpit = Cockpit(
         work.driver(), work.uuid, settings_of(args), promise_of(args), work.cancelled.set
@@ -169,10 +170,11 @@ async def follow_existing(work: Work, step: Step) -> str:
     """Follow a migration that goes on without us, until the hosts agree that it ended.
 
     Raises:
-        Cancelled: On request, once no job runs on the source; where the VM is may be open still,
-            and is settled as after any failure.
+        Cancelled: On request, once no job runs on the source, or it has not answered for twenty
+            seconds; where the VM is may be open still, and is settled as after any failure.
     """
     meter = Meter(work.now())
+    silent: float | None = None
     while True:
         work_left = await _show(work, meter)
         source, there = await see_both(work, step.args["target"])
@@ -180,7 +182,9 @@ async def follow_existing(work: Work, step: Step) -> str:
         ended = work_left is None and where not in (Whereabouts.BOTH, Whereabouts.UNKNOWN)
         told = where_sentence(work.name, (source, there))
         asked = work.cancelled.is_set() and where is not Whereabouts.TARGET
-        if asked and not await _job_runs(work):
+        runs = await _job_known(work) if asked else True
+        silent = (silent or work.now()) if runs is None else None
+        if runs is False or (silent is not None and work.now() - silent >= _SETTLE_S):
             raise Cancelled("cancelled on request", proof=told)
         if ended and not (where is Whereabouts.SOURCE and await _job_runs(work)):
             return told
@@ -205,12 +209,17 @@ async def settle(work: Work, target: str) -> tuple[Whereabouts, Sighting, Sighti
 
 async def _job_runs(work: Work) -> bool:
     """Whether the source may still run the migration: a question left open counts as yes."""
+    return await _job_known(work) is not False
+
+
+async def _job_known(work: Work) -> bool | None:
+    """Whether the source runs the migration; None while it does not answer."""
     try:
         return await work.driver().job_progress(work.uuid) is not None
     except (Unsupported, Gone):
         return False
     except DriverError:
-        return True
+        return None
 
 
 async def verify(work: Work, step: Step) -> str:
@@ -231,6 +240,11 @@ async def verify(work: Work, step: Step) -> str:
                 proof=f"it is {sources.get(own.disk)}, expected {own.path}",
             )
     await work.remember(verified="yes")
+    if work.facts.get("mode") == offline.MODE:
+        await offline.remember_figures(work)
+    else:
+        took = await remember_figures(work, target)
+        told += f"; {took}" if took else ""
     if there.vm.state in PAUSED and _paused_to_finish(work):
         await work.driver(target).resume(work.uuid)
         told += "; it was paused to finish and is resumed"

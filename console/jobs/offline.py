@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 
 from console.jobs.meter import Meter
 from console.jobs.work import Work
@@ -12,6 +13,7 @@ from console.policy.sizes import size_words
 from console.policy.truth import Sighting
 from drivers.errors import Cancelled, Failed, Gone, Refused, TimedOut, Unsupported
 from drivers.model.job import Step
+from drivers.model.migration import Figures
 from drivers.model.vm import JobProgress
 
 MODE = "offline"
@@ -63,7 +65,18 @@ async def send_volume(work: Work, step: Step) -> str:
         await asyncio.wait({task}, timeout=_LET_GO_S)
         raise
     task.result()
-    return f"{size_words(latest[0][1])} in {work.now() - started:.1f} s"
+    seconds = work.now() - started
+    sent = json.loads(work.facts.get("sent", "[0, 0]"))
+    await work.remember(sent=json.dumps([sent[0] + latest[0][1], round(sent[1] + seconds, 3)]))
+    return f"{size_words(latest[0][1])} in {seconds:.1f} s"
+
+
+async def remember_figures(work: Work) -> None:
+    """Journal what sending took; how long the definition took is nothing."""
+    size, seconds = json.loads(work.facts.get("sent", "[0, 0]"))
+    if size and seconds:
+        found = Figures(work.now(), seconds, size, round(size / seconds, 1))
+        await work.remember(figures=json.dumps(asdict(found), sort_keys=True))
 
 
 async def compare_sent(work: Work, step: Step) -> str:

@@ -116,11 +116,15 @@ class Domains:
         await self._session.call(change, f"{disk} of {name} could not be moved")
         self._slow.changed(uuid)
 
-    async def job_progress(self, uuid: str, clock: Callable[[], float]) -> JobProgress | None:
-        """virDomainGetJobStats."""
-        what = f"the job of {self._name(uuid)} could not be read"
-        stats = await self._session.call(lambda: self._find(uuid).jobStats(0), what)
-        return read_job(stats, at=clock())
+    async def job_progress(
+        self, uuid: str, clock: Callable[[], float], *, ended: bool
+    ) -> JobProgress | None:
+        """virDomainGetJobStats; a migration's last figures are kept by the host it arrived on."""
+        what, lv = f"the job of {self._name(uuid)} could not be read", self._session.lv
+        kept = lv.VIR_DOMAIN_JOB_STATS_COMPLETED | lv.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED
+        flags = kept if ended else 0
+        stats = await self._session.call(lambda: self._find(uuid).jobStats(flags), what)
+        return read_job(stats, at=clock(), ended=ended)
 
     def _find(self, uuid: str) -> Any:
         return self._session.conn.lookupByUUIDString(uuid)

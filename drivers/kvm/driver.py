@@ -226,9 +226,9 @@ class KvmDriver:
             source.slow.job(uuid, running=False)
             target.slow.changed(uuid)
 
-    async def job_progress(self, uuid: str) -> JobProgress | None:
-        """Figures of the domain's running job."""
-        return await self._domains().job_progress(uuid, self._clock)
+    async def job_progress(self, uuid: str, *, ended: bool = False) -> JobProgress | None:
+        """Figures of the domain's running job, or of its last one."""
+        return await self._domains().job_progress(uuid, self._clock, ended=ended)
 
     async def abort_job(self, uuid: str) -> None:
         """Cancel the domain's running job."""

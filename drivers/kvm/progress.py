@@ -12,14 +12,20 @@ _MIGRATING_OUT = 5
 _MIGRATING = (4, _MIGRATING_OUT)
 
 
-def read_job(stats: Mapping[str, object], *, at: float) -> JobProgress | None:
+_UNDER_WAY = (1, 2)
+_COMPLETED = (3,)
+"""virDomainJobType: bounded and unbounded; completed."""
+
+
+def read_job(stats: Mapping[str, object], *, at: float, ended: bool = False) -> JobProgress | None:
     """The running job; None when the record says there is none or it has ended.
 
     Args:
         stats: What ``virDomain.jobStats()`` gave.
         at: The console's clock, epoch seconds.
+        ended: The record is of a job that has ended.
     """
-    if stats.get("type") not in (1, 2):  # bounded, unbounded
+    if stats.get("type") not in (_COMPLETED if ended else _UNDER_WAY):
         return None
     elapsed = number(stats, "time_elapsed")
     page = number(stats, "memory_page_size")

@@ -37,6 +37,31 @@ class Tuning:
     carry_on: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a migration took, once it has ended well.
+
+    Attributes:
+        ended_at: Epoch seconds.
+        seconds: From its begin to its end.
+        bytes: Sent in all, disks included.
+        rate_bps: Mean bytes a second.
+        downtime_ms: Pause of the guest, as its hypervisor measured it; None where it did not.
+        dirty_bps: Bytes a second the guest rewrote at the end; None where that was not told.
+        passes: Over memory; None where that was not told.
+        capped_mib: MiB a second it was held to; 0 where nothing held it.
+    """
+
+    ended_at: float
+    seconds: float
+    bytes: int
+    rate_bps: float
+    downtime_ms: float | None = None
+    dirty_bps: float | None = None
+    passes: int | None = None
+    capped_mib: int = 0
+
+
 class Pace(StrEnum):
     """How a migration comes along."""
 

@@ -247,10 +247,11 @@ class SimDriver:
         spec.peer._allow()
         await migrate(self.world, host, await spec.peer._ask(), guest, spec)
 
-    async def job_progress(self, uuid: str) -> JobProgress | None:
-        """Figures of the running migration."""
+    async def job_progress(self, uuid: str, *, ended: bool = False) -> JobProgress | None:
+        """Figures of the running migration, or of the last one."""
         guest = (await self._ask()).guest(uuid)
-        return guest.job.progress(self.world.clock()) if guest.job is not None else None
+        now = guest.job.progress(self.world.clock()) if guest.job is not None else None
+        return guest.last if ended else now
 
     async def abort_job(self, uuid: str) -> None:
         """Cancel the running migration."""

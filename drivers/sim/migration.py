@@ -163,6 +163,7 @@ class _Move:
     def _hand_over(self) -> None:
         world, guest, source, target = self._world, self._guest, self._source, self._target
         uuid = guest.vm.uuid
+        guest.last = self._progress(world.clock())
         world.emit(source, guest.vm, "suspended", "suspended (migrated)")
         del source.guests[uuid]
         for disk in guest.vm.disks:

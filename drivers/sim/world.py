@@ -59,11 +59,15 @@ class SimCopy:
 
 @dataclass(slots=True)
 class SimVm:
-    """A guest: its frozen description, replaced on each change, and its character."""
+    """A guest: its frozen description, replaced on each change, and its character.
+
+    ``last`` is how its last migration ended.
+    """
 
     vm: Vm
     character: Character
     job: SimJob | None = None
+    last: JobProgress | None = None
     copies: dict[str, SimCopy] = field(default_factory=dict)
     stuck_since: float | None = None
     console: ByteStream | None = None

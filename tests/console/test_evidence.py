@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
-from console.evidence import AT_ONCE, EvidenceDesk, Paces, data_address
+from console.evidence import AT_ONCE, EvidenceDesk, data_address
+from console.jobs.figures import Paces, figures_of
+from console.policy.preflight.estimate import measured_between
 from console.policy.preflight.grounds import NO_RULES, Evidence, Grounds
 from drivers.errors import Failed, Unsupported
 from drivers.model.caps import CpuMatch, CpuNeed, DomainNeeds, GuestFit, Reach
@@ -221,20 +224,34 @@ def test_where_migration_data_goes(uri: str, place: object) -> None:
     assert data_address(replace(there, facts=None)) is None
 
 
-def _job(state: JobState, progress: JobProgress | None) -> Job:
-    request = Request(Action.MIGRATE, UUID, "kvm2")
-    return Job("j", Plan("p", request, "web1", "kvm1", NOW), state, progress=progress)
+def _moved(number: int, seconds: float = 10.0, *, cap: int = 0, state: JobState = JobState.DONE,
+           target: str = "kvm2") -> Job:  # fmt: skip
+    """A migration that sent ``number`` times 100 MiB."""
+    last = JobProgress("copying", NOW + seconds, started_at=NOW, done=number * (100 << 20))
+    told = figures_of(last, NOW + seconds, cap)
+    assert told is not None
+    request = Request(Action.MIGRATE, UUID, target)
+    plan = Plan("p", request, "web1", "kvm1", NOW)
+    return Job(f"j{number}", plan, state, facts={"figures": json.dumps(asdict(told))})
 
 
 def test_the_pace_of_finished_migrations_is_kept() -> None:
-    """Bytes over seconds of the last figures seen; a failed one tells nothing."""
+    """The median of a link; what failed, was capped or was over at once tells nothing of it."""
     paces = Paces()
-    moving = JobProgress("copying", NOW + 10, started_at=NOW, done=1000)
-    paces.take((_job(JobState.RUNNING, moving),))
-    assert paces.bandwidth() == {}
-    paces.take((_job(JobState.DONE, None),))
+    paces.take((_moved(1), _moved(2), _moved(3), _moved(3)))
+    paces.take((_moved(90, state=JobState.FAILED), _moved(91, cap=8), _moved(92, 0.5)))
     found = paces.bandwidth()["kvm1", "kvm2"]
-    assert (found.bps, found.source) == (100.0, "measured in 1 earlier migrations")
-    paces.take((_job(JobState.RUNNING, replace(moving, done=9000)),))
-    paces.take((_job(JobState.FAILED, None),))
-    assert paces.bandwidth()["kvm1", "kvm2"].bps == 100.0
+    assert found.bps == 20 << 20
+    assert found.source == "measured on 1970-01-12 from 3 migrations"
+
+
+def test_a_link_without_migrations_is_judged_by_the_slowest_of_its_hosts() -> None:
+    """And says so; two hosts that never moved anything know nothing."""
+    paces = Paces()
+    paces.take((_moved(2), _moved(1, target="kvm3")))
+    known = paces.bandwidth()
+    near = measured_between(known, "kvm1", "kvm4")
+    assert near is not None
+    assert near.bps == 10 << 20
+    assert "between kvm1 and kvm3; none on this link" in near.source
+    assert measured_between(known, "kvm8", "kvm9") is None

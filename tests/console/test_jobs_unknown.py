@@ -16,7 +16,7 @@ class _Source:
     def __init__(self, error: Exception | None) -> None:
         self._error = error
 
-    async def job_progress(self, uuid: str) -> JobProgress | None:
+    async def job_progress(self, uuid: str, *, ended: bool = False) -> JobProgress | None:
         if self._error:
             raise self._error
         return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from drivers.model.job import JobState
 from store.api import StoreError
 from tests.store.conftest import Clock, Opener, scalar
 from tests.store.fleet import T0, make_host, make_job, make_vm
@@ -117,3 +119,14 @@ def test_long_answers_are_cut_and_long_questions_end(opened: Opener) -> None:
         store.sql("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b",
                   timeout_s=0.2)  # fmt: skip
     assert scalar(store, "SELECT 1") == 1
+
+
+def test_migrations_are_rows_with_their_figures(opened: Opener, clock: Clock) -> None:
+    """What the journal holds of them, by name and in plain units."""
+    store = opened()
+    job = make_job("m1", T0, JobState.DONE)
+    figures = '{"seconds": 2.5, "bytes": 5000000, "rate_bps": 2000000.0, "downtime_ms": null}'
+    facts = {"figures": figures, "mode": "p2p"}
+    store.put_job(replace(job, facts=facts, ended_at=T0 + 3))
+    found = store.sql("SELECT source, target, mode, seconds, bytes, downtime_ms FROM migrations")
+    assert found.rows == (("kvm1", "kvm2", "p2p", 2.5, 5000000, None),)

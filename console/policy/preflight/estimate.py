@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from console.policy.placement import Placement
@@ -89,8 +90,8 @@ def _words(seconds: float) -> str:
 def _rate(subject: Subject, target: Host, evidence: Evidence, rules: Rules) -> Bandwidth:
     """What was measured, else what is configured, else the link's own speed, else an assumption."""
     pair = (subject.host.name, target.name)
-    measured = evidence.bandwidth.get(pair)
-    if measured is not None and measured.bps > 0:
+    measured = measured_between(evidence.bandwidth, *pair)
+    if measured is not None:
         return measured
     if rules.link_bps:
         return Bandwidth(rules.link_bps, "as configured")
@@ -99,6 +100,25 @@ def _rate(subject: Subject, target: Host, evidence: Evidence, rules: Rules) -> B
         words = f"assumed: {reach.device} of {pair[0]} is a link of {reach.link_mbit} Mbit/s"
         return Bandwidth(reach.link_mbit * 1e6 / 8, words)
     return Bandwidth(ASSUMED_BPS, "assumed: 1 Gbit/s, nothing was measured")
+
+
+def measured_between(
+    known: Mapping[tuple[str, str], Bandwidth], source: str, target: str
+) -> Bandwidth | None:
+    """What was measured on this link, else the slowest of what either host did with others."""
+    found = known.get((source, target))
+    if found is not None and found.bps > 0:
+        return found
+    beside = [
+        (pair, one)
+        for pair, one in known.items()
+        if one.bps > 0 and (pair[0] == source or pair[1] == target)
+    ]
+    if not beside:
+        return None
+    pair, slowest = min(beside, key=lambda item: item[1].bps)
+    told = f"{slowest.source}, between {pair[0]} and {pair[1]}; none on this link"
+    return Bandwidth(slowest.bps, told, slowest.at)
 
 
 def _dirty(subject: Subject, evidence: Evidence) -> tuple[float | None, str]:

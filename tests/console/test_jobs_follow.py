@@ -54,3 +54,30 @@ async def test_a_cancel_ends_it(
     assert world.domains[("kvm1", UUID)].path == "/warm/web1.raw"
     assert ("undo" in job.followup) is (state is JobState.INTERRUPTED)
     await second.stop()
+
+
+async def test_a_cancel_ends_it_while_the_source_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the migration still runs is not known then: the job stays open for the next look."""
+    world = web1(VmState.PAUSED)
+    first = runner(Console(world), "me@:0:1")
+    await first.submit(plan_of(world, Action.MIGRATE, "kvm2"))
+    await until(lambda: UUID in world.moves)
+    world.moves[UUID].ticks = -100_000
+    await first.stop()
+    second = runner(Console(world), "me@:0:2")
+    (left,) = await second.recover()
+    (plan,) = await second.followup(left.id, "finish")
+    job_id = await second.submit(plan)
+    await until(lambda: any(j.id == job_id and j.progress for j in second.jobs))
+
+    async def silent(_driver: WorldDriver, *_args: object) -> None:
+        raise Unreachable("no answer")
+
+    for call in ("job_progress", "read_slow", "abort_job"):
+        monkeypatch.setattr(WorldDriver, call, silent)
+    await second.cancel(job_id)
+    async with asyncio.timeout(30):
+        job = await ended(second, job_id)
+    assert job.state is JobState.INTERRUPTED, job.outcome
+    assert UUID in world.moves
+    await second.stop()

@@ -333,7 +333,7 @@ async def killed(world: UpgradeWorld, at: int, mode: str) -> str:
 @pytest.mark.parametrize("start", range(2))
 async def test_a_killed_upgrade_goes_on_and_runs_nothing_twice(start: int, mode: str):
     """At whatever call the console dies, a resume ends as planned: no command twice."""
-    for at in range(1 + start * 7, 200, 14):
+    for at in range(1 + start * 9, 200, 18):
         world = upgrade_fleet(per_host=1)
         ident = await killed(world, at, mode)
         if not ident:

@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_setup(verbs)
     _add_lists(verbs)
     _add_preflight(verbs)
+    _add_jobs(verbs)
     _add_recorded(verbs)
     _add_actions(verbs)
     add_maintenance(verbs)
@@ -145,7 +146,7 @@ def _add_preflight(verbs: Verbs) -> None:
     _uris(verb)
 
 
-def _add_recorded(verbs: Verbs) -> None:
+def _add_jobs(verbs: Verbs) -> None:
     jobs = verbs.add_parser("jobs", help="jobs and operations: list, show, steer; what failed")
     jobs.add_argument(
         "verb", nargs="?", default="list",
@@ -160,6 +161,9 @@ def _add_recorded(verbs: Verbs) -> None:
     _uris(jobs)
     jobs.add_argument("--limit", type=int, default=50)
     jobs.add_argument("--json", action="store_true")
+
+
+def _add_recorded(verbs: Verbs) -> None:
     history = verbs.add_parser("history", help="recorded metrics over a range")
     who = history.add_mutually_exclusive_group(required=True)
     who.add_argument(

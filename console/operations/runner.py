@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from console.jobs.owner import owner_alive
 from console.jobs.tracing import Trace, tracing
-from console.operations.auditing import begun, ended, title_of
 from console.operations.cordons import close_host, known_host, open_host, refuse_open
 from console.operations.drive import Drive
+from console.operations.entering import deed, enter, refuse_unready
 from console.operations.holding import holder_words, leased_hosts, take_leases, tell_taken
 from console.operations.planning import drain_plan, inverse_plan
 from console.operations.replan import grounds_of_rest, planned_anew
@@ -20,7 +20,6 @@ from console.operations.steering import wished, with_pin
 from console.operations.tools import Desk
 from console.operations.upgrade_plans import refuse_overlap, upgrade_plan
 from console.operations.upgrading import UpgradeDrive
-from console.policy.drain.words import progress_words
 from console.policy.upgrade.plan import stage_runs
 from drivers.errors import Busy, DriverError, Gone, Refused
 from drivers.model.deadletter import operation_failed_for_good
@@ -158,14 +157,8 @@ class OperationRunner:
             Busy: Another operation of that host is under way, or another console works on one of
                 the hosts.
         """
-        if plan.refusal is not None:
-            raise Refused(plan.refusal.what, plan.refusal.proof, plan.refusal.fix)
+        refuse_unready(plan)
         draining = plan.kind is OperationKind.DRAIN
-        if plan.undecided:
-            names = ", ".join(s.vm_name for s in plan.undecided)
-            wanted = dict.fromkeys(c.value for s in plan.undecided for c in s.choices)
-            fix = f"choose for each: {', '.join(wanted)}"
-            raise Refused(f"a choice is needed for {names}", plan.undecided[0].why.proof, fix)
         operation = Operation(
             ident or self._new_id(plan.kind),
             plan,
@@ -183,7 +176,7 @@ class OperationRunner:
         with self._claimed(operation.id):
             await take_leases(self._desk, operation, trace)
             try:
-                await self._record(operation, trace)
+                await enter(self._desk, operation, trace)
                 if not draining and plan.host in self._desk.book.cordoned:
                     await open_host(self._desk, plan.host)
                 elif draining and plan.host not in self._desk.book.cordoned:
@@ -193,18 +186,6 @@ class OperationRunner:
                 raise
             self._drive(operation.id, 0, trace)
         return operation.id
-
-    async def _record(self, operation: Operation, trace: Trace) -> None:
-        """On the ledger first, then in the store; where that refuses, the ledger tells it."""
-        await self._desk.auditor.begin(begun(operation, self._desk.snapshot()))
-        first = replace(operation, outcome=progress_words(operation), trace=trace.spans)
-        try:
-            await self._desk.book.begin(first)
-        except DriverError as error:
-            outcome = f"Nothing was done: {error.problem.what}."
-            state = OperationState.CANCELLED
-            await self._desk.auditor.end(ended(replace(operation, state=state, outcome=outcome)))
-            raise
 
     async def resume(self, operation_id: str) -> None:
         """Go on with a paused operation, or take up one whose console has ended.
@@ -260,7 +241,7 @@ class OperationRunner:
         if not operation.state.ended:
             await self.cancel(operation_id)
             return
-        async with self._deed(operation, "dismiss"):
+        async with deed(self._desk, operation, "dismiss"):
             await self._desk.book.change(
                 operation_id, lambda o: replace(o, dismissed=True), operation.owner
             )
@@ -291,7 +272,7 @@ class OperationRunner:
         pin(operation)
         words = holder_words(self._desk, operation)
         await self._desk.leases.take(operation_id, (target,), words)
-        async with self._deed(operation, f"send VM {uuid} to {target}"):
+        async with deed(self._desk, operation, f"send VM {uuid} to {target}"):
             await self._desk.book.change(operation_id, pin, self._desk.owner)
 
     async def stop(self) -> None:
@@ -332,7 +313,7 @@ class OperationRunner:
             obeyed = len(await self._desk.book.wishes(operation.id))
             await take_leases(self._desk, operation, trace)
             try:
-                async with self._deed(operation, verb.value):
+                async with deed(self._desk, operation, verb.value):
                     await self._desk.book.change(
                         operation.id,
                         lambda o: replace(wished(o, verb), owner=mine),
@@ -345,17 +326,8 @@ class OperationRunner:
 
     async def _wish(self, operation_id: str, verb: WishVerb) -> None:
         wish = Wish(operation_id, verb, self._desk.clock(), self._desk.actor)
-        async with self._deed(self._get(operation_id), verb.value):
+        async with deed(self._desk, self._get(operation_id), verb.value):
             await self._desk.book.wish(wish)
-
-    def _deed(self, operation: Operation, words: str) -> AbstractAsyncContextManager[None]:
-        """What is asked of an operation, on the ledger."""
-        title = f"{words.capitalize()}: {title_of(operation)}"
-        verbs = {*WishVerb, "dismiss"}
-        line = f"novacron jobs {words} {operation.id}" if words in verbs else ""
-        commands = (line,) if line else ()
-        hosts = operation.hosts
-        return self._desk.auditor.deed(title, hosts, job=operation.id, commands=commands)
 
     def drives(self, operation_id: str) -> bool:
         """Whether this console carries it out, or is just about to."""

@@ -96,6 +96,7 @@ class MaintenanceScreen(FleetScreen):
         self._choices: dict[str, Choice] = {}
         self._pins: dict[str, str] = {}
         self._asked = False
+        self._kind = OperationKind.DRAIN
 
     def compose(self) -> ComposeResult:
         """How the host stands, the VMs, and what it all means."""
@@ -188,6 +189,10 @@ class MaintenanceScreen(FleetScreen):
     def _plan(self, kind: OperationKind) -> None:
         self._asked = True
         self.failure = None
+        if kind is not self._kind:
+            self._kind = kind
+            self._choices.clear()
+            self._pins.clear()
         choices, pins = tuple(self._choices.items()), tuple(self._pins.items())
         self.post_message(PlanWanted(kind, self.host, choices, pins))
 
@@ -205,7 +210,7 @@ class MaintenanceScreen(FleetScreen):
         def decided(choice: str | None) -> None:
             if choice is not None:
                 self._choices[line.uuid] = Choice("" if choice == "none" else choice)
-                self._plan(OperationKind.DRAIN)
+                self._plan(self._kind)
 
         wanted = dict.fromkeys((*line.choices, Choice.NONE))
         shown = [(c.value or "none", f"{CHOICES[c][0]}: {CHOICES[c][1]}") for c in wanted]

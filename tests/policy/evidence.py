@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from console.policy.preflight.grounds import Evidence, Grounds
+from console.policy.preflight.matrix import preflight
 from drivers.model.caps import (
     CpuMatch,
     CpuNeed,
@@ -18,7 +19,10 @@ from drivers.model.caps import (
     Reach,
     Reached,
 )
-from tests.policy.fleet import GIB, NOW, UUID
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.job import Check
+from drivers.model.matrix import Cell
+from tests.policy.fleet import GIB, NOW, UUID, change, fleet
 
 MIB = 1 << 20
 
@@ -66,3 +70,27 @@ def evidence(**changes: object) -> Evidence:
 
 def grounds(**changes: object) -> Grounds:
     return Grounds(evidence=evidence(**changes))
+
+
+def skewed(snapshot: FleetSnapshot, name: str, seconds: float | None = 0.0) -> FleetSnapshot:
+    found = snapshot.host(name)
+    assert found is not None
+    assert found.facts is not None
+    return change(snapshot, name, facts=replace(found.facts, clock_skew_s=seconds))
+
+
+def whole(**kinds: object) -> FleetSnapshot:
+    """The small fleet, with clocks that were compared."""
+    return skewed(skewed(fleet(**kinds), "kvm1"), "kvm2")  # type: ignore[arg-type]
+
+
+def cell(given_grounds: Grounds, snapshot: FleetSnapshot | None = None) -> Cell:
+    shown = snapshot or whole()
+    found = preflight(shown, (UUID,), ("kvm2",), now=NOW, grounds=given_grounds)
+    return found.rows[0].cells[0]
+
+
+def check(name: str, given_grounds: Grounds, snapshot: FleetSnapshot | None = None) -> Check:
+    fits = cell(given_grounds, snapshot).fit
+    assert fits is not None
+    return next(c for c in fits.reasons if c.name == name)

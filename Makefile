@@ -1,7 +1,7 @@
 # Each target sets up what it needs first; a second run starts in seconds.
 PYTHON := .venv/bin/python
 
-.PHONY: demo simulated test check lint bench bundle clean setup setup-check
+.PHONY: demo simulated test soak check lint bench bundle clean setup setup-check
 
 demo:
 	@./setup.sh --demo
@@ -13,6 +13,9 @@ simulated:
 
 test: setup lint
 	$(PYTHON) -m pytest
+
+soak: setup
+	$(PYTHON) -m pytest -m soak tests/soak
 
 check: setup-check lint
 	$(PYTHON) -m pytest -q -m "not lab" tests/house/test_budgets.py tests/house/test_imports.py tests/policy tests/sim

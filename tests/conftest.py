@@ -12,8 +12,15 @@ from drivers.lab.fleet import LabFleet
 from tests.labs import RunFolder, sweep_leftovers
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """NOVACRON_SKIP_LAB=1 leaves out what needs real hosts; without it a missing lab fails."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long tests run by ``-m soak`` alone; NOVACRON_SKIP_LAB=1 leaves out what needs real hosts.
+
+    Without it a missing lab fails.
+    """
+    if "soak" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("soak")]
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=long)
     if os.environ.get("NOVACRON_SKIP_LAB") == "1":
         for item in items:
             if item.get_closest_marker("lab"):

@@ -1,0 +1,66 @@
+"""Faults in the middle of a drain of real guests: nobody is lost, doubled or misreported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.lab.fleet import LabFleet
+from drivers.model.operation import OperationState
+from tests.lab.faults_drain import (
+    FAULTS,
+    Scene,
+    check_truth,
+    console_over,
+    drain,
+    explained,
+    leftovers_undone,
+    resumed,
+)
+
+pytest.importorskip("libvirt")
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
+
+CASES = [
+    ("target-libvirtd", "perform"),
+    ("source-libvirtd", "perform"),
+    ("target-qemu", "perform"),
+    ("source-qemu", "perform"),
+    ("target-cut", "between"),
+    ("full-disk", "perform"),
+    ("slow", "perform"),
+    ("skew", "before"),
+]
+"""Those that differ most; every fault at every phase is under ``make soak``."""
+
+
+@pytest.fixture(scope="module")
+def scene(lab: LabFleet) -> Iterator[Scene]:
+    """Guests on kvm1 that all cases share."""
+    found = Scene(lab)
+    if lab.mode != "netns":
+        pytest.skip("links and clocks can be broken only between hosts in namespaces")
+    try:
+        found.make()
+        yield found
+    finally:
+        found.mend()
+        found.remove()
+
+
+@pytest.mark.parametrize(("fault", "phase"), CASES)
+def test_a_drain_survives(scene: Scene, tmp_path: Path, fault: str, phase: str) -> None:
+    """It goes on, or stops with a reason and goes on once all is mended; then all is true."""
+    scene.restore()
+    kind = FAULTS[fault]
+    with kind.around(scene), console_over(scene, tmp_path) as console:
+        ident = drain(scene, console, phase, kind.strike)
+        if kind.passing:
+            scene.release()
+        explained(console.settles(ident))
+        operation = resumed(scene, console, ident)
+        assert operation.state is OperationState.DONE, operation
+        leftovers_undone(console)
+        check_truth(scene, console, operation, kind.crashed(scene))

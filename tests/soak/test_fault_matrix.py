@@ -1,0 +1,27 @@
+"""Every fault at every phase of a drain of real guests."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from tests.lab import test_faults_drain as short
+from tests.lab.faults_drain import FAULTS, PHASES, Scene
+
+pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.timeout(600)]
+
+scene = short.scene
+
+MATRIX = [
+    (fault, phase)
+    for phase, fault in itertools.product(PHASES, FAULTS)
+    if not (phase == "before" and FAULTS[fault].kills)  # then there is nothing to move
+]
+
+
+@pytest.mark.parametrize(("fault", "phase"), MATRIX)
+def test_a_drain_survives(scene: Scene, tmp_path: Path, fault: str, phase: str) -> None:
+    """See the short run, which has those that differ most."""
+    short.test_a_drain_survives(scene, tmp_path, fault, phase)

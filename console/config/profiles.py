@@ -14,21 +14,30 @@ def profile_options(profile: MigrationProfile) -> dict[str, str]:
         "longest_downtime_ms": profile.longest_downtime_ms,
         "parallel": profile.parallel,
         "finish_s": round(profile.finish_within or 0),
+        "compression_level": profile.compression_level,
+        "timeout_s": round(profile.timeout or 0),
     }
     switches = {
         "auto_converge": profile.auto_converge,
         "post_copy": profile.post_copy,
         "tunnelled": profile.tunnelled,
+        "incremental": profile.incremental,
+        "keep_source": profile.keep_source,
+        "carry_on": profile.carry_on,
+    }
+    words = {
+        "compression": profile.compression,
+        "migrate_uri": profile.migrate_uri,
+        "at_timeout": profile.at_timeout,
+        "levers": ",".join(profile.levers),
     }
     options = {name: str(value) for name, value in numbers.items() if value}
     options |= {name: "yes" for name, chosen in switches.items() if chosen}
     if profile.mode != "auto":
         options["mode"] = profile.mode
-    if profile.compression:
-        options["compression"] = profile.compression
-    if profile.levers:
-        options["levers"] = ",".join(profile.levers)
-    return options
+    if profile.persist is not None:
+        options["persist"] = "yes" if profile.persist else "no"
+    return options | {name: word for name, word in words.items() if word}
 
 
 def named_profile(fleet: FleetFile, name: str) -> dict[str, str] | Problem:

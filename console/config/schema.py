@@ -161,7 +161,7 @@ class PolicySettings(_Part):
 class MigrationProfile(_Part):
     """How migrations are carried out, under a name."""
 
-    mode: Literal["auto", "p2p", "managed"] = "auto"
+    mode: Literal["auto", "p2p", "managed", "offline"] = "auto"
     bandwidth: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """MiB a second at most; 0 for no cap."""
     downtime_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
@@ -177,6 +177,18 @@ class MigrationProfile(_Part):
     """Connections side by side; 0 for the usual one."""
     tunnelled: bool = False
     """Send memory through the two libvirt daemons."""
+    compression_level: Annotated[int, Field(ge=0, le=20)] = 0
+    incremental: bool = False
+    """Copied disks have their backing files there already: send only what lies on top."""
+    persist: bool | None = None
+    """Whether the target keeps the definition; unset: as at the source."""
+    keep_source: bool = False
+    carry_on: bool = False
+    """Go on when the guest meets an error of its disks meanwhile."""
+    migrate_uri: str = ""
+    """Where memory goes, such as ``tcp://10.0.0.2``; empty for the target's own."""
+    timeout: Annotated[Duration, Field(ge=1, le=604800)] | None = None
+    at_timeout: Literal["", "cancel", "pause", "post-copy"] = ""
     finish_within: Annotated[Duration, Field(ge=1, le=604800)] | None = None
     """What the whole migration may take."""
     levers: tuple[Literal["bandwidth", "downtime", "post-copy", "pause", "cancel"], ...] = ()

@@ -114,6 +114,14 @@ def _migration(args: argparse.Namespace) -> dict[str, str]:
         "tunnelled": _word(args.tunnelled),
         "finish_s": str(args.finish or ""),
         "levers": args.levers,
+        "compression_level": str(args.compression_level or ""),
+        "incremental": _word(args.incremental),
+        "persist": args.persist,
+        "keep_source": _word(args.keep_source),
+        "carry_on": _word(args.carry_on),
+        "migrate_uri": args.migrate_uri,
+        "timeout_s": str(args.timeout or ""),
+        "at_timeout": args.at_timeout,
     }
     return {name: text for name, text in said.items() if text}
 

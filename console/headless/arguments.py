@@ -246,6 +246,19 @@ def _add_tuning(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--compression", default="", help="xbzrle, mt, zlib or zstd")
     verb.add_argument("--parallel", type=int, default=0, metavar="N", help="connections at once")
     verb.add_argument("--tunnelled", action="store_true", help="through the libvirt daemons")
+    verb.add_argument("--compression-level", type=int, default=0, metavar="N", help="1 is fastest")
+    verb.add_argument(
+        "--incremental", action="store_true", help="backing files are there: send only the top"
+    )
+    verb.add_argument("--persist", choices=("yes", "no"), default="", help="keep it there")
+    verb.add_argument("--keep-source", action="store_true", help="keep the definition here")
+    verb.add_argument("--carry-on", action="store_true", help="go on over disk errors")
+    verb.add_argument("--migrate-uri", default="", metavar="URI", help="such as tcp://10.0.0.2")
+    verb.add_argument("--timeout", type=int, default=0, metavar="S", help="seconds it may take")
+    verb.add_argument(
+        "--at-timeout", choices=("cancel", "pause", "post-copy"), default="",
+        help="what is done when that time is up; cancel unless told",
+    )  # fmt: skip
     verb.add_argument("--finish", type=int, default=0, metavar="S", help="promise to be done by")
     verb.add_argument(
         "--levers", default="", metavar="NAMES",

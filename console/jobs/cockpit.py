@@ -206,4 +206,11 @@ def promise_of(args: Mapping[str, str]) -> Promise | None:
     if not told:
         return None
     finish = told.get("finish_s")
-    return Promise(finish, told["max_downtime_ms"], tuple(Lever(x) for x in told["levers"]))
+    last = told.get("at_timeout")
+    return Promise(
+        finish,
+        told["max_downtime_ms"],
+        tuple(Lever(x) for x in told["levers"]),
+        told.get("timeout_s"),
+        Lever(last) if last else None,
+    )

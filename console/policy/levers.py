@@ -37,11 +37,14 @@ class Promise:
         finish_s: Seconds the whole migration may take; None for any time.
         max_downtime_ms: The longest pause of the guest ever allowed.
         levers: What may be pulled without a person, in order of harm.
+        timeout_s: Seconds after which ``at_timeout`` is pulled, whatever it costs; None for never.
     """
 
     finish_s: float | None = None
     max_downtime_ms: float = 300.0
     levers: tuple[Lever, ...] = ()
+    timeout_s: float | None = None
+    at_timeout: Lever | None = None
 
 
 _NONE: Mapping[Lever, int] = MappingProxyType({})
@@ -174,9 +177,15 @@ def next_pull(moment: Moment, promise: Promise) -> LeverOption | None:
     A lever is pulled only while the outlook misses the promise, and never one that would itself
     break it: no downtime above the promised, no pause longer than it.
     """
-    if moment.switched or moment.quiet_s < _EFFECT_S or not _missed(moment, promise):
+    if moment.switched:
         return None
     by_lever = {option.lever: option for option in options(moment)}
+    if promise.timeout_s and promise.at_timeout and moment.elapsed_s >= promise.timeout_s:
+        last = by_lever[promise.at_timeout]
+        if not last.blocked and not moment.pulled.get(last.lever):
+            return last
+    if moment.quiet_s < _EFFECT_S or not _missed(moment, promise):
+        return None
     for lever in promise.levers:
         option = by_lever[lever]
         open_now = not option.blocked and lever not in moment.refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from console.policy.features import lacking
 from console.policy.lifecycle import OFF
 from console.policy.migration_checks import (
     clash_checks,
@@ -107,9 +108,8 @@ def target_fit(
         *(() if keeps_groups(options) else group_checks(subject, target, grounds.rules)),
         *_way_checks(subject, target, placement, mode, grounds),
     )
-    return TargetFit(
-        target.name, not any(c.verdict is Verdict.BLOCKED for c in checks), mode, checks
-    )
+    fits = not any(c.verdict is Verdict.BLOCKED for c in checks)
+    return TargetFit(target.name, fits, mode, checks, lacking(subject.host, target))
 
 
 def _way_checks(

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 
 from console.policy.draft import Draft, blocked_problem
+from console.policy.features import option_checks
 from console.policy.migration import MANAGED, MODES, OFFLINE, P2P, mode_check, target_fit
 from console.policy.moved_paths import create_step, definition_lines, remove_step
 from console.policy.offline_plan import plan_offline
 from console.policy.placement import Placement, place
 from console.policy.preflight.grounds import NO_GROUNDS, Grounds
 from console.policy.subject import Subject
-from console.policy.tuning import option_problem, step_args, tuning_checks, virsh_words
+from console.policy.tuning import (
+    option_problem,
+    step_args,
+    tuning_checks,
+    tuning_of,
+    virsh_words,
+)
 from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, virsh
 from drivers.model.host import Host
@@ -35,6 +42,10 @@ def plan_migration(
         return Draft(title, checks=fit.reasons, refusal=refusal)
     if fit.mode == MANAGED and request.options.get("post_copy") == "yes":
         return Draft(title, checks=fit.reasons, refusal=_post_copy_problem(target))
+    checks = (*fit.reasons, *option_checks(request.options, subject.host, target))
+    refusal = blocked_problem(f"{vm.name} cannot go to {target.name} like this", checks)
+    if refusal:
+        return Draft(title, checks=checks, refusal=refusal)
     if fit.mode == OFFLINE:
         return plan_offline(subject, target, request, fit.reasons, now=now)
     placement = place(subject, target, now)
@@ -56,7 +67,7 @@ def plan_migration(
         ),
         *(remove_step(subject, copy) for copy in placement.copies if remove),
     )
-    checks = (*fit.reasons, *tuning_checks(request.options, vm.name))
+    checks = (*checks, *tuning_checks(request.options, vm.name))
     return Draft(title, steps, checks, _effects(subject, target, placement, fit.mode, remove))
 
 
@@ -101,13 +112,18 @@ def _migrate(
     moved = {c.disk.target: c.path for c in placement.copies if c.path != c.disk.source}
     copied = ",".join(c.disk.target for c in placement.copies)
     cap = request.options.get("bandwidth_mib", "") or "0"
-    words = ["migrate", "--live", "--verbose", "--undefinesource"]
-    words += ["--persistent"] if vm.persistent else []
+    tuning, uri = tuning_of(request.options), request.options.get("migrate_uri", "")
+    uri = uri or target.spec.migrate_uri
+    words = ["migrate", "--live", "--verbose"]
+    words += ["--undefinesource"] if not tuning.keep_source else []
+    keeps = vm.persistent if tuning.persist is None else tuning.persist
+    words += ["--persistent"] if keeps else []
+    words += ["--abort-on-error"] if not tuning.carry_on else []
     words += ["--p2p"] if mode == P2P else []
     words += ["--copy-storage-all", "--migrate-disks", copied] if copied else []
     words += ["--bandwidth", cap] if int(cap) else []
     words += virsh_words(request.options)
-    words += ["--migrateuri", target.spec.migrate_uri] if target.spec.migrate_uri else []
+    words += ["--migrateuri", uri] if uri else []
     lines: list[str] = []
     if moved:
         lines, files = definition_lines(subject, placement)
@@ -124,7 +140,7 @@ def _migrate(
             "mode": mode,
             "copy": copied,
             "bandwidth_mib": str(int(cap)),
-            "uri": target.spec.migrate_uri,
+            "uri": uri,
             "dest_paths": json.dumps(moved, sort_keys=True),
             **step_args(request.options),
         },

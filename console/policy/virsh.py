@@ -14,8 +14,30 @@ _FLAGS = {
     "mode": "--mode",
     "bandwidth_mib": "--bandwidth",
     "volumes": "--with-disk",
+    "downtime_ms": "--downtime",
+    "compression": "--compression",
+    "compression_level": "--compression-level",
+    "parallel": "--parallel",
+    "finish_s": "--finish",
+    "persist": "--persist",
+    "migrate_uri": "--migrate-uri",
+    "timeout_s": "--timeout",
+    "at_timeout": "--at-timeout",
 }
-"""Options of a request that the command line has a flag for."""
+"""Options of a request that the command line has a flag with a value for."""
+_WHOLE_FLAGS = {"levers": "--levers"}
+"""Those whose value is one word, commas and all."""
+_SWITCHES = {
+    "remove_source": "--remove-source",
+    "keep_old": "--keep-old",
+    "auto_converge": "--auto-converge",
+    "post_copy": "--post-copy",
+    "tunnelled": "--tunnelled",
+    "incremental": "--incremental",
+    "keep_source": "--keep-source",
+    "carry_on": "--carry-on",
+}
+"""Those that are said or left out."""
 _HEX = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -66,4 +88,8 @@ def retry_line(request: Request, vm_name: str) -> str:
         flag = _FLAGS.get(key)
         if flag and value and value != "0":
             words += [part for item in value.split(",") for part in (flag, item)]
+        elif key in _WHOLE_FLAGS and value:
+            words += [_WHOLE_FLAGS[key], value]
+        elif key in _SWITCHES and value == "yes":
+            words.append(_SWITCHES[key])
     return shlex.join(words)

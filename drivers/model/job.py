@@ -54,7 +54,8 @@ class Request:
 
     Attributes:
         target: Destination host (MIGRATE) or pool (TIER); empty otherwise.
-        options: Per action. MIGRATE: ``mode`` (``auto``, ``p2p``, ``managed``), ``bandwidth_mib``.
+        options: Per action. MIGRATE: ``mode`` (``auto``, ``p2p``, ``managed``, ``offline``),
+            and the options that ``console.policy.tuning`` knows.
             TIER: ``disk`` (target device, such as ``vda``), ``bandwidth_mib`` (for a running VM),
             ``keep_old``. DELETE: ``volumes`` (comma-separated paths to delete; empty keeps all),
             ``nvram`` (``yes`` drops it). SHUTDOWN: ``wait_s``.
@@ -176,9 +177,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class TargetFit:
-    """Whether a VM fits a migration target, or a disk a pool, and why not."""
+    """Whether a VM fits a migration target, or a disk a pool, and why not.
+
+    ``lacking`` names options of a migration that these two hosts cannot do, each with the reason.
+    """
 
     target: str
     fits: bool
     mode: str = ""
     reasons: tuple[Check, ...] = ()
+    lacking: tuple[tuple[str, str], ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from console.jobs.tracing import Trace
 from console.operations.auditing import ended
 from console.operations.begin import Starter
+from console.operations.leftovers import Leftovers
 from console.operations.record import Record
 from console.operations.settle import Settler
 from console.operations.steering import given_up, wished
@@ -38,6 +39,7 @@ class Drive:
         self._record = Record(desk, operation_id, trace)
         self._starter = Starter(desk, self._record)
         self._settler = Settler(desk, self._record, self._starter)
+        self._leftovers = Leftovers(desk, self._record, self._starter)
 
     @property
     def operation(self) -> Operation:
@@ -76,6 +78,7 @@ class Drive:
         """One look; True when the operation has ended."""
         await self._obey()
         await self._settler.settle()
+        await self._leftovers.take_back()
         state = self.operation.state
         if state is OperationState.CANCELLING:
             return await self._cancel()
@@ -140,7 +143,8 @@ class Drive:
         def close(operation: Operation) -> Operation:
             now = self._desk.clock()
             over = replace(operation, state=state, owner="", problem=None, ended_at=now)
-            return replace(over, outcome=f"{progress_words(over, running)}.")
+            parts = [progress_words(over, running), self._leftovers.words()]
+            return replace(over, outcome=f"{'; '.join(p for p in parts if p)}.")
 
         await self._desk.auditor.end(ended(close(self.operation)))
         operation = await self._record.change(close)

@@ -154,6 +154,33 @@ async def test_an_undone_return_goes_around_a_dead_host():
     await console.close()
 
 
+async def test_what_a_dead_target_kept_is_taken_back_when_it_answers_again():
+    """The half copy on kvm3 outlives the host's silence, not the operation."""
+    world = fleet(3)
+    world.local |= {uuid_of(n) for n in range(3)}
+    for n in range(3):
+        del world.volumes[("kvm2", f"/warm/web{n}.raw")]
+        del world.volumes[("kvm3", f"/warm/web{n}.raw")]
+    console = OpsConsole(world)
+    choices = {uuid_of(n): Choice.COPY for n in range(3)}
+    plan = await console.operations.plan_drain("kvm1", choices)
+    assert "kvm3" in {m.target for m in plan.moves}
+    ident = await console.operations.start(plan)
+    await until(lambda: any(m.target == "kvm3" for m in world.moves.values()))
+    world.lose("kvm3")
+    await until(lambda: world.operations[ident].excluded == ("kvm3",))
+    assert [path for host, path in world.volumes if host == "kvm3"]
+    world.down.clear()
+    operation = await console.ended(ident)
+    assert operation.state is OperationState.DONE, [(r.state, r.note) for r in operation.runs]
+    await until(lambda: all(j.state.ended for j in console.jobs.jobs))
+    kept = {path for host, path in world.volumes if host == "kvm3"}
+    there = {d.path for (host, _), d in world.domains.items() if host == "kvm3"}
+    assert kept == there
+    assert world.damage == []
+    await console.close()
+
+
 async def test_a_move_that_failed_is_given_another_target():
     """Its VM did not arrive; a person sends it elsewhere, and it goes there."""
     world = fleet(2)

@@ -93,8 +93,8 @@ class Box:
                 stderr=output,
                 check=False,
             )
-        wait_until(lambda: ready.exists() or self._is_gone(), 20.0, 0.02)
-        if not ready.exists() or not wait_until(lambda: self.process is not None, 5.0, 0.01):
+        wait_until(lambda: ready.exists() or self._is_gone(), 60.0, 0.02)
+        if not ready.exists() or not wait_until(lambda: self.process is not None, 30.0, 0.01):
             self.stop()
             raise Failed(
                 f"the namespaces of {self.name} could not be made", log.read_text()[-400:].strip()

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # First process of a practice guest: loads its drivers, then makes the load that the
-# kernel command line asks for (nova.name, nova.cpu, nova.dirty, nova.count, nova.ip, nova.peer).
+# kernel command line asks for (nova.name, nova.cpu, nova.dirty, nova.count, nova.ip, nova.peer),
+# and heeds the power button unless it is deaf (nova.deaf).
 /bin/busybox mkdir -p /proc /sys /dev /run /etc /root
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=linux
@@ -13,13 +14,14 @@ mount -t tmpfs -o mode=755 run /run
 
 for module in $(cat /modules/order); do insmod "/modules/$module"; done
 
-name=guest cpu=0 dirty=0 count=0 ip= peer=
+name=guest cpu=0 dirty=0 count=0 deaf=0 ip= peer=
 for word in $(cat /proc/cmdline); do
     case $word in
         nova.name=*) name=${word#*=} ;;
         nova.cpu=*) cpu=${word#*=} ;;
         nova.dirty=*) dirty=${word#*=} ;;
         nova.count=*) count=${word#*=} ;;
+        nova.deaf=*) deaf=${word#*=} ;;
         nova.ip=*) ip=${word#*=} ;;
         nova.peer=*) peer=${word#*=} ;;
     esac
@@ -85,10 +87,10 @@ if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
     ip addr add "$ip" dev eth0
     [ -n "$peer" ] && (while :; do
         ping -c 1 -W 1 -s 1200 "$peer" >/dev/null 2>&1
-        usleep 200000
+        usleep 800000
     done) &
 fi
-watch_button >/dev/ttyS0 2>&1 &
+[ "$deaf" -eq 0 ] && watch_button >/dev/ttyS0 2>&1 &
 [ "$cpu" -gt 0 ] && spin &
 [ "$dirty" -gt 0 ] && soil &
 [ "$count" -gt 0 ] && [ -b /dev/vda ] && keep_count &

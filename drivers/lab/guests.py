@@ -57,7 +57,7 @@ def _command_line(spec: GuestSpec, plan: LabPlan, host: LabHost, number: int) ->
         f"console=ttyS0 quiet no_timer_check nova.name={spec.name} nova.cpu={spec.cpu_pct} "
         f"nova.dirty={spec.dirty_mib_s} "
         f"nova.count={spec.counter_ms if spec.write_counter else 0} "
-        f"nova.ip={address} nova.peer={peer}"
+        f"nova.deaf={int(spec.deaf)} nova.ip={address} nova.peer={peer}"
     )
 
 
@@ -68,7 +68,7 @@ def bring_to(host: LabHost, spec: GuestSpec) -> None:
         host.virsh("start", spec.name)
         if spec.initial is Initial.PAUSED:
             if spec.write_counter:
-                wait_until(lambda: read_counter(host.disk_file(spec.name)).newest > 0, 30.0, 0.2)
+                wait_until(lambda: read_counter(host.disk_file(spec.name)).newest > 0, 120.0, 0.2)
             host.virsh("suspend", spec.name)
 
 

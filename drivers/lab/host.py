@@ -17,7 +17,7 @@ from drivers.lab.plan import LabPlan
 from drivers.lab.processes import Process, is_alive, send, wait_until
 from drivers.model.host import HostSpec
 
-START_S = 30.0
+START_S = 90.0
 """Seconds a daemon may take to start on a busy machine."""
 
 

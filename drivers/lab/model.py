@@ -44,6 +44,7 @@ class GuestSpec:
         disk_mib: Size of the disk, MiB.
         disk_format: ``raw`` or ``qcow2``.
         initial: What ``up`` brings it to.
+        deaf: It does not heed the power button.
         nic: It has a network card.
         vcpus: Virtual CPUs.
         tags: Written to its metadata as the console's tags.
@@ -61,6 +62,7 @@ class GuestSpec:
     disk_mib: int = 32
     disk_format: str = "raw"
     initial: Initial = Initial.RUNNING
+    deaf: bool = False
     nic: bool = True
     vcpus: int = 1
     tags: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ from drivers.lab.processes import (
     words_of,
 )
 
+_ANSWER_S = 5.0
+
 
 class Place(Protocol):
     """Where the store's processes run: this machine itself, or the switch's box."""
@@ -59,10 +61,11 @@ class NetworkStore:
         """Export a disk, making it when needed; returns ``name@address:port``.
 
         Raises:
-            Failed: There is no port left, or qemu-nbd did not start.
+            Failed: There is no port left, or qemu-nbd did not start: the disk is then forgotten.
         """
         exports = self.exports()
-        if name not in exports:
+        new = name not in exports
+        if new:
             first = self.plan.store_port
             free = [p for p in range(first, first + STORE_PORTS) if p not in exports.values()]
             if not free:
@@ -76,8 +79,13 @@ class NetworkStore:
                 stream.truncate(size_mib << 20)
             scratch.rename(image)
         self._write(exports)
-        if not self.answers(name):
-            self._serve(name, exports[name])
+        try:
+            if not self.answers(name):
+                self._serve(name, exports[name])
+        except Failed:
+            if new:  # or the store would count as broken for a disk that nobody has
+                self.forget(name)
+            raise
         return f"{name}@{self.plan.store_address}:{exports[name]}"
 
     def restore(self) -> frozenset[str]:
@@ -106,7 +114,7 @@ class NetworkStore:
         if port is None:
             return False
         try:
-            with socket.create_connection((self.plan.store_address, port), timeout=2.0):
+            with socket.create_connection((self.plan.store_address, port), timeout=_ANSWER_S):
                 return True
         except OSError:
             return False
@@ -127,7 +135,8 @@ class NetworkStore:
         scratch.rename(self.folder / "ports.json")
 
     def _serve(self, name: str, port: int) -> None:
-        argv = ["qemu-nbd", "--fork", "--persistent", "--shared=8", "--format=raw", "--cache=none"]
+        # Any number of clients: one whose host was killed never says that it is gone.
+        argv = ["qemu-nbd", "--fork", "--persistent", "--shared=0", "--format=raw", "--cache=none"]
         argv += ["-x", name, "-p", str(port), "-b", self.plan.store_address, str(self.image(name))]
         done = subprocess.run(
             self.place.command(argv),
@@ -139,7 +148,7 @@ class NetworkStore:
             check=False,
             timeout=60,
         )
-        if done.returncode or not wait_until(lambda: self.answers(name), 10.0):
+        if done.returncode or not wait_until(lambda: self.answers(name), 60.0):
             raise Failed(f"the network store could not export {name}", done.stderr.strip()[-300:])
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from drivers.lab.box import Box, remove_link, run_tool
 from drivers.lab.plan import LabPlan
 
+_BRIDGE_MAC = "52:54:00:00:00:02"
+
 
 class Switch:
     """The bridge, its port to this machine, and the ports of the hosts (named after them)."""
@@ -27,7 +29,8 @@ class Switch:
         self.remove_uplink()
         self.box.start("mount -n -t sysfs sysfs /sys\nip link set lo up")
         plan, lab = self.plan, self.box.lab
-        self.box.ip("link", "add", "br0", "type", "bridge")
+        # An address of its own: without one it takes a port's, and loses it with that port.
+        self.box.ip("link", "add", "br0", "address", _BRIDGE_MAC, "type", "bridge")
         self.box.ip("addr", "add", f"{plan.store_address}/24", "dev", "br0")
         self.box.ip("link", "set", "br0", "up")
         pair = ["type", "veth", "peer", "name", "uplink", "netns", str(self.box.pid)]

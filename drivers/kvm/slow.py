@@ -93,14 +93,16 @@ class SlowReader:
         """
         # In turn: each builds on the one before, and the poller and a job may ask at once.
         async with self._turn:
+            at = self._clock()
             await self.quarantine.review()
             known = self._known = await self._sweep(with_cpu)
-        stuck = self.quarantine.stuck()
+        took = self._clock() - at
+        stuck = {uuid: max(0.0, s - took) for uuid, s in self.quarantine.stuck().items()}
         missing = tuple(
             Missing(f"vm.{uuid}", f"the QEMU monitor has not answered for {seconds:.0f} s")
             for uuid, seconds in stuck.items()
         )
-        return SlowReading(self._clock(), tuple(known.vms.values()), stuck, missing)
+        return SlowReading(at, tuple(known.vms.values()), stuck, missing)
 
     async def _sweep(self, with_cpu: bool) -> Known:
         work = asyncio.ensure_future(self._start(with_cpu))

@@ -101,7 +101,8 @@ class Engine:
         self._prompter = prompter or self._desk
         self._drivers = source.drivers(self._prompter_of)
         self._lane = Lane("history", HISTORY_DEADLINE_S)
-        self._poller = Poller(self._drivers, self._on_snapshot, self._on_events, clock=clock)
+        told = self._on_snapshot, self._on_events
+        self._poller = Poller(self._drivers, *told, clock=clock, bounds=source.bounds)
         self._books = Books(self._lane)
         self._leases = LeaseDesk(self._hold, asyncio.sleep)
         known = {name: traced(driver) for name, driver in self._drivers.items()}
@@ -174,6 +175,7 @@ class Engine:
             read_anew=self._poller.read_anew,
             clock=self._clock,
             owner=this_owner(),
+            bounds=self._source.bounds,
             planner=self._answers.plan,
             replanner=self._answers.plan_anew,
         )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from console.policy.bounds import BOUNDS, Bounds
 from console.policy.preflight.grounds import NO_RULES, Rules
 from drivers.model.host import HostSpec
 from drivers.model.upgrade import UpgradeRules
@@ -35,6 +36,7 @@ class FleetSource:
     make: Callable[[HostSpec, Prompter], HostDriver]
     simulated: bool = False
     rules: Rules = NO_RULES
+    bounds: Bounds = BOUNDS
     upgrades: Mapping[str, UpgradeRules] = field(default_factory=dict)
 
     def drivers(self, prompter: Callable[[str], Prompter]) -> dict[str, HostDriver]:
@@ -47,6 +49,7 @@ def real_fleet(
     specs: tuple[HostSpec, ...],
     clock: Clock = time.time,
     rules: Rules = NO_RULES,
+    bounds: Bounds = BOUNDS,
     upgrades: Mapping[str, UpgradeRules] | None = None,
 ) -> FleetSource:
     """Hosts reached through libvirt."""
@@ -56,6 +59,7 @@ def real_fleet(
         specs,
         lambda spec, ask: open_driver(spec, ask, clock=clock, desk=desk),
         rules=rules,
+        bounds=bounds,
         upgrades=upgrades or {},
     )
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from console.config.lines import key_lines, line_of
 from console.config.schema import FleetFile, HostDefaults, HostEntry, Intervals
+from console.policy.bounds import Bounds
 from console.policy.preflight.grounds import Group, Rules
 from drivers.errors import DriverError
 from drivers.model.host import HostSpec, Protect, Transport
@@ -70,6 +71,20 @@ def rules_of(fleet: FleetFile) -> Rules:
             Group(g.name, g.rule, frozenset(g.vms), frozenset(g.tags), g.strict)
             for g in told.groups
         ),
+    )
+
+
+def bounds_of(fleet: FleetFile) -> Bounds:
+    """How much is done at a time, by ``[limits]`` and ``[policy]``."""
+    told = fleet.limits
+    return Bounds(
+        jobs_per_host=told.jobs_per_host,
+        moves_per_host=fleet.policy.moves_per_host,
+        moves_per_link=fleet.policy.moves_per_link,
+        moves_per_site=told.moves_per_site,
+        moves=told.moves,
+        connects_per_site=told.connects_per_site,
+        connects=told.connects,
     )
 
 

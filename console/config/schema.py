@@ -152,10 +152,36 @@ class PolicySettings(_Part):
     migration_mib_s: Annotated[float, Field(gt=0)] | None = None
     """MiB a second that a migration gets, for estimates; unset: measured, or assumed and said."""
     moves_per_host: Annotated[int, Field(ge=1, le=64)] = 2
-    """Moves at a time that leave or enter one host."""
+    """Moves at a time that leave or enter one host, of operations and single ones alike."""
     moves_per_link: Annotated[int, Field(ge=1, le=64)] = 2
     """Moves at a time from one host to one other."""
     groups: tuple[GroupEntry, ...] = ()
+
+
+AtOnce = Annotated[int, Field(ge=1, le=1000)]
+
+
+class LimitSettings(_Part):
+    """How much is done at a time, so that one site's storm keeps no other waiting."""
+
+    jobs_per_host: AtOnce = 6
+    """Jobs on one host that move nothing, such as starts."""
+    moves_per_site: AtOnce = 8
+    """Migrations and disk copies that leave or enter one site."""
+    moves: AtOnce = 16
+    """Migrations and disk copies in all."""
+    connects_per_site: AtOnce = 32
+    """Connections being opened to hosts of one site."""
+    connects: AtOnce = 64
+    """Connections being opened in all; a site that opens none waits for nobody."""
+
+    @model_validator(mode="after")
+    def _parts_of_the_whole(self) -> LimitSettings:
+        if self.moves_per_site > self.moves or self.connects_per_site > self.connects:
+            raise ValueError(
+                "one site cannot have more than all: lower the one, or raise the other"
+            )
+        return self
 
 
 class MigrationProfile(_Part):
@@ -245,6 +271,7 @@ class FleetFile(_Part):
     vms: dict[str, VmEntry] = {}
     history: HistorySettings = HistorySettings()
     policy: PolicySettings = PolicySettings()
+    limits: LimitSettings = LimitSettings()
     profiles: dict[str, MigrationProfile] = {}
     """Migration profiles by name."""
     upgrade: UpgradeEntry | None = None

@@ -7,7 +7,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.config.load import ConfigError, load_fleet, rules_of, specs_from_uris, specs_of
+from console.config.load import (
+    ConfigError,
+    bounds_of,
+    load_fleet,
+    rules_of,
+    specs_from_uris,
+    specs_of,
+)
 from console.config.paths import Paths, user_paths
 from console.config.schema import FleetFile
 from console.config.upgrades import upgrades_of
@@ -45,7 +52,11 @@ class Context:
                 "run `novacron init`, or name one: novacron qemu+ssh://root@HOST/system",
             )
         return real_fleet(
-            self.fleet.name, specs, rules=rules_of(self.fleet), upgrades=upgrades_of(self.fleet)
+            self.fleet.name,
+            specs,
+            rules=rules_of(self.fleet),
+            bounds=bounds_of(self.fleet),
+            upgrades=upgrades_of(self.fleet),
         )
 
     @property

@@ -68,14 +68,21 @@ protect = "confirm"
 # memory_reserve_mb = 2048 # of each host, never given to VMs
 # clock_skew = "2s"        # clocks further apart are warned of
 # migration_mib_s = 400    # for estimates; unset: measured, or assumed and said
-# moves_per_host = 2       # of a drain, at a time, leaving or entering one host
-# moves_per_link = 2       # of a drain, at a time, from one host to one other
+# moves_per_host = 2       # migrations and disk copies at a time, leaving or entering one host
+# moves_per_link = 2       # migrations at a time, from one host to one other
 #
 # [[policy.groups]]        # also by tags of VMs: apart:NAME, together:NAME
 # name = "databases"
 # rule = "apart"           # apart or together
 # vms = ["db1", "db2"]     # or tags = ["db"]
 # strict = true            # false: only warn
+
+# [limits]                 # at a time; what is full holds up nobody else
+# jobs_per_host = 6        # jobs on one host that move nothing, such as starts
+# moves_per_site = 8       # migrations and disk copies of one site
+# moves = 16               # in all
+# connects_per_site = 32   # connections being opened to hosts of one site
+# connects = 64            # in all; a site that opens none waits for nobody
 
 # [profiles.night]         # migrate --profile night
 # bandwidth = 200          # MiB a second at most

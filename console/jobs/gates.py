@@ -1,39 +1,52 @@
-"""How many jobs may press on one host at a time."""
+"""How many jobs may press on a host, a link, a site and the whole fleet at a time."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
+from console.bulkheads import ALL, Bulkheads, Gate
+from console.policy.bounds import Bounds
 from drivers.model.job import Action, Plan
-
-HEAVY_PER_HOST = 1
-"""Migrations and copies share the host's disks and links: side by side they only slow down."""
-
-LIGHT_PER_HOST = 6
-"""Starting many guests at once is what makes a host stall."""
 
 _HEAVY = frozenset({Action.MIGRATE, Action.TIER})
 
 
 class Gates:
-    """Semaphores of each host; a migration passes those of both its ends."""
+    """Lets jobs pass while their hosts, link and sites have room.
 
-    def __init__(self) -> None:
-        self._heavy: dict[str, asyncio.Semaphore] = {}
-        self._light: dict[str, asyncio.Semaphore] = {}
+    Args:
+        bounds: How much is done at a time.
+        site_of: The site of a host; empty for none.
+    """
+
+    def __init__(self, bounds: Bounds, site_of: Callable[[str], str]) -> None:
+        self._bounds = bounds
+        self._site_of = site_of
+        self._light = Bulkheads()
+        self._heavy = Bulkheads()
 
     @asynccontextmanager
     async def passing(self, plan: Plan) -> AsyncIterator[None]:
-        """Wait for room on every host of the plan; gates are passed in name order."""
+        """Wait for room for this plan; a migration needs it at both of its ends."""
         heavy = plan.request.action in _HEAVY
-        gates, room = (self._heavy, HEAVY_PER_HOST) if heavy else (self._light, LIGHT_PER_HOST)
-        hosts = {plan.host}
-        if plan.request.action is Action.MIGRATE:
-            hosts.add(plan.request.target)
-        async with AsyncExitStack() as stack:
-            for host in sorted(hosts):
-                gate = gates.setdefault(host, asyncio.Semaphore(room))
-                await stack.enter_async_context(gate)
+        gates = self._heavy if heavy else self._light
+        light: dict[Gate, int] = {("host", plan.host): self._bounds.jobs_per_host}
+        needs = self._moving(plan) if heavy else light
+        await gates.enter(needs)
+        try:
             yield
+        finally:
+            gates.leave(needs)
+
+    def _moving(self, plan: Plan) -> dict[Gate, int]:
+        bounds, hosts = self._bounds, [plan.host]
+        needs: dict[Gate, int] = {ALL: bounds.moves}
+        if plan.request.action is Action.MIGRATE:
+            hosts.append(plan.request.target)
+            needs[("link", *hosts)] = bounds.moves_per_link
+        for host in hosts:
+            needs[("host", host)] = bounds.moves_per_host
+            if site := self._site_of(host):
+                needs[("site", site)] = bounds.moves_per_site
+        return needs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 
 from console.actor import this_actor
@@ -19,6 +18,7 @@ from console.jobs.reader import FleetReader
 from console.jobs.recovery import read_left
 from console.jobs.tracing import traced, tracing
 from console.jobs.work import ReadAnew, Tools, Work
+from console.policy.bounds import BOUNDS, Bounds
 from console.policy.plans import make_plan
 from console.policy.recovery import DISMISS, FINISH, RETRY, TAKE_OVER, UNDO
 from console.policy.recovery_plan import recovery_plan, take_over_plan
@@ -50,6 +50,7 @@ class JobRunner:
         clock: Epoch seconds.
         owner: This console, as ``console.jobs.owner`` words it.
         replanner: Makes previews of what failed before, from all that is read and asked anew.
+        bounds: How much is done at a time.
         planner: Makes previews; a plan must come out the same again when it is submitted.
         sleep: Waits; replaced in tests.
     """
@@ -66,6 +67,7 @@ class JobRunner:
         read_anew: ReadAnew,
         clock: Callable[[], float],
         owner: str,
+        bounds: Bounds = BOUNDS,
         planner: Planner | None = None,
         replanner: Planner | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -77,7 +79,7 @@ class JobRunner:
         reader = FleetReader(known)
         self._tools = Tools(known, self._journal, reader, snapshot, nudge, read_anew, clock, sleep)
         self._on_events = on_events
-        self._gates = Gates()
+        self._gates = Gates(bounds, lambda h: known[h].spec.site if h in known else "")
         self._works: dict[str, Work] = {}
         self._vms: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -92,11 +94,8 @@ class JobRunner:
         """Jobs of this session and what is known of others', newest first."""
         return self._journal.jobs
 
-    async def submit(self, plan: Plan, *, gated: bool = True) -> str:
+    async def submit(self, plan: Plan) -> str:
         """Journal a plan as a job and start it; returns the job's id once it is durable.
-
-        Args:
-            gated: Wait for room on its hosts; an operation keeps caps of its own.
 
         Raises:
             Refused: The plan carries a refusal, or is not what its preview showed.
@@ -129,7 +128,7 @@ class JobRunner:
         self._works[job_id] = work
         if origin := plan.request.options.get(RETRIES, ""):
             await self._inheritance.settle(origin, f"tried again as {job_id}")
-        task = asyncio.create_task(self._run(work, gated=gated), name=job_id)
+        task = asyncio.create_task(self._run(work), name=job_id)
         self._tasks[job_id] = task
         task.add_done_callback(lambda _: self._tasks.pop(job_id, None))
         return job_id
@@ -254,10 +253,9 @@ class JobRunner:
         await asyncio.gather(*running, return_exceptions=True)
         self._journal.close()
 
-    async def _run(self, work: Work, *, gated: bool) -> None:
+    async def _run(self, work: Work) -> None:
         try:
-            room = self._gates.passing(work.job.plan) if gated else nullcontext()
-            async with room:
+            async with self._gates.passing(work.job.plan):
                 await carry_out(work, self._on_events)
             await self._audit_end(work.job)
             if work.job.state is JobState.DONE:

@@ -69,7 +69,7 @@ class Starter:
         )
         await self._record.put(started)
         try:
-            job_id = await self._desk.jobs.submit(plan, gated=False)
+            job_id = await self._desk.jobs.submit(plan)
         except Failed:
             raise  # whether the job was journaled is read in the next round
         except DriverError as error:

@@ -41,7 +41,7 @@ class Jobs(Protocol):
         """Jobs of this session and what is known of others'."""
         ...
 
-    async def submit(self, plan: Plan, *, gated: bool = True) -> str:
+    async def submit(self, plan: Plan) -> str:
         """Journal a plan as a job and start it."""
         ...
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from console.merge import Picture, settle
+from console.policy.bounds import BOUNDS, Bounds
+from console.poller.connecting import Connecting
 from console.poller.watch import HostWatch
 from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
@@ -21,7 +23,7 @@ BURST_S = 0.01
 """At least so long between two publications in a storm of events."""
 
 STAGGER_S = 0.025
-"""Seconds between the first connections of two hosts: no thundering herd."""
+"""Seconds between the first connections of two hosts of a site: no thundering herd."""
 
 
 class Poller:
@@ -35,6 +37,7 @@ class Poller:
         on_events: Told events of hosts, and of connections made and lost, at once.
         clock: Seconds since the epoch, for ages.
         chance: Random numbers from 0 to 1, for jitter.
+        bounds: How many connections are opened at a time.
     """
 
     def __init__(
@@ -45,14 +48,17 @@ class Poller:
         *,
         clock: Callable[[], float],
         chance: Callable[[], float] = random.random,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._publish = publish
         self._on_events = on_events
         self._clock = clock
         self._simulated = any(driver.simulated for driver in drivers.values())
-        count = max(1, len(drivers))
+        count, turns = max(1, len(drivers)), Connecting(bounds)
         self._watches = {
-            name: HostWatch(driver, self, clock=clock, chance=chance, phase=index / count)
+            name: HostWatch(
+                driver, self, clock=clock, chance=chance, phase=index / count, connecting=turns
+            )
             for index, (name, driver) in enumerate(drivers.items())
         }
         self._hosts: dict[str, Host] = {n: w.picture.host for n, w in self._watches.items()}
@@ -79,10 +85,12 @@ class Poller:
     async def run(self) -> None:
         """Watch all hosts until cancelled."""
         self._publish(self.snapshot)
-        self._tasks = [
-            asyncio.create_task(watch.run(index * STAGGER_S), name=f"watch {name}")
-            for index, (name, watch) in enumerate(self._watches.items())
-        ]
+        before: Counter[str] = Counter()
+        for name, watch in self._watches.items():
+            site = watch.driver.spec.site
+            delay = before[site] * STAGGER_S
+            before[site] += 1
+            self._tasks.append(asyncio.create_task(watch.run(delay), name=f"watch {name}"))
         try:
             await asyncio.gather(*self._tasks)
         finally:

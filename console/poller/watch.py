@@ -10,6 +10,7 @@ from typing import Protocol
 
 from console.breaker import Breaker
 from console.merge import Picture, with_event
+from console.poller.connecting import Connecting
 from console.poller.guard import guarded, problem_of
 from console.poller.lanes import Lanes
 from drivers.errors import AuthFailed, DriverError, HostKeyChanged, HostKeyUnknown, Unreachable
@@ -50,6 +51,7 @@ class HostWatch:
         clock: Seconds since the epoch, for ages.
         chance: Random numbers from 0 to 1, for jitter.
         phase: Where in each interval this host reads, 0 to 1, so that hosts do not read together.
+        connecting: Whose turn it is to connect.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class HostWatch:
         clock: Callable[[], float],
         chance: Callable[[], float],
         phase: float,
+        connecting: Connecting,
     ) -> None:
         self.driver = driver
         self.clock = clock
@@ -68,6 +71,7 @@ class HostWatch:
         self.running = asyncio.Event()
         self.running.set()
         self._board = board
+        self._connecting = connecting
         self._chance = chance
         self._breaker = Breaker()
         self._wake = asyncio.Event()
@@ -178,10 +182,12 @@ class HostWatch:
     async def _connect(self) -> None:
         if self.picture.host.link.state is not LinkState.DOWN:
             self.link(LinkState.CONNECTING)
-        limit = self.driver.spec.connect_s + GRACE_S
-        facts = await guarded(
-            self.driver.connect(), limit, "the connection", unless=lambda: self._asked
-        )
+        spec, failed = self.driver.spec, self._breaker.failures > 0
+        async with self._connecting.turn(spec.site, failed=failed):
+            limit = spec.connect_s + GRACE_S
+            facts = await guarded(
+                self.driver.connect(), limit, "the connection", unless=lambda: self._asked
+            )
         self._asked = False
         host = replace(self.picture.host, facts=facts)
         self.show(replace(self.picture, host=host), at_once=True)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from console.policy.bounds import BOUNDS, Bounds
 from console.poller import Poller
 from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
@@ -17,7 +18,7 @@ from tests.console.virtual import now
 class Fleet:
     """A running poller over fake drivers, and everything it published."""
 
-    def __init__(self, *drivers: FakeDriver) -> None:
+    def __init__(self, *drivers: FakeDriver, bounds: Bounds = BOUNDS) -> None:
         self.published: list[tuple[float, FleetSnapshot]] = []
         self.events: list[Event] = []
         self.poller = Poller(
@@ -26,6 +27,7 @@ class Fleet:
             self.events.extend,
             clock=now,
             chance=lambda: 0.0,
+            bounds=bounds,
         )
 
     def host(self, name: str = "a") -> Host:
@@ -38,8 +40,8 @@ class Fleet:
 
 
 @asynccontextmanager
-async def watching(*drivers: FakeDriver) -> AsyncIterator[Fleet]:
-    fleet = Fleet(*drivers)
+async def watching(*drivers: FakeDriver, bounds: Bounds = BOUNDS) -> AsyncIterator[Fleet]:
+    fleet = Fleet(*drivers, bounds=bounds)
     task = asyncio.create_task(fleet.poller.run())
     try:
         yield fleet

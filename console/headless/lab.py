@@ -10,6 +10,7 @@ from pathlib import Path
 from console.headless.status import Exit
 from console.sources import FleetSource, real_fleet
 from drivers.errors import DriverError
+from drivers.kvm.binding import load
 from drivers.lab.fleet import LabFleet, default_folder
 
 DEFAULT_HOSTS = 3
@@ -43,8 +44,9 @@ def demo_source(args: argparse.Namespace) -> FleetSource:
     """The practice fleet, brought up first where it is not.
 
     Raises:
-        DriverError: QEMU, libvirtd or sshd cannot be had here.
+        DriverError: QEMU, libvirtd, sshd or libvirt's binding cannot be had here.
     """
+    load()  # before anything is made: without it no host of the lab could be reached
     lab = lab_of(args)
     if not lab.status().healthy:
         lab.up(lambda line: print(line, file=sys.stderr, flush=True))

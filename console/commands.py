@@ -23,7 +23,7 @@ class Command:
 
     Attributes:
         kinds: What its arguments are: ``vm``, ``host``, ``theme``, ``onoff``, ``text``; with a
-            trailing ``?`` when it may be left out.
+            trailing ``?`` when it may be left out, and ``*`` when there may be any number.
     """
 
     name: str
@@ -34,7 +34,8 @@ class Command:
     @property
     def usage(self) -> str:
         """The command as it is typed."""
-        words = [f"[{k[:-1].upper()}]" if k.endswith("?") else k.upper() for k in self.kinds]
+        ends = {"?": "[{}]", "*": "[{}...]"}
+        words = [ends.get(k[-1], "{}").format(k.rstrip("?*").upper()) for k in self.kinds]
         return " ".join([f":{self.name}", *words])
 
 
@@ -62,6 +63,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("preflight", "Whether a VM may move to a host, or to which of all", ("vm", "host?")),
     Command("tier", "Plan to move a disk to another tier", ("vm",)),
     Command("autostart", "Plan to turn autostart on or off", ("vm", "onoff")),
+    Command("upgrade", "Plan to upgrade hosts one after another, or show how it goes", ("host*",)),
     Command("refresh", "Read all hosts, or one, again now", ("host?",)),
     Command("poll", "Stop or resume reading the hosts", ("onoff",)),
     Command("problems", "Show only what wants attention", ("onoff",)),
@@ -86,8 +88,9 @@ def parse_command(text: str) -> Parsed:
     if command is None:
         return Parsed(error=f"there is no command {words[0]!r}; :help lists them")
     args = tuple(words[1:])
-    least = sum(not kind.endswith("?") for kind in command.kinds)
-    if not least <= len(args) <= len(command.kinds):
+    least = sum(kind[-1] not in "?*" for kind in command.kinds)
+    more = bool(command.kinds) and command.kinds[-1].endswith("*")
+    if len(args) < least or (len(args) > len(command.kinds) and not more):
         return Parsed(error=f"it is used as {command.usage}")
     return Parsed(command.name, args)
 
@@ -107,10 +110,14 @@ def completions(text: str, snapshot: FleetSnapshot, themes: Iterable[str]) -> li
         return [c.name for c in COMMANDS if c.name.startswith(text)]
     words = head.split()
     command = _find(words[0]) if words else None
-    place = len(words) - 1
-    if command is None or place >= len(command.kinds):
+    if command is None or not command.kinds:
         return []
-    offered = _OFFER[command.kinds[place].removesuffix("?")](snapshot, themes)
+    place = len(words) - 1
+    if command.kinds[-1].endswith("*"):
+        place = min(place, len(command.kinds) - 1)
+    if place >= len(command.kinds):
+        return []
+    offered = _OFFER[command.kinds[place].rstrip("?*")](snapshot, themes)
     fitting = (f"{head} {_quoted(o)}" for o in offered if o.startswith(tail.lstrip("'\"")))
     return list(islice(fitting, MOST))
 

@@ -85,6 +85,11 @@ def _shell(app: NovaCronApp, args: Args) -> None:
         app.post_message(ShellRequested(args[0]))
 
 
+def _upgrade(app: NovaCronApp, args: Args) -> None:
+    if all(_known_host(app, name) for name in args):
+        app.post_message(ViewRequested("upgrade", ",".join(args)))
+
+
 def _refresh(app: NovaCronApp, args: Args) -> None:
     if not args or _known_host(app, args[0]):
         app.post_message(RefreshRequested(args[0] if args else ""))
@@ -110,6 +115,7 @@ def _problems(app: NovaCronApp, args: Args) -> None:
 _DO: dict[str, Callable[[NovaCronApp, Args], object]] = {
     "host": _host,
     "shell": _shell,
+    "upgrade": _upgrade,
     "refresh": _refresh,
     "poll": _poll,
     "problems": _problems,

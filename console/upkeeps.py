@@ -40,19 +40,22 @@ class Upkeeps:
 
     async def _plan(self, screen: FleetScreen | None, message: ask.PlanWanted) -> None:
         from screens.maintenance import MaintenanceScreen  # after the first paint
+        from screens.upgrade import UpgradeScreen
 
         desk, parent = self._app.backend.maintenance, ""
         try:
             choices, pins = dict(message.choices), dict(message.pins)
             if message.kind is OperationKind.DRAIN:
                 plan = await answer(desk.plan_drain(message.host, choices, pins))
+            elif message.kind is OperationKind.UPGRADE:
+                plan = await answer(desk.plan_upgrade(message.host.split(","), "", choices))
             else:
                 plan, parent = await answer(desk.plan_back(message.kind, message.host, choices))
         except DriverError as error:
-            if isinstance(screen, MaintenanceScreen) and screen.is_attached:
+            if isinstance(screen, MaintenanceScreen | UpgradeScreen) and screen.is_attached:
                 screen.failure = error.problem
             return
-        if isinstance(screen, MaintenanceScreen) and screen.is_attached:
+        if isinstance(screen, MaintenanceScreen | UpgradeScreen) and screen.is_attached:
             screen.parent_id = parent
             screen.plan = plan
 
@@ -65,6 +68,7 @@ class Upkeeps:
             WishVerb.PAUSE: desk.pause,
             WishVerb.RESUME: desk.resume,
             WishVerb.CANCEL: desk.cancel,
+            WishVerb.SKIP: desk.skip,
         }
         await answer(steer[message.verb](message.operation_id))
 

@@ -28,6 +28,7 @@ _CLASSES = {
     "xml": "XmlScreen",
     "preflight": "PreflightScreen",
     "maintenance": "MaintenanceScreen",
+    "upgrade": "UpgradeScreen",
     "settings": "SettingsScreen",
     "help": "HelpScreen",
 }

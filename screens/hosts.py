@@ -33,6 +33,8 @@ class HostsScreen(FleetScreen):
              "Let no VM move to this host, or let them again"),
         bind("hosts.drain", "r", "drain", "Drain",
              "Plan to move every VM off this host"),
+        bind("hosts.upgrade", "w", "upgrade", "Upgrade",
+             "Plan to upgrade the marked hosts one after another, with no VM down"),
     ]  # fmt: skip
     heading = "Hosts"
     footer = (
@@ -40,6 +42,7 @@ class HostsScreen(FleetScreen):
         "screen.filter",
         "hosts.drain",
         "hosts.cordon",
+        "hosts.upgrade",
         "hosts.shell",
         "hosts.preflight",
         "hosts.retry",
@@ -97,6 +100,13 @@ class HostsScreen(FleetScreen):
         """The maintenance of the host under the cursor."""
         if (key := self.table.cursor_key) is not None:
             self.post_message(ViewRequested("maintenance", key))
+
+    def action_upgrade(self) -> None:
+        """The upgrade of the marked hosts, in the order shown."""
+        chosen = self.table.chosen
+        names = [host.name for host in self.view.snapshot.hosts if host.name in chosen]
+        if names:
+            self.post_message(ViewRequested("upgrade", ",".join(names)))
 
     def action_shell(self) -> None:
         """A shell on the host under the cursor."""

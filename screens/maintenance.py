@@ -44,6 +44,7 @@ from screens.render.maintenance import (
     run_rows,
     shown_operation,
 )
+from screens.render.upgrade import shown_upgrade
 from screens.table import LineTable, Pen
 
 
@@ -172,6 +173,8 @@ class MaintenanceScreen(FleetScreen):
         ended = next((o for o in view.operations if o.plan.host == self.host), None)
         if operation is None and ended is not None and ended.state.ended:
             lines.append(para(f"last {ended.plan.kind}: {ended.outcome}", DIM))
+        if (upgrade := shown_upgrade(view.operations, (self.host,))) is not None:
+            lines.append(para(f"upgrade {upgrade.state.value}: {upgrade.outcome}"))
         self.query_one("#standing", Prose).paras = tuple(lines)
 
     def on_line_table_row_highlighted(self) -> None:

@@ -217,6 +217,8 @@ class Upkeep(Message):
 class PlanWanted(Upkeep):
     """Plan an operation for the screen in front; the answer reaches its ``plan``.
 
+    An upgrade's ``host`` is all its hosts with commas.
+
     ``choices`` and ``pins`` are (VM UUID, choice) and (VM UUID, target).
     """
 

@@ -61,7 +61,7 @@ class Leftovers:
                 await self._starter.submit(run, plan, words)
                 return
             try:
-                await self._desk.jobs.submit(plan, gated=False)
+                await self._desk.jobs.submit(plan)
             except DriverError as error:
                 self._record.complain(error.problem)
             else:

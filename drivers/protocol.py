@@ -78,6 +78,7 @@ class MigrationSpec:
         tuning: Options beyond that.
         dest_paths: Disk target to the path it gets on the destination, where it differs.
         offline: The VM is off: its definition alone moves, and its disks are there already.
+        resume: A post-copy migration goes on where its link broke; begun as it was before.
     """
 
     peer: HostDriver
@@ -88,6 +89,7 @@ class MigrationSpec:
     dest_paths: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     tuning: Tuning = field(default_factory=Tuning)
     offline: bool = False
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)

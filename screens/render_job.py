@@ -24,6 +24,7 @@ FOLLOWUPS: dict[str, tuple[str, str, str]] = {
     "finish": ("i", "Finish", "Do the steps that are left"),
     "undo": ("u", "Undo", "Put things back as they were before the job"),
     "retry": ("r", "Retry", "Plan the same again"),
+    "recover": ("v", "Recover", "Let the migration go on where its link broke"),
     "take-over": ("t", "Take over", "Count its console as gone; asks for the VM's name first"),
     "dismiss": ("d", "Dismiss", "Leave things as they are and close the job"),
 }

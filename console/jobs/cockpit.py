@@ -39,6 +39,7 @@ class Cockpit:
         settings: How it was begun.
         promise: What a profile promises; None leaves every lever to people.
         cancel: Ends the migration.
+        switched: It was switched to post-copy before.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Cockpit:
         settings: Settings,
         promise: Promise | None,
         cancel: Callable[[], None],
+        *,
+        switched: bool = False,
     ) -> None:
         self._driver = driver
         self._uuid = uuid
@@ -58,7 +61,7 @@ class Cockpit:
         self._moment: Moment | None = None
         self._trail: deque[tuple[float, float]] = deque(maxlen=_TRAIL)
         self._wanted: deque[Pull] = deque()
-        self._pulled: dict[Lever, int] = {}
+        self._pulled: dict[Lever, int] = {Lever.POST_COPY: 1} if switched else {}
         self._refused: frozenset[Lever] = frozenset()
         self._pulled_at = float("-inf")
         self._told = ""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from console.jobs import offline
+from console.jobs import offline, postcopy
 from console.jobs.cockpit import Cockpit, promise_of, settings_of, tuning_of
 from console.jobs.figures import remember_figures
 from console.jobs.meter import Meter
@@ -77,16 +77,30 @@ async def migrate(work: Work, step: Step) -> str:
     if spec.offline:
         await offline.ready_to_move(work)
     await work.remember(phase="migrating", mode=args["mode"], cap_mib=args["bandwidth_mib"])
-    started = work.now()
-    cockpit = work.cockpit = Cockpit(
+    cockpit = Cockpit(
         work.driver(), work.uuid, settings_of(args), promise_of(args), work.cancelled.set
     )
+    return await _run(work, spec, cockpit)
+
+
+async def recover(work: Work, step: Step) -> str:
+    """Let a broken post-copy migration go on."""
+    target = step.args["target"]
+    seen = await see_both(work, target)
+    spec, cockpit = await postcopy.resumption(work, step, *seen)
+    await work.remember(phase="migrating", mode=step.args["mode"], target=target)
+    return await _run(work, spec, cockpit)
+
+
+async def _run(work: Work, spec: MigrationSpec, cockpit: Cockpit) -> str:
+    started = work.now()
+    work.cockpit = cockpit
     try:
         await follow(work, work.driver().migrate(work.uuid, spec), cockpit)
     finally:
         work.cockpit = None
     work.tools.nudge(work.host)
-    work.tools.nudge(args["target"])
+    work.tools.nudge(spec.peer.spec.name)
     told = (f"libvirt says it is done after {work.now() - started:.1f} s", *cockpit.log)
     return "; ".join(told)
 
@@ -200,6 +214,8 @@ async def settle(work: Work, target: str) -> tuple[Whereabouts, Sighting, Sighti
         source, there = await see_both(work, target)
         where = whereabouts(source, there)
         open_end = where in (Whereabouts.BOTH, Whereabouts.UNKNOWN)
+        if postcopy.is_broken(source, there):
+            return where, source, there
         if not open_end and not (where is Whereabouts.SOURCE and await _job_runs(work)):
             return where, source, there
         if work.now() >= limit:

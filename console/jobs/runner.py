@@ -20,7 +20,7 @@ from console.jobs.tracing import traced, tracing
 from console.jobs.work import ReadAnew, Tools, Work
 from console.policy.bounds import BOUNDS, Bounds
 from console.policy.plans import make_plan
-from console.policy.recovery import DISMISS, FINISH, RETRY, TAKE_OVER, UNDO
+from console.policy.recovery import DISMISS, FINISH, RECOVER, RETRY, TAKE_OVER, UNDO
 from console.policy.recovery_plan import recovery_plan, take_over_plan
 from drivers.errors import DriverError, Gone, Refused
 from drivers.model.deadletter import RETRIES
@@ -210,7 +210,7 @@ class JobRunner:
         plan_id = self._new_id(choice)
         if choice == TAKE_OVER:
             return (take_over_plan(job, now=now, plan_id=plan_id),)
-        if choice in (FINISH, UNDO):
+        if choice in (FINISH, UNDO, RECOVER):
             left = await read_left(self._tools, job)
             specs = {name: driver.spec for name, driver in self._tools.drivers.items()}
             return (recovery_plan(job, choice, left, specs, now=now, plan_id=plan_id),)

@@ -54,6 +54,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         Verb.VERIFY_MIGRATION: migrating.verify,
         Verb.REMOVE_SOURCE: migrating.remove_source,
         Verb.FOLLOW_MIGRATION: migrating.follow_existing,
+        Verb.RECOVER_MIGRATION: migrating.recover,
         Verb.ABORT_MIGRATION: migrating.abort,
         Verb.BLOCK_COPY: tiering.block_copy,
         Verb.PIVOT: tiering.pivot,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from console.policy.draft import Draft, blocked_problem
-from console.policy.features import option_checks
+from console.policy.features import RESUME, lack, option_checks
 from console.policy.migration import MANAGED, MODES, OFFLINE, P2P, mode_check, target_fit
 from console.policy.moved_paths import create_step, definition_lines, remove_step
 from console.policy.offline_plan import plan_offline
@@ -40,8 +40,10 @@ def plan_migration(
     refusal = blocked_problem(f"{vm.name} cannot go to {target.name}", fit.reasons)
     if refusal:
         return Draft(title, checks=fit.reasons, refusal=refusal)
-    if fit.mode == MANAGED and request.options.get("post_copy") == "yes":
-        return Draft(title, checks=fit.reasons, refusal=_post_copy_problem(target))
+    no_way_back = lack(RESUME, subject.host, target)
+    if fit.mode == MANAGED and request.options.get("post_copy") == "yes" and no_way_back:
+        refusal = _post_copy_problem(target, no_way_back)
+        return Draft(title, checks=fit.reasons, refusal=refusal)
     checks = (*fit.reasons, *option_checks(request.options, subject.host, target))
     refusal = blocked_problem(f"{vm.name} cannot go to {target.name} like this", checks)
     if refusal:
@@ -67,7 +69,7 @@ def plan_migration(
         ),
         *(remove_step(subject, copy) for copy in placement.copies if remove),
     )
-    checks = (*checks, *tuning_checks(request.options, vm.name))
+    checks = (*checks, *tuning_checks(request.options, vm.name, no_way_back))
     return Draft(title, steps, checks, _effects(subject, target, placement, fit.mode, remove))
 
 
@@ -91,11 +93,11 @@ def _request_problem(subject: Subject, request: Request, target: Host | None) ->
     return option_problem(request.options)
 
 
-def _post_copy_problem(target: Host) -> Problem:
+def _post_copy_problem(target: Host, why: str) -> Problem:
     return Problem(
-        "post-copy needs a peer-to-peer migration",
+        "post-copy needs a peer-to-peer migration here",
         proof="a migration that this console manages ends with it, and after the switch the guest "
-        "would stop with it",
+        f"would stop with it; to recover it then {why}",
         fix=f"set peer_uri for {target.name} and migrate in mode p2p, or leave post-copy out",
         code="bad-option",
     )

@@ -17,6 +17,10 @@ from drivers.model.vm import VmState
 
 FINISH, UNDO, RETRY, DISMISS = "finish", "undo", "retry", "dismiss"
 TAKE_OVER = "take-over"
+RECOVER = "recover"
+
+BROKEN = "post-copy failed"
+"""libvirt's reason for a VM whose link broke after the switch to post-copy, on either host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,13 @@ def _migration(job: Job, left: Left, at: str, told: str) -> Finding:
     if is_offline(job) and not left.source.active and not left.target.active:
         return _moved_off(job, left, at, told)
     where = whereabouts(left.source, left.target)
+    if any(s.vm is not None and s.vm.reason == BROKEN for s in (left.source, left.target)):
+        return _open(
+            f"{at}The link broke after the switch to post-copy; {told}; neither host alone has all "
+            "of its memory.",
+            RECOVER,
+            DISMISS,
+        )
     if left.running or where is Whereabouts.BOTH:
         return _open(f"{at}The migration still runs; {told}.", FINISH, UNDO, DISMISS)
     if where is Whereabouts.TARGET:

@@ -6,7 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 
 from console.policy.protect import confirm_for, protection_problem
-from console.policy.recovery import FINISH, Left, is_offline, steps_of, tier_paths
+from console.policy.recovery import (
+    FINISH,
+    RECOVER,
+    Left,
+    is_offline,
+    steps_of,
+    tier_paths,
+)
 from console.policy.truth import Whereabouts, whereabouts
 from console.policy.verbs import Verb
 from console.policy.virsh import virsh
@@ -18,12 +25,12 @@ from drivers.model.problem import Problem
 def recovery_plan(
     job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec], *, now: float, plan_id: str
 ) -> Plan:
-    """The plan for ``finish`` or ``undo`` of a job, given what was found just now.
+    """The plan for ``finish``, ``undo`` or ``recover`` of a job, given what was found just now.
 
     Its first step takes over the old job's facts, so that a second interruption loses nothing.
     """
     request, name = job.plan.request, job.plan.vm_name
-    word = "Finish" if choice == FINISH else "Undo"
+    word = choice.capitalize()
     steps, effects = _steps(job, choice, left, specs)
     spec = specs.get(job.plan.host)
     refusal = None
@@ -146,34 +153,14 @@ def _migration(
     target = job.plan.request.target
     verify = (*steps_of(job, Verb.VERIFY_MIGRATION), *_removals(job, specs))
     name = job.plan.vm_name
+    if choice == RECOVER:
+        begun = steps_of(job, Verb.MIGRATE, Verb.RECOVER_MIGRATION)
+        return (*(_again(step, name, target) for step in begun[:1]), *verify), (
+            f"{name} goes on running on {target}, and fetches the rest of its memory",
+            f"if the link breaks again, {name} stands still again and nothing more is lost",
+        )
     if choice == FINISH:
-        if left.running or whereabouts(left.source, left.target) is Whereabouts.BOTH:
-            follow = Step(
-                Verb.FOLLOW_MIGRATION,
-                "follow the migration that still runs",
-                _line(specs, job.plan.host, "domjobinfo", job.plan.request.uuid),
-                {"target": target},
-            )
-            return (follow, *verify), (f"{name} goes on to {target}",)
-        known_there = is_offline(job) and left.target.vm is not None
-        if known_there and left.source.vm is not None and job.facts.get("there") == "new":
-            forget = Step(
-                Verb.UNDEFINE,
-                f"forget {name} on {job.plan.host}, now that {target} knows it",
-                _line(specs, job.plan.host, "undefine", job.plan.request.uuid, "--keep-nvram"),
-                {"nvram": "no"},
-            )
-            verify = (forget, *verify)
-        if left.target.active or known_there:
-            return verify, (
-                f"{name} stays on {target}",
-                *(
-                    f"{s.args['path']} on {job.plan.host} is DELETED"
-                    for s in verify
-                    if s.verb == Verb.REMOVE_SOURCE
-                ),
-            )
-        return (), ()
+        return _finish(job, left, specs, verify)
     if left.target.active and not left.source.active:
         return (), ()
     if is_offline(job) and left.target.vm is not None and left.source.vm is None:
@@ -190,6 +177,49 @@ def _migration(
         f"{name} stays on {job.plan.host}",
         *(f"the partial copy {path} is deleted" for path in left.copies),
     )
+
+
+def _finish(
+    job: Job, left: Left, specs: Mapping[str, HostSpec], verify: tuple[Step, ...]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """What is left of a migration that goes on, or that has arrived."""
+    name, target = job.plan.vm_name, job.plan.request.target
+    if left.running or whereabouts(left.source, left.target) is Whereabouts.BOTH:
+        follow = Step(
+            Verb.FOLLOW_MIGRATION,
+            "follow the migration that still runs",
+            _line(specs, job.plan.host, "domjobinfo", job.plan.request.uuid),
+            {"target": target},
+        )
+        return (follow, *verify), (f"{name} goes on to {target}",)
+    known_there = is_offline(job) and left.target.vm is not None
+    if known_there and left.source.vm is not None and job.facts.get("there") == "new":
+        forget = Step(
+            Verb.UNDEFINE,
+            f"forget {name} on {job.plan.host}, now that {target} knows it",
+            _line(specs, job.plan.host, "undefine", job.plan.request.uuid, "--keep-nvram"),
+            {"nvram": "no"},
+        )
+        verify = (forget, *verify)
+    if left.target.active or known_there:
+        return verify, (
+            f"{name} stays on {target}",
+            *(
+                f"{s.args['path']} on {job.plan.host} is DELETED"
+                for s in verify
+                if s.verb == Verb.REMOVE_SOURCE
+            ),
+        )
+    return (), ()
+
+
+def _again(step: Step, name: str, target: str) -> Step:
+    """The same migration, told to go on where it broke."""
+    line = step.virsh
+    if "--postcopy-resume" not in line:
+        line = line.replace(" migrate --live ", " migrate --postcopy-resume --live ")
+    text = f"go on with the post-copy migration of {name} to {target} where its link broke"
+    return Step(Verb.RECOVER_MIGRATION, text, line, step.args)
 
 
 def _removals(job: Job, specs: Mapping[str, HostSpec]) -> tuple[Step, ...]:

@@ -174,8 +174,14 @@ _VIRSH_TIMEOUT = {Lever.PAUSE: ["--timeout-suspend"], Lever.POST_COPY: ["--timeo
 """virsh itself knows no cancel at a timeout: there it pauses the guest."""
 
 
-def tuning_checks(options: Mapping[str, str], name: str) -> tuple[Check, ...]:
-    """What the options mean for the guest, said before."""
+def tuning_checks(
+    options: Mapping[str, str], name: str, no_way_back: str = ""
+) -> tuple[Check, ...]:
+    """What the options mean for the guest, said before.
+
+    Args:
+        no_way_back: Why a broken post-copy migration could not be recovered; empty where it could.
+    """
     checks = []
     if options.get("post_copy") == "yes":
         checks.append(
@@ -184,7 +190,8 @@ def tuning_checks(options: Mapping[str, str], name: str) -> tuple[Check, ...]:
                 Verdict.WARN,
                 f"once switched to post-copy, {name} stops if the link or either host fails before "
                 "all memory has arrived",
-                "neither host then holds the whole memory",
+                "neither host then holds the whole memory; "
+                + (f"to recover it {no_way_back}" if no_way_back else "it can be recovered after"),
                 "leave post-copy out for guests that must not be lost",
             )
         )

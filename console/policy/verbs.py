@@ -54,6 +54,7 @@ class Verb(StrEnum):
     TAKE_OVER = "take-over"  # origin (job id): its console cannot be asked whether it lives
     ADOPT = "adopt"  # origin (job id), choice and that job's facts
     FOLLOW_MIGRATION = "follow-migration"  # target
+    RECOVER_MIGRATION = "recover-migration"  # as MIGRATE: post-copy goes on where it broke
     ABORT_MIGRATION = "abort-migration"  # target
     ABORT_COPY = "abort-copy"  # disk: the VM stays on its old disk
     DROP_VOLUME = "drop-volume"  # host, path: a partial copy nobody names

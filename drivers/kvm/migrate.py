@@ -143,6 +143,7 @@ def _run(
         return
     tuning = spec.tuning
     flags = lv.VIR_MIGRATE_LIVE | _flags(lv, tuning)
+    flags |= lv.VIR_MIGRATE_POSTCOPY_RESUME if spec.resume else 0
     persistent = bool(domain.isPersistent())
     if persistent if tuning.persist is None else tuning.persist:
         flags |= lv.VIR_MIGRATE_PERSIST_DEST

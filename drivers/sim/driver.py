@@ -237,7 +237,7 @@ class SimDriver:
 
     async def migrate(self, uuid: str, spec: MigrationSpec) -> None:
         """Move a guest to another simulated host, over believable time."""
-        host, guest = await (self._act(uuid) if spec.offline else self._running(uuid))
+        host, guest = await (self._act if spec.offline or spec.resume else self._running)(uuid)
         if not isinstance(spec.peer, SimDriver) or spec.peer.world is not self.world:
             raise Refused(
                 "A simulated guest cannot leave the simulation.",

@@ -86,6 +86,10 @@ class SimFleet:
         home = self._host(host)
         home.down, home.hung = None, False
 
+    def cut(self, host: str, *, cut: bool = True) -> None:
+        """Let no memory of a guest reach or leave the host, or again."""
+        self._host(host).cut = cut
+
     def hang(self, host: str) -> None:
         """Make a host swallow every request without an answer, until ``recover``."""
         self._host(host).hung = True

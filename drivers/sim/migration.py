@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from drivers.errors import Busy, Cancelled, Refused
+from drivers.errors import Busy, Cancelled, Failed, Refused
 from drivers.model.event import EventKind
 from drivers.model.vm import JobProgress, VmDisk, VmState
 from drivers.protocol import MigrationSpec
 from drivers.sim.waves import MIB, Precopy, precopy
 from drivers.sim.world import SimHost, SimJob, SimVm, World, again
+
+BROKEN = "post-copy failed"
+"""libvirt's reason for a guest whose memory is on two hosts that do not reach each other."""
 
 LINK_BPS = 1100.0 * MIB
 """Bytes a second between two hosts: a busy 10 Gbit/s network."""
@@ -31,6 +34,9 @@ async def migrate(
     move = _Move(world, source, target, guest, spec)
     if spec.offline:
         move.redefine()
+        return
+    if spec.resume:
+        move.resume()
         return
     if not spec.p2p:
         await move.run()
@@ -72,7 +78,7 @@ def _check(source: SimHost, target: SimHost, guest: SimVm, spec: MigrationSpec) 
         raise Busy(f"{vm.name} has a job under way.", proof="another job holds the domain")
     if target is source:
         raise Refused(f"{vm.name} is already on {source.name}.", proof="same host")
-    if vm.uuid in target.guests or vm.uuid in target.incoming:
+    if not spec.resume and (vm.uuid in target.guests or vm.uuid in target.incoming):
         raise Refused(
             f"{target.name} already has a domain of that UUID.", proof=f"domain {vm.uuid} exists"
         )
@@ -120,6 +126,8 @@ class _Move:
         try:
             await self._carry(job)
         except BaseException:
+            if uuid in self._target.guests:
+                raise
             world.emit(self._target, guest.vm, "stopped", "stopped (failed)")
             world.emit(self._target, guest.vm, "undefined", "undefined (removed)")
             raise
@@ -159,6 +167,32 @@ class _Move:
                     self._source, self._guest.vm, "migration-iteration", text, kind=EventKind.JOB
                 )
             await asyncio.sleep(0.05)
+        if job.post_copy and (self._source.cut or self._target.cut):
+            self._fall_apart()
+
+    def _fall_apart(self) -> None:
+        """The link is gone after the switch: each host has a part of the memory."""
+        guest, vm, there = self._guest, self._guest.vm, self._target
+        far = SimVm(replace(vm, host=there.name, reason=BROKEN), guest.character)
+        there.guests[vm.uuid] = far
+        self._world.emit(there, far.vm, "resumed", "resumed (post-copy failed)")
+        self._world.enter(
+            self._source, guest, VmState.PAUSED, BROKEN, "suspended", "suspended (post-copy failed)"
+        )
+        raise Failed(
+            f"The migration of {vm.name} broke after its switch.",
+            proof="job 'migration out' failed in post-copy phase",
+            fix="recover it once the hosts reach each other",
+        )
+
+    def resume(self) -> None:
+        """Go on where it broke."""
+        vm, there = self._guest.vm, self._target.guests.get(self._guest.vm.uuid)
+        if vm.reason != BROKEN or there is None:
+            raise Refused(f"{vm.name} has no broken migration.", proof=f"state {vm.state}")
+        if self._source.cut or self._target.cut:
+            raise Failed(f"{self._target.name} is still not reached.", proof="no route to host")
+        self._hand_over()
 
     def _hand_over(self) -> None:
         world, guest, source, target = self._world, self._guest, self._source, self._target

@@ -92,6 +92,7 @@ class SimHost:
     no_io: bool = False
     listeners: list[Listener] = field(default_factory=list)
     lease: str = ""
+    cut: bool = False
     boots: int = 1
     tasks: dict[str, SimTask] = field(default_factory=dict)
 

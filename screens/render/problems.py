@@ -113,6 +113,9 @@ def _of_vm(vm: Vm) -> Iterator[Trouble]:
         yield Trouble(
             0, vm.name, f"crashed on {vm.host} ({vm.reason or 'no reason given'})", vm=vm.uuid
         )
+    elif vm.reason == "post-copy failed":
+        text = f"its post-copy migration broke: {vm.host} has a part of its memory; see Jobs"
+        yield Trouble(0, vm.name, text, vm=vm.uuid)
     elif vm.state is VmState.PAUSED and "error" in vm.reason:
         yield Trouble(0, vm.name, f"paused by an {vm.reason} on {vm.host}", vm=vm.uuid)
 
@@ -133,9 +136,9 @@ def trouble_columns() -> tuple[Column, ...]:
     """Columns of the problem list."""
     return (
         Column("rank", "RANK", 5, lambda t, _p: Cell(_SIGNS[t.rank], _TONES[t.rank], t.rank == 0)),
-        Column("subject", "WHERE", 20, lambda t, _p: Cell(t.subject), min_width=12),
+        Column("subject", "WHERE", 14, lambda t, _p: Cell(t.subject), min_width=12, grow=1),
         Column("text", "WHAT", 60, lambda t, _p: Cell(t.text, _TONES[t.rank] if t.rank < 1 else ""),
-               min_width=20, grow=1),
+               min_width=20, grow=7),
         Column("since", "FOR", 7, lambda t, p: Cell(age(t.since, p.now) if t.since else ""),
                right=True, priority=1),
     )  # fmt: skip

@@ -1,0 +1,70 @@
+"""A post-copy migration whose link broke: neither host has all of the memory, both wait for it."""
+
+from __future__ import annotations
+
+import json
+
+from console.jobs.cockpit import Cockpit, settings_of, tuning_of
+from console.jobs.work import Work
+from console.policy.features import RESUME, lack
+from console.policy.recovery import BROKEN
+from console.policy.truth import Sighting
+from drivers.errors import Refused
+from drivers.model.job import Step
+from drivers.protocol import MigrationSpec
+
+NO_WAY_BACK = "neither host alone has all of its memory, so nothing can be undone"
+
+
+def is_broken(*seen: Sighting) -> bool:
+    """A host says of the VM that its switch to post-copy failed midway."""
+    return any(s.known and s.vm is not None and s.vm.reason == BROKEN for s in seen)
+
+
+def why_not(work: Work, target: str) -> str:
+    """Why it cannot be recovered between these hosts, with the versions; empty where it can."""
+    found = (work.tools.snapshot().host(name) for name in (work.host, target))
+    return lack(RESUME, *(host for host in found if host is not None))
+
+
+def words(work: Work, target: str) -> str:
+    """How things stand, and what can be done."""
+    why = why_not(work, target)
+    told = f"the link broke after the switch to post-copy: {NO_WAY_BACK}"
+    if why:
+        return (
+            f"{told}; recovering it {why}: what is left is to force {work.name} off on both hosts "
+            "and to start it from its disks"
+        )
+    return f"{told}; once both hosts reach each other, recover it"
+
+
+async def resumption(work: Work, step: Step, *seen: Sighting) -> tuple[MigrationSpec, Cockpit]:
+    """What goes on where it broke, and who watches it.
+
+    Raises:
+        Refused: It did not break, or these hosts cannot.
+    """
+    args, target = step.args, step.args["target"]
+    if not is_broken(*seen):
+        raise Refused(
+            "this migration did not break after the switch",
+            proof="; ".join(f"{s.host}: {s.vm.reason if s.vm else s.why}" for s in seen),
+            fix="look at Jobs again: it may have been recovered",
+        )
+    if why := why_not(work, target):
+        fix = f"force {work.name} off on both hosts and start it from its disks"
+        raise Refused("this migration cannot be recovered", proof=why, fix=fix)
+    spec = MigrationSpec(
+        peer=work.driver(target),
+        p2p=args["mode"] == "p2p",
+        copy_disks=tuple(d for d in args["copy"].split(",") if d),
+        bandwidth_mib=int(args["bandwidth_mib"]),
+        uri=args["uri"],
+        dest_paths=json.loads(args.get("dest_paths", "{}")),
+        tuning=tuning_of(args),
+        resume=True,
+    )
+    cancel = work.cancelled.set
+    watch = Cockpit(work.driver(), work.uuid, settings_of(args), None, cancel, switched=True)
+    return spec, watch

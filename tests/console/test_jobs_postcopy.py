@@ -1,0 +1,143 @@
+"""A link that breaks after the switch to post-copy: said plainly, recovered where it can be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+import pytest_asyncio
+
+from console.jobs.runner import JobRunner
+from console.policy.plans import make_plan
+from drivers.errors import Refused
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.job import Action, Job, JobState, Plan, Request
+from drivers.model.migration import Lever
+from drivers.model.vm import VmState
+from drivers.sim.driver import SimDriver
+from drivers.sim.fleet import SimFleet
+from tests.console.jobworld import Console, MemoryStore, World
+from tests.console.test_jobs_sim import Clock, nothing_to_read, picture
+
+OPTIONS = {"mode": "managed", "post_copy": "yes", "bandwidth_mib": "50"}
+
+
+@dataclass
+class Bench:
+    """A simulated fleet, one guest that never converges, and a console's jobs."""
+
+    fleet: SimFleet
+    drivers: dict[str, SimDriver]
+    jobs: JobRunner
+    clock: Clock
+    snapshot: FleetSnapshot
+    target: str = ""
+
+    @property
+    def uuid(self) -> str:
+        return self.fleet.churning
+
+    def plan(self) -> Plan:
+        request = Request(Action.MIGRATE, self.uuid, self.target, OPTIONS)
+        return make_plan(self.snapshot, request, now=self.clock(), plan_id="p")
+
+    def job(self, job_id: str) -> Job:
+        return next(j for j in self.jobs.jobs if j.id == job_id)
+
+    async def until(self, ready: Callable[[], object]) -> None:
+        async with asyncio.timeout(60):
+            while not ready():  # noqa: ASYNC110 - the runner's own clock
+                await asyncio.sleep(0)
+
+    async def broken(self) -> Job:
+        """Begin, switch over while the link is cut, and wait for the end."""
+        job_id = await self.jobs.submit(self.plan())
+        await self.until(lambda: (p := self.job(job_id).progress) is not None and p.levers)
+        self.fleet.cut(self.target)
+        await self.jobs.pull(job_id, Lever.POST_COPY, 0.0)
+        await self.until(lambda: self.job(job_id).state.ended)
+        return self.job(job_id)
+
+    async def states(self) -> dict[str, tuple[VmState, str]]:
+        """Host to (state, reason) of the guest, read now."""
+        found = {}
+        for name, driver in self.drivers.items():
+            for vm in (await driver.read_slow()).vms:
+                if vm.uuid == self.uuid:
+                    found[name] = (vm.state, vm.reason)
+        return found
+
+
+@pytest_asyncio.fixture
+async def bench() -> AsyncIterator[Bench]:
+    clock = Clock()
+    fleet = SimFleet(2, 20, seed=3, clock=clock, pace=0.0)
+    drivers = {spec.name: fleet.driver(spec) for spec in fleet.specs()}
+    made = Bench(fleet, drivers, None, clock, await picture(drivers, clock()))  # type: ignore[arg-type]
+    made.jobs = JobRunner(
+        drivers, MemoryStore(Console(World())),  # type: ignore[arg-type]
+        snapshot=lambda: made.snapshot, publish=lambda _j: None, on_events=lambda _e: None,
+        nudge=lambda _h: None, read_anew=nothing_to_read, clock=clock, owner="me@:0:1",
+        sleep=clock.sleep,
+    )  # fmt: skip
+    vm = made.snapshot.vm(made.uuid)
+    assert vm is not None
+    made.target = next(name for name in drivers if name != vm.host)
+    yield made
+    await made.jobs.stop()
+
+
+async def test_a_broken_switch_is_said_plainly_and_recovered(bench: Bench) -> None:
+    """Both hosts hold a part; recovery goes on where it broke, and one host alone runs it."""
+    told = [c for c in bench.plan().checks if c.name == "post-copy"]
+    assert "it can be recovered after" in told[0].proof
+    job = await bench.broken()
+    assert job.state is JobState.INTERRUPTED
+    assert "neither host alone has all of its memory" in job.outcome
+    assert job.followup == ("recover", "dismiss")
+    assert {reason for _, reason in (await bench.states()).values()} == {"post-copy failed"}
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    assert plan.refusal is None
+    assert "--postcopy-resume" in plan.steps[1].virsh
+    bench.fleet.cut(bench.target, cut=False)
+    done_id = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(done_id).state.ended)
+    assert bench.job(done_id).state is JobState.DONE, bench.job(done_id)
+    assert list(await bench.states()) == [bench.target]
+    await bench.until(lambda: not bench.job(job.id).followup)
+
+
+async def test_a_link_that_is_still_cut_leaves_the_same_offer(bench: Bench) -> None:
+    """Nothing is lost by trying too soon."""
+    job = await bench.broken()
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    again = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(again).state.ended)
+    assert bench.job(again).state is JobState.INTERRUPTED
+    assert bench.job(again).followup == ("recover", "dismiss")
+
+
+async def test_an_old_libvirt_is_told_before_and_after(bench: Bench) -> None:
+    """Managed post-copy is refused there; what broke all the same says what is left to do."""
+    job_before = bench.snapshot
+    hosts = tuple(
+        replace(h, facts=replace(h.facts, libvirt_version="8.0.0"))  # type: ignore[type-var]
+        for h in bench.snapshot.hosts
+    )
+    bench.snapshot = replace(bench.snapshot, hosts=hosts)
+    refusal = bench.plan().refusal
+    assert refusal is not None
+    assert "needs libvirt 8.5" in refusal.proof
+    bench.snapshot = job_before
+    job_id = await bench.jobs.submit(bench.plan())
+    await bench.until(lambda: (p := bench.job(job_id).progress) is not None and p.levers)
+    bench.snapshot = replace(bench.snapshot, hosts=hosts)
+    bench.fleet.cut(bench.target)
+    await bench.jobs.pull(job_id, Lever.POST_COPY, 0.0)
+    await bench.until(lambda: bench.job(job_id).state.ended)
+    assert "needs libvirt 8.5" in bench.job(job_id).outcome
+    assert bench.job(job_id).followup == ("dismiss",)
+    with pytest.raises(Refused):
+        await bench.jobs.followup(job_id, "recover")

@@ -64,7 +64,7 @@ class OrdinaryUser:
         return ["unshare", "--mount", *inner]
 
     def run(
-        self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 120
+        self, *words: str, env: Mapping[str, str] | None = None, timeout: float = 240
     ) -> subprocess.CompletedProcess[str]:
         """Run a program as the user, in a clean environment with ``env`` added."""
         return subprocess.run(

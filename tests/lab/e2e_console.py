@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -144,6 +145,14 @@ class Console(AbstractContextManager["Console"]):
         assert vm is not None
         return vm
 
+    def read_anew(self) -> None:
+        """Wait until all hosts are read again, files put into pools by hand included."""
+        self.engine.refresh()
+        poller = self.engine._poller
+        hosts = [spec.name for spec in self.specs]
+        work = poller.read_anew(hosts, pools=True)
+        asyncio.run_coroutine_threadsafe(work, self.engine._loop).result(PATIENCE_S)
+
     def sees_disk(self, uuid: str) -> Vm:
         """Wait until the snapshot shows the VM with its first disk's volume in a pool."""
 
@@ -155,7 +164,7 @@ class Console(AbstractContextManager["Console"]):
             volumes = {v.path for p in host.pools for v in p.volumes} if host else set()
             return vm if vm.disks[0].kind != "file" or vm.disks[0].source in volumes else None
 
-        self.engine.refresh()
+        self.read_anew()
         vm = self.wait(f"{uuid} is shown with its volume", placed)
         assert vm is not None
         return vm

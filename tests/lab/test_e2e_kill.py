@@ -25,7 +25,7 @@ from tests.lab.e2e_console import (
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 JOBS = "5"
-DISK_MIB = 192
+DISK_MIB = 384
 """At the limit of 1 MiB a second the copy of its full half takes longer than any test."""
 
 
@@ -326,3 +326,25 @@ def test_a_peer_to_peer_migration_goes_on_without_the_console(
     second.sees("It was finished although its console ended")
     second.sees(ALL_UP)
     still_counts(lab, "quit-p2p")
+
+
+def test_a_migration_whose_terminal_is_lost_is_followed_to_its_end(
+    lab: LabFleet, desk: Desk, writer: Callable[..., str]
+) -> None:
+    """SIGHUP, as from a broken SSH session, ends the console; the hosts go on, the next one looks.
+
+    It opens while memory still travels, finds the migration, and follows it by ``f``.
+    """
+    uuid = writer("hup-p2p", shared=True, dirty_mib_s=3)
+    first = desk.open()
+    target = begin_migration(first, "hup-p2p", "the hosts (p2p)")
+    first.hang_up()
+    first.ended()
+    assert "Memory" in lab.host("kvm1").virsh("domjobinfo", "hup-p2p")
+    second = next_console(desk, "Migrate hup-p2p", "The migration still runs; ")
+    title = f"Finish: Migrate hup-p2p from kvm1 to {target}"
+    follow_up(second, "i", title, "follow the migration that still runs")
+    lab.host("kvm1").virsh("migrate-setspeed", "hup-p2p", "1000")
+    settled(second, title)
+    assert running_on(lab, uuid) == defined_on(lab, uuid) == [target]
+    still_counts(lab, "hup-p2p")

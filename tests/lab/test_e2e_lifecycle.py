@@ -94,14 +94,17 @@ def test_a_guest_that_is_asked_powers_down_and_one_that_is_deaf_is_forced(
     lab: LabFleet, console: Console, fresh_guest: Guest
 ) -> None:
     """Shutdown waits for the guest; where none answers in time, force-off is what is offered."""
-    fresh_guest(name="life2", on="kvm2")
-    uuid = uuid_of(lab, "life2")
+    fresh_guest(name="life2-deaf", on="kvm2", deaf=True, write_counter=False, nic=False)
+    uuid = uuid_of(lab, "life2-deaf")
     console.vm(uuid, on="kvm2", state=VmState.RUNNING)
-    deaf = console.do(Action.SHUTDOWN, uuid, wait_s="1")  # its kernel has not booted yet
+    deaf = console.do(Action.SHUTDOWN, uuid, wait_s="1")
     assert deaf.state is JobState.FAILED
     assert deaf.problem is not None
     assert "did not power down within 1 s" in deaf.problem.what
     assert deaf.followup[0] == Action.FORCE_OFF
+    fresh_guest(name="life2", on="kvm2")
+    uuid = uuid_of(lab, "life2")
+    console.vm(uuid, on="kvm2", state=VmState.RUNNING)
     wait_for_count(lab.host("kvm2").disk_file("life2"), 1, PATIENCE_S)
     done = console.do(Action.SHUTDOWN, uuid)
     assert done.state is JobState.DONE, done

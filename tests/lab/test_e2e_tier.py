@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,10 +83,29 @@ def test_a_running_guests_disk_moves_under_it(lab: LabFleet, live: str, tmp_path
         assert done.state is JobState.DONE, done
         only_in(lab, LIVE, "warm")
         still_counts(lab, LIVE)
-        refused = console.plan(Action.TIER, live, "tiny", disk="vda").refusal
+        with full(lab, console, "tiny"):
+            refused = console.wait(
+                "a full pool is refused",
+                lambda: console.plan(Action.TIER, live, "tiny", disk="vda").refusal,
+            )
         assert refused is not None
         assert "vda cannot go to tiny" in refused.what
         assert refused.proof
+
+
+@contextlib.contextmanager
+def full(lab: LabFleet, console: Console, pool: str) -> Iterator[None]:
+    """kvm1's pool without a byte left, as libvirt knows once it has looked."""
+    host = lab.host("kvm1")
+    filler = host.pool_folder(pool) / "filler"
+    with contextlib.suppress(OSError):  # until no byte is left
+        filler.write_bytes(bytes(16 << 20))
+    try:
+        console.engine.refresh()
+        yield
+    finally:
+        filler.unlink()
+        host.virsh("pool-refresh", pool)
 
 
 def test_a_stopped_guests_disk_moves(lab: LabFleet, cold: str, tmp_path: Path) -> None:

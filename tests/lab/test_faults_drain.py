@@ -10,15 +10,15 @@ import pytest
 from drivers.lab.fleet import LabFleet
 from drivers.model.operation import OperationState
 from tests.lab.faults_drain import (
-    FAULTS,
-    Scene,
     check_truth,
     console_over,
     drain,
-    explained,
     leftovers_undone,
     resumed,
+    settled,
 )
+from tests.lab.faults_kinds import FAULTS
+from tests.lab.faults_scene import Scene
 
 pytest.importorskip("libvirt")
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(280)]
@@ -55,11 +55,11 @@ def test_a_drain_survives(scene: Scene, tmp_path: Path, fault: str, phase: str) 
     """It goes on, or stops with a reason and goes on once all is mended; then all is true."""
     scene.restore()
     kind = FAULTS[fault]
-    with kind.around(scene), console_over(scene, tmp_path) as console:
-        ident = drain(scene, console, phase, kind.strike)
+    with console_over(scene, tmp_path) as console:
+        ident, target = drain(scene, console, phase, kind.strike)
         if kind.passing:
             scene.release()
-        explained(console.settles(ident))
+        settled(console, ident, kind.shown, target)
         operation = resumed(scene, console, ident)
         assert operation.state is OperationState.DONE, operation
         leftovers_undone(console)

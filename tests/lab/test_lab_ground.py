@@ -255,7 +255,7 @@ def test_a_failed_tests_lab_is_ended_with_its_run(
     labs.sweep_leftovers()
     living.close()
     assert list(tmp_path.iterdir()) == []
-    assert [process.wait(10) for process in deep.values()] == [-signal.SIGKILL] * 2
+    assert [process.wait(60) for process in deep.values()] == [-signal.SIGKILL] * 2
 
 
 def test_a_lab_whose_folder_was_removed_is_ended(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_lab_whose_folder_was_removed_is_ended(tmp_path: Path) -> None:
     gone, lives = (subprocess.Popen(["sleep", "600"], env=marked(each)) for each in (folder, other))
     try:
         LabFleet(folder).down()
-        assert gone.wait(10) == -signal.SIGKILL
+        assert gone.wait(60) == -signal.SIGKILL
         assert lives.poll() is None
     finally:
         lives.kill()

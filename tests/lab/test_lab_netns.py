@@ -111,7 +111,7 @@ def kill(pid: int | None) -> None:
     process = read_process(pid)
     assert process is not None
     send(process, signal.SIGKILL)
-    assert wait_until(lambda: read_process(pid) != process, 10)
+    assert wait_until(lambda: read_process(pid) != process, PATIENCE_S)
 
 
 def kill_box(fleet: LabFleet) -> None:

@@ -89,7 +89,7 @@ def orphan_probe(folder: str) -> Any:
     subprocess.run(argv, env=host.environment(), stdin=subprocess.DEVNULL, check=True)
     asking = ["virsh", "-c", host.direct_uri, "capabilities"]
     with subprocess.Popen(asking, env=host.environment(), stdout=subprocess.DEVNULL):
-        wait_until(lambda: bool(host.probes()), 30, 0.001)
+        wait_until(lambda: bool(host.probes()), 60, 0.001)
         host.libvirtd_kill()
     return len(host.probes())
 
@@ -138,7 +138,7 @@ def shutdown(folder: str) -> Any:
     host = fleet.where("db1")
     wait_for_count(host.disk_file("db1"), fleet.counter("db1").newest + 1)
     host.virsh("shutdown", "db1")
-    return wait_until(lambda: host.virsh("domstate", "db1") == "shut off", 30)
+    return wait_until(lambda: host.virsh("domstate", "db1") == "shut off", 90)
 
 
 def ssh(folder: str, host: str, command: str) -> Any:

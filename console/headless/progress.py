@@ -39,7 +39,7 @@ def print_plan(plan: OperationPlan, *, as_json: bool) -> None:
             f"{size(room.memory_after)} after{total}; "
             f"vCPUs {room.vcpus_before} before, {room.vcpus_after} after")  # fmt: skip
     if plan.upgrade is not None:
-        print_upgrade(plan.upgrade, say, table=not as_json)
+        print_upgrade(plan.upgrade, say)
     if plan.spare is not None:
         say(f"  {plan.spare.name}: {plan.spare.verdict}: {plan.spare.text} ({plan.spare.proof})")
     if plan.refusal is not None:

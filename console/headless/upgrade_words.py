@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -13,10 +14,9 @@ from screens.format import clean
 COLUMNS = ("host", "batch", "vms", "meanwhile", "n_plus_1", "kernel")
 
 
-def print_upgrade(upgrade: UpgradePlan, say: Callable[[str], None], *, table: bool) -> None:
-    """The hosts in order as a table on standard output, and how long it takes."""
-    if table:
-        print_rows(COLUMNS, [_row(upgrade, host) for host in upgrade.hosts])
+def print_upgrade(upgrade: UpgradePlan, say: Callable[[str], None]) -> None:
+    """The hosts in order as a table on standard error, and how long it takes."""
+    print_rows(COLUMNS, [_row(upgrade, host) for host in upgrade.hosts], out=sys.stderr)
     say(f"  {time_words(upgrade)}")
 
 

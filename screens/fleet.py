@@ -51,7 +51,7 @@ class FleetView(FleetScreen):
         yield _titled(LineTable(trouble_columns(), id="problems"), "Problems")
         yield _titled(LineTable(host_columns(), id="hosts"), "Hosts")
         with Horizontal(id="more"):
-            busy = LineTable(vm_columns(), id="busy", placeholder="no VM runs")
+            busy = LineTable(vm_columns(), id="busy")
             yield _titled(busy, "Busiest VMs")
             with Vertical():
                 yield _titled(LineTable(job_columns(), id="running"), "Running jobs")
@@ -85,8 +85,11 @@ class FleetView(FleetScreen):
         self.query_one("#hosts").styles.height = max(1, hosts) + 2 if left >= WORTH else "1fr"
         if left < WORTH:
             return
-        busiest = busiest_rows(view.snapshot, left - 2)
-        _set_newest(self.query_one("#busy", LineTable), busiest, pen)
+        busiest = busiest_rows(view.snapshot, left - 2, view.now)
+        busy = self.query_one("#busy", LineTable)
+        answered = any(host.slow_at for host in view.snapshot.hosts)
+        busy.placeholder = "no VM runs" if answered else "Waiting for the first answer of a host"
+        _set_newest(busy, busiest, pen)
         jobs = job_rows([job for job in view.jobs if not job.state.ended][: left // 2])
         running = self.query_one("#running", LineTable)
         running.set_class(not jobs, "-none")

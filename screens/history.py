@@ -151,7 +151,8 @@ class HistoryScreen(FleetScreen):
         chart = self.query_one("#chart", Chart)
         height = chart.content_size.height
         names = known_names(view.snapshot, self.names)
-        items = legend(self._wanted, self.series, names, height)
+        live = self._until is None
+        items = legend(self._wanted, self.series, names, height, live=live)
         if self._until is None and self.series:
             since, until = self._asked_at - self._span, self._asked_at
         canvas = Canvas(since, until, self.size.width, height, view.ascii, bool(self.app.no_color))

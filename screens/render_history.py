@@ -12,7 +12,8 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import HOST_METRICS, VM_METRICS, Series
 from screens.chart import TONES, Axis, Curve, Picture, Stretch
 from screens.columns import Cell, Column, Pen, Row
-from screens.format import UNKNOWN, count, duration, milliseconds, percent, rate, size
+from screens.format import UNKNOWN, age, count, duration, milliseconds, percent, rate, size
+from screens.render.states import age_cell
 
 RANGES: tuple[tuple[str, float], ...] = (
     ("15m", 900.0),
@@ -29,6 +30,9 @@ _WHEN = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 LEAST, ROOMY = 6, 9
 """Lines a chart needs, and lines from which it has room for all its ticks."""
 
+RECORDED_S = 15.0
+"""Longest time between two recorded samples of one thing, seconds."""
+
 GAP = 1.6
 """Two points further apart than so many steps have a gap between them."""
 
@@ -42,13 +46,17 @@ class Wanted(NamedTuple):
 
 
 class LegendItem(NamedTuple):
-    """A row of the legend; ``series`` is None until it arrives."""
+    """A row of the legend.
+
+    ``series`` is None until it arrives; ``live`` says that the range ends now.
+    """
 
     number: int
     wanted: Wanted
     name: str
     series: Series | None
     drawn: str
+    live: bool = True
 
 
 def unit_of(metric: str) -> str:
@@ -206,11 +214,14 @@ def legend(
     series: Sequence[Series],
     names: dict[tuple[str, str], str],
     height: int,
+    *,
+    live: bool = True,
 ) -> list[LegendItem]:
     """One row a curve, in the order they were picked.
 
     Args:
         height: Lines of the chart.
+        live: The range ends now.
     """
     found = {(s.query.kind, s.query.ident, s.query.metric): s for s in series}
     items = [
@@ -220,7 +231,7 @@ def legend(
     scales = scales_of(items)
     lead = "0 to" if is_stacked(scales, height) else "100% ="
     tops = {unit: worded(scale.top, unit) for unit, scale in scales.items()}
-    return [item._replace(drawn=f"{lead} {tops[_unit(item)]}") for item in items]
+    return [item._replace(drawn=f"{lead} {tops[_unit(item)]}", live=live) for item in items]
 
 
 def _figure(pick: Callable[[Series], float]) -> Callable[[LegendItem, Pen], Cell]:
@@ -231,6 +242,16 @@ def _figure(pick: Callable[[Series], float]) -> Callable[[LegendItem, Pen], Cell
         return Cell(worded(pick(series), unit_of(item.wanted.metric)))
 
     return render
+
+
+def _age(item: LegendItem, pen: Pen) -> Cell:
+    """How old the last point is; ``!`` behind it where one more should have been recorded."""
+    series = item.series
+    if series is None or not series.times:
+        return Cell("loading" if series is None else "none", "busy" if series is None else "care")
+    if not item.live:
+        return Cell(age(series.times[-1], pen.now), "faint")
+    return age_cell(series.times[-1], max(series.step_s, RECORDED_S), pen.now)
 
 
 def _tone(item: LegendItem) -> str:
@@ -253,6 +274,7 @@ def legend_columns() -> tuple[Column, ...]:
         Column("name", "OF", 20, lambda i, _p: Cell(i.name), min_width=12, grow=1),
         Column("metric", "METRIC", 11, lambda i, _p: Cell(i.wanted.metric, _tone(i))),
         Column("last", "LAST", 7, _figure(lambda s: s.means[-1]), right=True),
+        Column("age", "AGE", 6, _age, right=True),
         Column("least", "LEAST", 7, _figure(lambda s: min(s.means)), right=True, priority=3),
         Column("mean", "MEAN", 7, _figure(lambda s: sum(s.means) / len(s.means)), right=True,
                priority=2),

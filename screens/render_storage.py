@@ -145,8 +145,19 @@ def _bytes(value: int, item: PoolItem) -> Cell:
     return Cell(size(value) if known else UNKNOWN, "" if item.fresh else "stale")
 
 
+def _volumes(item: PoolItem, _pen: Pen) -> Cell:
+    return Cell(str(len(item.pool.volumes)), "" if item.fresh else "stale")
+
+
+def _age(item: PoolItem, pen: Pen) -> Cell:
+    """How old the pool's figures are; ``!`` behind it when they are stale."""
+    if item.fresh or not item.pool.at:
+        return Cell(age(item.pool.at, pen.now), "faint" if item.fresh else "stale")
+    return Cell(f"{age(item.pool.at, pen.now)}!", "stale")
+
+
 def _orphans(item: PoolItem, _pen: Pen) -> Cell:
-    return Cell(str(item.orphans) if item.orphans else "", "care")
+    return Cell(str(item.orphans) if item.orphans else "", "care" if item.fresh else "stale")
 
 
 def pool_columns() -> tuple[Column, ...]:
@@ -164,14 +175,13 @@ def pool_columns() -> tuple[Column, ...]:
                lambda i: i.pool.capacity, right=True, letter="B", descending=True),
         Column("free", "FREE", 5, lambda i, _p: _bytes(i.pool.available, i),
                lambda i: i.pool.available, right=True, letter="A"),
-        Column("volumes", "VOLS", 4, lambda i, _p: Cell(str(len(i.pool.volumes))),
-               lambda i: len(i.pool.volumes), right=True, priority=2, letter="V",
+        Column("volumes", "VOLS", 4, _volumes,
+               lambda i: len(i.pool.volumes), right=True, priority=4, letter="V",
                descending=True),
         Column("orphans", "UNUSED", 6, _orphans, lambda i: i.orphans, right=True, priority=3,
                letter="U", descending=True),
         Column("kind", "KIND", 7, lambda i, _p: Cell(i.pool.kind, "faint"), priority=5),
-        Column("age", "AGE", 5, lambda i, p: Cell(age(i.pool.at, p.now),
-               "faint" if i.fresh else "stale"), lambda i: -i.pool.at, right=True, priority=4),
+        Column("age", "AGE", 6, _age, lambda i: -i.pool.at, right=True, priority=2),
         Column("path", "PATH", 24, lambda i, _p: Cell(i.pool.path, "faint"), min_width=12, grow=2,
                priority=6),
     )  # fmt: skip
@@ -236,9 +246,19 @@ def pool_text(item: PoolItem | None, now: float) -> list[Para]:
     return lines
 
 
-def totals(rows: Sequence[Row]) -> list[tuple[str, float, float]]:
-    """(tier, bytes used, bytes in all) of live pools, hot first; tiers without a pool left out."""
+class TierSum(NamedTuple):
+    """Bytes used and in all of one tier's live pools; ``fresh`` when each was read lately."""
+
+    tier: str
+    used: float
+    whole: float
+    fresh: bool
+
+
+def totals(rows: Sequence[Row]) -> list[TierSum]:
+    """One sum a tier, hot first; tiers without a live pool are left out."""
     sums: dict[Tier, list[float]] = {}
+    old = {row.item.pool.tier for row in rows if not row.item.fresh}
     for row in rows:
         pool = row.item.pool
         if fill(pool) is not None:
@@ -246,5 +266,7 @@ def totals(rows: Sequence[Row]) -> list[tuple[str, float, float]]:
             entry[0] += pool.capacity - pool.available
             entry[1] += pool.capacity
     return [
-        (tier.value or "no tier", sums[tier][0], sums[tier][1]) for tier in _TIERS if tier in sums
+        TierSum(tier.value or "no tier", sums[tier][0], sums[tier][1], tier not in old)
+        for tier in _TIERS
+        if tier in sums
     ]

@@ -26,7 +26,7 @@ from screens.format import (
 )
 from screens.points import Point, spread, total
 from screens.prose import BAD, BLANK, DIM, Para, block, para, say
-from screens.render.states import is_stale, vm_is_stale, vm_read_at, vm_state
+from screens.render.states import is_stale, vm_is_stale, vm_lags, vm_read_at, vm_state
 
 CELL_S = 5.0
 """Seconds in one cell of a chart: what history records, so both halves look alike."""
@@ -68,13 +68,21 @@ def head_text(vm: Vm, host: Host | None, now: float) -> Content:
     line += Content.styled(clean(state.text), f"bold ${state.tone}" if state.tone else "bold")
     if vm.reason and vm.job is None and vm.monitor_stuck_s is None:
         line += say(f" ({vm.reason})", DIM)
+    if host is not None and (old := _stale_words(vm, host, now)):
+        line += say(f"  STALE: {old}", "bold $stale")
     line += say(f"  on {vm.host}")
     if vm.started_at is not None and vm.state.active:
         line += say(f"  up {duration(now - vm.started_at)}")
-    if host is not None and vm_is_stale(vm, host, now):
-        read, _ = vm_read_at(vm, host)
-        line += say(f"  STALE: last read {age(read, now)} ago", "bold $stale")
     return line
+
+
+def _stale_words(vm: Vm, host: Host, now: float) -> str:
+    read, _ = vm_read_at(vm, host)
+    if vm_is_stale(vm, host, now):
+        return f"last read {age(read, now)} ago" if read else "never read"
+    if vm.slow_at and vm_lags(vm, host, now):
+        return f"libvirt last told {age(vm.slow_at, now)} ago"
+    return ""
 
 
 def warnings_text(vm: Vm) -> list[Para]:

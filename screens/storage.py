@@ -18,6 +18,7 @@ from screens.messages import RefreshRequested, VmOpened
 from screens.prose import Prose, put
 from screens.render_storage import (
     PoolItem,
+    TierSum,
     Usage,
     VolumeItem,
     pool_columns,
@@ -67,15 +68,16 @@ class StorageScreen(FleetScreen):
         table.set_rows(kept, Pen(view.now, view.ascii))
         self._show_pool()
 
-    def _tiers(self, sums: list[tuple[str, float, float]]) -> Content:
+    def _tiers(self, sums: list[TierSum]) -> Content:
+        """A sum that holds stale figures has ``~`` before it."""
         parts, cells = [], 8 if self.size.width >= 100 else 5
-        for tier, used, whole in sums:
+        for tier, used, whole, fresh in sums:
             part = used / whole if whole else 0.0
             tone = f"$tier-{tier}" if tier in ("hot", "warm", "cold") else "$faint"
-            told = (
-                f" {bar(part, cells, plain=self.view.ascii)} {percent(100 * part)} of {size(whole)}"
-            )
-            parts.append(Content.styled(tier, f"bold {tone}") + Content(told))
+            filled = bar(part, cells, plain=self.view.ascii)
+            told = f" {filled} {'' if fresh else '~'}{percent(100 * part)} of {size(whole)}"
+            body = Content(told) if fresh else Content.styled(told, "$stale")
+            parts.append(Content.styled(tier, f"bold {tone}") + body)
         return Content("   ").join(parts)
 
     def _show_pool(self) -> None:
@@ -84,7 +86,9 @@ class StorageScreen(FleetScreen):
         self.query_one("#pool", Prose).paras = tuple(pool_text(pool, self.view.now))
         rows = volume_rows(pool.pool, self._usage) if pool is not None else []
         pen = Pen(self.view.now, self.view.ascii)
-        self.query_one("#volumes", LineTable).set_rows(rows, pen)
+        volumes = self.query_one("#volumes", LineTable)
+        volumes.set_class(pool is not None and not pool.fresh, "-stale")
+        volumes.set_rows(rows, pen)
 
     def on_line_table_row_highlighted(self, event: LineTable.RowHighlighted) -> None:
         """Another pool: its volumes."""

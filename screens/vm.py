@@ -22,6 +22,7 @@ from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import HistoryRequested, JobCancelled
 from screens.points import Curves, Point
 from screens.prose import BAD, Para, Prose, para, put
+from screens.render.states import vm_is_stale, vm_lags
 from screens.render_event import event_columns, event_rows
 from screens.render_job import progress_text, title_of
 from screens.render_vm import (
@@ -159,9 +160,11 @@ class VmScreen(VmActionScreen):
         put(self.query_one("#head", Static), head_text(vm, host, view.now))
         self._show_charts(vm, pen)
         disks = self.query_one("#disks", LineTable)
+        disks.set_class(host is not None and vm_lags(vm, host, view.now), "-stale")
         disks.set_rows(disk_rows(vm), pen)
         disks.styles.max_height = 1 + max(1, len(vm.disks))
         nics = self.query_one("#nics", LineTable)
+        nics.set_class(host is not None and vm_is_stale(vm, host, view.now), "-stale")
         nics.set_rows(nic_rows(vm), pen)
         nics.styles.max_height = 1 + max(1, len(vm.nics))
         events = event_rows(events_of(view.events, self.uuid), view.snapshot)

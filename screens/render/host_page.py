@@ -22,7 +22,15 @@ from screens.format import (
 )
 from screens.render.hosts import memory_pct
 from screens.render.maintenance import cordon_line
-from screens.render.states import age_cell, host_is_stale, host_read_at, host_state, retry, why
+from screens.render.states import (
+    age_cell,
+    host_is_stale,
+    host_read_at,
+    host_state,
+    retry,
+    stale_words,
+    why,
+)
 
 BAR = 20
 LABEL = 11
@@ -33,12 +41,16 @@ def connection_lines(host: Host, view: View) -> list[Content]:
     state = host_state(host)
     link, spec = host.link, host.spec
     read = age_cell(*host_read_at(host), view.now)
+    old = stale_words(host, view.now)
     head = Content.assemble(
         (f" {clean(host.name)} ", "bold"),
         (state.text, f"bold ${state.tone}"),
         f" for {age(link.since, view.now)}" if link.since else "",
-        ("  figures ", "$faint"),
-        (read.text, f"${read.tone}"),
+        *(
+            [(f"  {old}", "bold $stale")]
+            if old
+            else [("  figures ", "$faint"), (read.text, "$faint")]
+        ),
         ("  protection ", "$faint"),
         spec.protect.value,
         ("  round trip ", "$faint"),

@@ -12,8 +12,9 @@ from screens.columns import Cell, Column, Pen, Row, natural
 from screens.filtering import Filter
 from screens.format import duration, milliseconds, rate, share, size, sparkline
 from screens.render.states import (
-    age_cell,
+    host_age,
     host_is_stale,
+    host_lags,
     host_read_at,
     host_state,
     why,
@@ -106,7 +107,7 @@ def _vms(item: HostItem, pen: Pen) -> Cell:
     if not item.host.slow_at and not item.host.vms:
         return Cell("-", "faint")
     told = f"{running_vms(item.host)}/{len(item.host.vms)}"
-    return Cell(f"~{told}", "stale") if host_is_stale(item.host, pen.now) else Cell(told)
+    return Cell(f"~{told}", "stale") if host_lags(item.host, pen.now) else Cell(told)
 
 
 def _trend(item: HostItem, pen: Pen) -> Cell:
@@ -118,7 +119,8 @@ def _reason(item: HostItem, pen: Pen) -> Cell:
     host = item.host
     if item.cordoned and host.link.state is LinkState.UP:
         return Cell(f"cordoned by {item.cordoned}", "care")
-    return Cell(why_and_when(host, pen.now), "" if host.link.state is LinkState.UP else "care")
+    told = why_and_when(host, pen.now).removeprefix(f"{host.name} ")
+    return Cell(told, "" if host.link.state is LinkState.UP else "care")
 
 
 def _state(item: HostItem, _pen: Pen) -> Cell:
@@ -153,21 +155,22 @@ def host_columns() -> tuple[Column, ...]:
         _figure("rtt", "RTT", 7, lambda h: h.link.rtt_ms, milliseconds, 9, "R"),
         Column("uptime", "UP", 7, _uptime, lambda i: i.host.load and i.host.load.uptime_s,
                priority=10, right=True, letter="U", descending=True),
-        Column("age", "AGE", 6, lambda i, p: age_cell(*host_read_at(i.host), p.now),
+        Column("age", "AGE", 6, lambda i, p: host_age(i.host, p.now),
                lambda i: -host_read_at(i.host)[0], priority=2, right=True, letter="A",
                descending=True),
         Column("protect", "GUARD", 7, _protect, lambda i: i.host.spec.protect.value, priority=11),
         Column("site", "SITE", 10, lambda i, _p: Cell(i.host.spec.site),
                lambda i: natural(i.host.spec.site), min_width=6, priority=12, letter="I"),
-        Column("reason", "REASON", 40, _reason, None, min_width=12, grow=4, priority=3),
+        Column("reason", "REASON", 40, _reason, None, min_width=20, grow=4, priority=3),
     )  # fmt: skip
 
 
-def _uptime(item: HostItem, _pen: Pen) -> Cell:
+def _uptime(item: HostItem, pen: Pen) -> Cell:
     load = item.host.load
     if load is None or load.uptime_s is None:
         return Cell("-", "faint")
-    return Cell(duration(load.uptime_s // 60 * 60).removesuffix("00s"))
+    tone = "stale" if host_is_stale(item.host, pen.now) else ""
+    return Cell(duration(load.uptime_s // 60 * 60).removesuffix("00s"), tone)
 
 
 _ORDER = (

@@ -23,6 +23,10 @@ _NAMES = (8, 15)
 """Least and usual width of the VMs' names; a wide terminal gives them a quarter of itself."""
 
 _FROM = 8
+
+OLD_S = 60.0
+"""Seconds after which an answer is called stale: memory and rates are others by then."""
+
 _SIGNS = {
     Verdict.OK: ("✓", "+"),
     Verdict.WARN: ("!", "!"),
@@ -117,7 +121,10 @@ def caption(matrix: Matrix | None, now: float, first: int, room: int) -> Content
     for verdict in reversed(WORST_FIRST):
         if count := matrix.count(verdict):
             line += Content("  ") + Content.styled(f"{count} {verdict.value}", _STYLES[verdict])
-    return line + Content.styled(f"  found {age(matrix.at, now)} ago", DIM)
+    found = f"  found {age(matrix.at, now)} ago"
+    if now - matrix.at > OLD_S:
+        return line + Content.styled(f"{found}: STALE, e asks again", "bold $stale")
+    return line + Content.styled(found, DIM)
 
 
 def cell_text(row: VmRow | None, cell: Cell | None) -> list[Para]:

@@ -45,9 +45,43 @@ def vm_is_stale(vm: Vm, host: Host, now: float) -> bool:
     return is_stale(*vm_read_at(vm, host), now)
 
 
+def vm_lags(vm: Vm, host: Host, now: float) -> bool:
+    """Whether what libvirt tells of the VM (disks, balloon, state) is too old to be trusted."""
+    return is_stale(vm.slow_at, host.spec.slow_s, now)
+
+
+def vm_age(vm: Vm, host: Host, now: float) -> Cell:
+    """The age of the VM's live values; that of libvirt's where those alone are stale."""
+    if vm.slow_at and vm_lags(vm, host, now) and not vm_is_stale(vm, host, now):
+        return age_cell(vm.slow_at, host.spec.slow_s, now)
+    return age_cell(*vm_read_at(vm, host), now)
+
+
 def host_is_stale(host: Host, now: float) -> bool:
-    """Whether neither lane of the host answered lately."""
+    """Whether the host's live values are too old to be trusted."""
     return is_stale(*host_read_at(host), now)
+
+
+def host_lags(host: Host, now: float) -> bool:
+    """Whether what libvirt tells of the host's VMs is too old to be trusted."""
+    return is_stale(host.slow_at, host.spec.slow_s, now)
+
+
+def host_age(host: Host, now: float) -> Cell:
+    """The age of the host's live values; that of libvirt's where those alone are stale."""
+    if host.slow_at and host_lags(host, now) and not host_is_stale(host, now):
+        return age_cell(host.slow_at, host.spec.slow_s, now)
+    return age_cell(*host_read_at(host), now)
+
+
+def stale_words(host: Host, now: float) -> str:
+    """That and since when the host's values are stale, ``STALE: ...``; empty when they are not."""
+    if host_is_stale(host, now):
+        at, _ = host_read_at(host)
+        return f"STALE: last read {age(at, now)} ago" if at else "STALE: never read"
+    if host.slow_at and host_lags(host, now):
+        return f"STALE: libvirt last answered {age(host.slow_at, now)} ago"
+    return ""
 
 
 def host_read_at(host: Host) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from textual.content import Content
 
@@ -11,7 +11,7 @@ from drivers.model.host import Host, LinkState
 from drivers.model.vm import VmState
 from screens.base import View
 from screens.format import age, percent, plural, rate, share, size, sparkline
-from screens.render.states import states_of
+from screens.render.states import host_is_stale, states_of
 
 LABEL = 8
 
@@ -62,19 +62,23 @@ def _label(text: str) -> Content:
 
 
 def _trend(view: View, metric: str, label: str, spark: int) -> Content:
+    """One line of figures, of the hosts that were read lately."""
     values = view.trends.get(f"/{metric}", ())
     top = 100.0 if metric in ("cpu", "memory") else None
     line = sparkline(values, spark, plain=view.ascii, top=top)
-    words = _WORDS[metric](view.snapshot.hosts, values[-1] if values else None)
+    hosts = view.snapshot.hosts
+    fresh = [host for host in hosts if host.load and not host_is_stale(host, view.now)]
+    words = _WORDS[metric](fresh, len(hosts), values[-1] if values else None)
     return Content.assemble(_label(label), (line, "$load"), "  ", words)
 
 
-def _cpu_words(hosts: tuple[Host, ...], value: float | None) -> str:
+def _cpu_words(hosts: Sequence[Host], count: int, value: float | None) -> str:
     cpus = sum(host.facts.cpus for host in hosts if host.facts)
-    return f"{percent(value):>4} of {plural(cpus, 'CPU')}"
+    told = f"{percent(value):>4} of {plural(cpus, 'CPU')}"
+    return told if len(hosts) == count else f"{told}, {len(hosts)}/{count} hosts"
 
 
-def _memory_words(hosts: tuple[Host, ...], value: float | None) -> str:
+def _memory_words(hosts: Sequence[Host], _count: int, value: float | None) -> str:
     total = sum(host.load.memory_total or 0 for host in hosts if host.load)
     given = sum(vm.memory for host in hosts for vm in host.vms if vm.state.active)
     allotted = share(given, total)
@@ -82,7 +86,7 @@ def _memory_words(hosts: tuple[Host, ...], value: float | None) -> str:
     return f"{percent(value):>4} of {size(total)}{words}"
 
 
-def _rate_words(_hosts: tuple[Host, ...], value: float | None) -> str:
+def _rate_words(_hosts: Sequence[Host], _count: int, value: float | None) -> str:
     return f"{rate(value):>8}"
 
 

@@ -12,7 +12,7 @@ from drivers.model.vm import Vm, VmState
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.filtering import Filter
 from screens.format import count, duration, milliseconds, percent, rate, size
-from screens.render.states import age_cell, vm_is_stale, vm_read_at, vm_state
+from screens.render.states import vm_age, vm_is_stale, vm_lags, vm_read_at, vm_state
 
 HOT_PCT = 90.0
 """Share from which a load is drawn as one that wants attention."""
@@ -28,12 +28,17 @@ class VmItem(NamedTuple):
 Value = Callable[[Vm], float | None]
 
 
-def _number(value: Value, words: Callable[[float | None], str], hot: float | None = None) -> Render:
+Old = Callable[[Vm, Host, float], bool]
+
+
+def _number(
+    value: Value, words: Callable[[float | None], str], hot: float | None, old: Old
+) -> Render:
     def render(item: VmItem, pen: Pen) -> Cell:
         number = value(item.vm)
         if number is None:
             return Cell(words(None), "faint")
-        if vm_is_stale(item.vm, item.host, pen.now):
+        if old(item.vm, item.host, pen.now):
             return Cell(words(number), "stale")
         return Cell(words(number), "care" if hot is not None and number >= hot else "")
 
@@ -97,7 +102,7 @@ def _host(item: VmItem, _pen: Pen) -> Cell:
 
 
 def _age(item: VmItem, pen: Pen) -> Cell:
-    return age_cell(*vm_read_at(item.vm, item.host), pen.now)
+    return vm_age(item.vm, item.host, pen.now)
 
 
 def vm_columns(*, with_host: bool = True) -> tuple[Column, ...]:
@@ -121,8 +126,8 @@ def vm_columns(*, with_host: bool = True) -> tuple[Column, ...]:
         _figure("memory_pct", "MEM%", 5, _memory_pct, _whole, 8, "P", HOT_PCT),
         _figure("read", "READ", 8, lambda vm: vm.read_bps, rate, 4, "R"),
         _figure("write", "WRITE", 8, lambda vm: vm.write_bps, rate, 4, "W"),
-        _figure("iops", "IOPS", 6, _iops, count, 9, "I"),
-        _figure("latency", "LAT", 7, _latency, milliseconds, 10, "L"),
+        _figure("iops", "IOPS", 6, _iops, count, 9, "I", old=vm_lags),
+        _figure("latency", "LAT", 7, _latency, milliseconds, 10, "L", old=vm_lags),
         _figure("rx", "NET IN", 8, lambda vm: vm.rx_bps, rate, 5, "X"),
         _figure("tx", "NET OUT", 8, lambda vm: vm.tx_bps, rate, 6, "T"),
         _figure("steal", "STEAL", 6, lambda vm: vm.steal_pct, percent, 12, "E", 10.0),
@@ -146,18 +151,24 @@ def vm_columns(*, with_host: bool = True) -> tuple[Column, ...]:
 
 def _figure(
     ident: str, title: str, width: int, value: Value, words: Callable[[float | None], str],
-    priority: int, letter: str, hot: float | None = None,
+    priority: int, letter: str, hot: float | None = None, old: Old = vm_is_stale,
 ) -> Column:  # fmt: skip
     return Column(
-        ident, title, width, _number(value, words, hot), lambda item: value(item.vm),
+        ident, title, width, _number(value, words, hot, old), lambda item: value(item.vm),
         priority=priority, right=True, letter=letter, descending=True,
     )  # fmt: skip
 
 
-def busiest_rows(snapshot: FleetSnapshot, count: int) -> list[Row]:
-    """The VMs that use most CPU in percent of all they are given, busiest first."""
-    known = ((vm.cpu_pct, n, vm, host) for n, (vm, host) in enumerate(_pairs(snapshot))
-             if vm.cpu_pct is not None and vm.state.active)  # fmt: skip
+def busiest_rows(snapshot: FleetSnapshot, count: int, now: float) -> list[Row]:
+    """The VMs that use most CPU in percent of all they are given, busiest first.
+
+    What was busy when its host was last heard of is not among them.
+    """
+    known = (
+        (vm.cpu_pct, n, vm, host)
+        for n, (vm, host) in enumerate(_pairs(snapshot))
+        if vm.cpu_pct is not None and vm.state.active and not vm_is_stale(vm, host, now)
+    )
     return [
         Row(f"{host.name}/{vm.uuid}", VmItem(vm, host)) for _, _, vm, host in nlargest(count, known)
     ]

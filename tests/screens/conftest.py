@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from console.app import NovaCronApp
 from console.appsettings import AppSettings
+from console.views import Place, screen_class
 from tests.screens.backend import FakeBackend
 from tests.screens.fleets import NOW
 
@@ -60,3 +61,8 @@ async def until(pilot: Pilot[Any], truth: Callable[[], bool]) -> None:
         if time.monotonic() > ends:
             raise AssertionError("what was waited for did not happen")
         await pilot.pause(0.01)
+
+
+def arrived(app: NovaCronApp, place: Place) -> bool:
+    """Whether the place's own screen is in front, and no other on its way."""
+    return isinstance(app.front, screen_class(place.view)) and not app.keys_wait()

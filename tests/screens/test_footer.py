@@ -7,13 +7,13 @@ from textual.content import Content
 
 from console.app import NovaCronApp
 from console.keys import bindings_of
-from console.views import Place, all_screens, screen_class
+from console.views import Place, all_screens
 from screens.base import FleetScreen
 from screens.render.preflight import place_arg
 from screens.table import LineTable
 from screens.topline import key_line
 from screens.vms import VmsScreen
-from tests.screens.conftest import Running, until
+from tests.screens.conftest import Running, arrived, until
 from tests.screens.fleets import make_vm
 from tests.screens.stage import shown_text
 
@@ -45,15 +45,13 @@ def test_what_a_footer_names_is_there(screen: type[FleetScreen]) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80, 132])
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.view)
-async def test_help_and_quit_are_in_every_last_line(
-    running: Running, place: Place, width: int
-) -> None:
+async def test_help_and_quit_are_in_every_last_line(running: Running, width: int) -> None:
     """However narrow the terminal is, and whole."""
     async with running(size=(width, 24)) as (app, pilot):
-        app.go(place)
-        await until(pilot, lambda: isinstance(app.front, screen_class(place.view)))
-        await until(pilot, lambda: last_line(app).rstrip().endswith("  ? Help  q Quit"))
+        for place in PLACES:
+            app.go(place)
+            await until(pilot, lambda place=place: arrived(app, place))  # type: ignore[misc]
+            await until(pilot, lambda: last_line(app).rstrip().endswith("  ? Help  q Quit"))
 
 
 def last_line(app: NovaCronApp) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 import libvirt
 
 from console.policy.recovery import UNDO
-from drivers.errors import DriverError
 from drivers.lab.model import TINY_POOL
 from drivers.lab.processes import wait_until
 from drivers.model.job import Action, JobState
@@ -66,6 +65,7 @@ def drain(
     if phase != "before":
         reach_phase(scene, console, phase, ident)
         strike(scene, target)
+    scene.release()
     return ident, target
 
 
@@ -152,11 +152,6 @@ def console_over(scene: Scene, folder: Path) -> Iterator[Upkeep]:
             lambda: all(console.snapshot.vm(uuid) for uuid in scene.guests.values()),
         )
         yield console
-        for cordon in ("kvm1",):
-            try:
-                console.engine.maintenance.uncordon(cordon).result(PATIENCE_S)
-            except DriverError:
-                continue
 
 
 def leftovers_undone(console: Upkeep) -> None:

@@ -57,8 +57,6 @@ def test_a_drain_survives(scene: Scene, tmp_path: Path, fault: str, phase: str) 
     kind = FAULTS[fault]
     with console_over(scene, tmp_path) as console:
         ident, target = drain(scene, console, phase, kind.strike)
-        if kind.passing:
-            scene.release()
         settled(console, ident, kind.shown, target)
         operation = resumed(scene, console, ident)
         assert operation.state is OperationState.DONE, operation

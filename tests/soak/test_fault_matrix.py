@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab import test_faults_drain as short
-from tests.lab.faults_drain import FAULTS, PHASES, Scene
+from tests.lab.faults_kinds import FAULTS, PHASES
+from tests.lab.faults_scene import Scene
 
 pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.timeout(600)]
 

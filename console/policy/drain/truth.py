@@ -76,7 +76,7 @@ def _found_here(snapshot: FleetSnapshot, move: Move, job: Job, now: float) -> Fo
     active = _copy(snapshot, move, move.source) is not None
     if active is (move.verb is MoveVerb.START):
         return Found(MoveState.DONE, "it runs" if active else "it is off")
-    return Found(MoveState.FAILED, job.problem.what if job.problem else job.outcome)
+    return Found(MoveState.FAILED, _why(job))
 
 
 def _interrupted(job: Job, source: Vm, *, target_read: bool) -> Found | None:
@@ -103,8 +103,14 @@ def _still_there(move: Move, job: Job, source: Vm, *, target_read: bool) -> Foun
         return Found(MoveState.PENDING, f"{move.target} does not answer any more", dead=True)
     if job.state in (JobState.DONE, JobState.INTERRUPTED):
         return Found(MoveState.PENDING, f"taken back: it is on {move.source}")
-    problem = job.problem.what if job.problem else job.outcome or "its job was cancelled"
-    return Found(MoveState.FAILED, problem)
+    return Found(MoveState.FAILED, _why(job) or "its job was cancelled")
+
+
+def _why(job: Job) -> str:
+    """What a job says of its failure, with the proof."""
+    if job.problem is None:
+        return job.outcome
+    return f"{job.problem.what} ({job.problem.proof})" if job.problem.proof else job.problem.what
 
 
 def _read(snapshot: FleetSnapshot, name: str, now: float) -> bool:

@@ -1,0 +1,91 @@
+"""What breaks in the middle of a drain, and what the console must then show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivers.model.fleet import FleetSnapshot
+from drivers.model.host import LinkState
+from tests.lab.faults_scene import HOME, VICTIM, Scene, fill, set_clock
+
+AHEAD_S = 7200
+
+Strike = Callable[[Scene, str], None]
+"""What breaks, given the target that the victim goes to."""
+
+
+Shown = Callable[[FleetSnapshot, str], bool]
+"""Whether the console shows what broke, given the target that the victim was to go to."""
+
+
+def _nothing(_snapshot: FleetSnapshot, _target: str) -> bool:
+    return True
+
+
+def _source_lost(snapshot: FleetSnapshot, _target: str) -> bool:
+    host = snapshot.host(HOME)
+    return host is not None and host.link.state is not LinkState.UP
+
+
+def _target_lost(snapshot: FleetSnapshot, target: str) -> bool:
+    host = snapshot.host(target)
+    return host is not None and host.link.state is not LinkState.UP
+
+
+def _clock_told(snapshot: FleetSnapshot, target: str) -> bool:
+    host = snapshot.host(target)
+    return (
+        host is not None
+        and host.facts is not None
+        and (host.facts.clock_skew_s or 0) > AHEAD_S - 60
+    )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to break something.
+
+    Attributes:
+        strike: What breaks, given the target that the victim goes to.
+        shown: What the console must show of it before it is mended.
+        kills: The victim's own QEMU dies, and so it has crashed on kvm1.
+    """
+
+    strike: Strike
+    shown: Shown = _nothing
+    kills: bool = False
+
+    def crashed(self, scene: Scene) -> dict[str, str]:
+        """UUID to host of the guest that the fault itself ended."""
+        return {scene.victim: HOME} if self.kills else {}
+
+
+def _restart_libvirtd(scene: Scene, _target: str) -> None:
+    scene.lab.host(HOME).libvirtd_kill()
+    scene.lab.host(HOME).libvirtd_start()
+
+
+def _fill_others(scene: Scene, _target: str) -> None:
+    for host in scene.lab.hosts:
+        if host.name != HOME:
+            fill(host)
+
+
+FAULTS = {
+    "target-cut": Fault(lambda s, target: s.lab.host(target).link_down(), _target_lost),
+    "target-silent": Fault(lambda s, target: s.lab.host(target).blackhole(), _target_lost),
+    "source-cut": Fault(lambda s, _t: s.lab.host(HOME).link_down(), _source_lost),
+    "source-silent": Fault(lambda s, _t: s.lab.host(HOME).blackhole(), _source_lost),
+    "slow": Fault(lambda s, target: s.lab.host(target).slow(0, 16)),
+    "source-libvirtd": Fault(_restart_libvirtd),
+    "source-libvirtd-gone": Fault(lambda s, _t: s.lab.host(HOME).libvirtd_kill(), _source_lost),
+    "target-libvirtd": Fault(lambda s, target: s.lab.host(target).libvirtd_kill(), _target_lost),
+    "source-qemu": Fault(lambda s, _t: s.lab.host(HOME).qemu_kill(VICTIM), kills=True),
+    "target-qemu": Fault(lambda s, target: s.lab.host(target).qemu_kill(VICTIM)),
+    "full-disk": Fault(_fill_others),
+    "skew": Fault(lambda s, target: set_clock(s.lab.host(target), AHEAD_S), _clock_told),
+}
+"""Name to fault."""
+
+PHASES = ("before", "perform", "finish", "between")

@@ -1,0 +1,195 @@
+"""A fleet and a few guests to break in the middle of a drain, and to put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import libvirt
+
+from console.backend import News, OperationsReady
+from drivers.lab.fleet import LabFleet
+from drivers.lab.host import LabHost
+from drivers.lab.model import TINY_POOL, GuestSpec
+from drivers.lab.netns import NetnsHost
+from drivers.model.operation import Choice, Operation, OperationState
+from tests.lab.e2e_console import Console, sweep, volumes
+
+HOME = "kvm1"
+VICTIM = "flt-disk"
+"""On a local disk, which is copied along: it leaves the most behind."""
+
+CALM = ("flt-a", "flt-b")
+FILLER = "filler"
+DISK_MIB = 6
+
+HELD_MIB_S = "1"
+"""Rate of a migration that must last until a fault has struck."""
+
+SETTLED = (OperationState.DONE, OperationState.PAUSED, OperationState.CANCELLED)
+
+
+class Upkeep(Console):
+    """A console whose operations are followed too."""
+
+    def __init__(self, lab: LabFleet, folder: Path) -> None:
+        super().__init__(lab.specs(), folder)
+        self.operations: tuple[Operation, ...] = ()
+
+    def _take(self, news: News) -> None:
+        if isinstance(news, OperationsReady):
+            self.operations = news.operations
+        super()._take(news)
+
+    def operation(self, ident: str) -> Operation:
+        """As last published."""
+        return next(o for o in self.operations if o.id == ident)
+
+    def known(self, ident: str) -> bool:
+        """Whether it was published."""
+        return any(o.id == ident for o in self.operations)
+
+    def settles(self, ident: str) -> Operation:
+        """Wait until it has ended, or waits for a person."""
+
+        def settled() -> Operation | None:
+            found = self.operation(ident) if self.known(ident) else None
+            waits = found is not None and found.state in SETTLED
+            return found if waits and (found.state.ended or found.problem is not None) else None
+
+        operation = self.wait(f"{ident} has settled", settled)
+        assert operation is not None
+        return operation
+
+
+@dataclass
+class Scene:
+    """One fleet and one set of guests on kvm1, whole before each fault."""
+
+    lab: LabFleet
+    guests: dict[str, str] = field(default_factory=dict)
+    xml: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def victim(self) -> str:
+        """UUID of the guest that the fault meets."""
+        return self.guests[VICTIM]
+
+    def host(self, name: str) -> NetnsHost:
+        """A host in namespaces."""
+        host = self.lab.host(name)
+        assert isinstance(host, NetnsHost)
+        return host
+
+    def make(self) -> None:
+        """Define and start the guests."""
+        for name in (VICTIM, *CALM):
+            shared = name != VICTIM
+            spec = GuestSpec(name, tier=TINY_POOL, shared=shared, disk_mib=DISK_MIB)
+            self.guests[name] = self.lab.define_guest(spec, on=HOME)
+            self.xml[name] = self.lab.host(HOME).virsh("dumpxml", "--inactive", name)
+        disk = self.lab.host(HOME).disk_file(VICTIM)
+        disk.write_bytes(b"\xa5" * disk.stat().st_size)  # not free to copy
+
+    def remove(self) -> None:
+        """Take the guests away."""
+        for name in self.guests:
+            self.lab.remove_guest(name)
+            sweep(self.lab, name)
+
+    def mend(self) -> None:
+        """Links, clocks, disks and daemons are whole again."""
+        for host in self.lab.hosts:
+            host.link_up()
+            set_clock(host, 0)
+            (host.pool_folder(TINY_POOL) / FILLER).unlink(missing_ok=True)
+            host.sshd_start()
+            host.libvirtd_start()
+
+    def restore(self) -> None:
+        """Every guest runs on kvm1 again and nowhere else, unhurried."""
+        self.mend()
+        for name, uuid in self.guests.items():
+            for host in self.lab.hosts:
+                if host.name != HOME and uuid in host.domains():
+                    host.virsh("destroy", uuid, check=False)
+                    host.virsh("undefine", uuid, check=False)
+            self._home(name, uuid)
+        for place in volumes(self.lab, VICTIM):
+            host_name, _, rest = place.partition(":")
+            if host_name != HOME:
+                pool, _, file = rest.partition("/")
+                (self.lab.host(host_name).pool_folder(pool) / file).unlink()
+        for host in self.lab.hosts:
+            host.virsh("pool-refresh", TINY_POOL)
+
+    def _home(self, name: str, uuid: str) -> None:
+        home = self.lab.host(HOME)
+        disk = home.pool_folder(TINY_POOL) / f"{VICTIM}.raw"
+        if name == VICTIM and not disk.exists():
+            disk.write_bytes(b"\xa5" * (DISK_MIB << 20))
+        if uuid not in home.domains():
+            path = home.folder / "etc" / f"{name}.xml"
+            path.write_text(self.xml[name])
+            home.virsh("define", home.inside(path))
+        if uuid not in home.domains(running=True):
+            home.virsh("start", uuid)
+        home.virsh("migrate-setspeed", uuid, "1000")
+
+    def hold(self, *names: str) -> None:
+        """The migrations of these guests will crawl."""
+        for name in names:
+            self.lab.host(HOME).virsh("migrate-setspeed", name, HELD_MIB_S)
+
+    def release(self) -> None:
+        """What crawls, on whatever host, hurries."""
+        for host in self.lab.hosts:
+            if host.libvirtd_pid is not None:
+                for name in (VICTIM, *CALM):
+                    host.virsh("migrate-setspeed", name, "1000", check=False)
+
+    def others(self) -> dict[str, Choice]:
+        """What else runs on kvm1 is left there."""
+        running = self.lab.host(HOME).domains(running=True)
+        left = {uuid: Choice.LEAVE for uuid in running if uuid not in self.guests.values()}
+        return {**left, self.victim: Choice.COPY}
+
+
+def set_clock(host: LabHost, ahead_s: int) -> None:
+    """Make ``date`` of a host tell another time than this machine; 0 for the true one."""
+    script = (
+        "while umount /usr/bin/date 2>/dev/null; do :; done; "
+        'if [ "$1" != 0 ]; then cp /usr/bin/date /run/date.real; '
+        "printf '#!/bin/sh\\nn=$(/run/date.real +%%s.%%N)\\n"
+        'echo "$((${n%%.*} + %s)).${n#*.}"\\n\' "$1" >/run/date.ahead; '
+        "chmod 755 /run/date.ahead; mount -n --bind /run/date.ahead /usr/bin/date; fi"
+    )
+    host.run(["sh", "-c", script, "sh", str(ahead_s)])
+
+
+def fill(host: LabHost) -> None:
+    """Leave no byte in the small pool of a host."""
+    place = f"{host.pool_path(TINY_POOL)}/{FILLER}"
+    host.run(["sh", "-c", f"cat /dev/zero >{place} 2>/dev/null; :"])
+
+
+@contextmanager
+def watching(host: NetnsHost, uuid: str) -> Iterator[Callable[[], int | None]]:
+    """Asks the host's own libvirtd for the state of a guest; None when it does not run there."""
+    socket = host.box.root / "run/libvirt/libvirt-sock"
+    connection = libvirt.open(f"qemu+unix:///system?socket={socket}")
+    domain = connection.lookupByUUIDString(uuid)
+
+    def state() -> int | None:
+        try:
+            found = int(domain.state()[0])
+        except libvirt.libvirtError:
+            return None
+        return None if found == libvirt.VIR_DOMAIN_SHUTOFF else found
+
+    try:
+        yield state
+    finally:
+        connection.close()

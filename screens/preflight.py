@@ -125,7 +125,9 @@ class PreflightScreen(VmActionScreen):
             if _shape(columns) != _shape(table.columns):
                 table.columns = columns
             table.placeholder = "No VM passes the filter" if matrix.rows else "No VM is meant"
-            table.set_rows(matrix_rows(matrix, self.filter), Pen(view.now, view.ascii))
+            rows = matrix_rows(matrix, self.filter)
+            table.set_rows(rows, Pen(view.now, view.ascii))
+            table.styles.max_height = 1 + max(3, len(rows))
             told = caption(matrix, view.now, self._first, room)
             put(self.query_one("#caption", Static), told)
         self._show_reasons()

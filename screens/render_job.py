@@ -93,7 +93,7 @@ def job_columns() -> tuple[Column, ...]:
     """Columns of the job table."""
     return (
         Column("state", "STATE", 11, lambda j, _p: state_cell(j.state), lambda j: j.state.value),
-        Column("title", "JOB", 26, lambda j, _p: Cell(title_of(j)),
+        Column("title", "JOB", 36, lambda j, _p: Cell(title_of(j)),
                lambda j: natural(title_of(j)), min_width=20, grow=2, letter="N"),
         Column("progress", "PROGRESS", 16, _bar, lambda j: done_share(j.progress), min_width=16,
                letter="P", descending=True),
@@ -130,7 +130,10 @@ def _bar(job: Job, pen: Pen) -> Cell:
     if job.state.ended or job.progress is None:
         done = sum(run.state is JobState.DONE for run in job.steps)
         return Cell(f"step {done} of {len(job.steps)}" if job.steps else "", "faint")
-    part = done_share(job.progress)
+    part, quiet = done_share(job.progress), pen.now - job.progress.at
+    if quiet > QUIET_S:
+        told = "" if part is None else f" {percent(100 * part)}"
+        return Cell(f"quiet {duration(quiet)}{told}", "stale", bold=True)
     if part is None:
         return Cell(job.progress.phase, "busy")
     return Cell(f"{bar(part, 11, plain=pen.ascii)} {percent(100 * part)}", "busy")

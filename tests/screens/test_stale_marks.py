@@ -81,7 +81,7 @@ EVERY: dict[str, tuple[Place, tuple[str, ...]]] = {
         Place("vm", make_vm(51, LATE).uuid), (f"STALE: libvirt last told {SAID} ago",),
     ),
     "storage": (Place("storage"), ("stale", "20s!", "~")),
-    "jobs": (Place("jobs"), (f"no news for {SAID}",)),
+    "jobs": (Place("jobs"), (f"quiet {SAID}", f"no news for {SAID}")),
     "history": (Place("history"), (f"{SAID}!",)),
     "preflight": (
         Place("preflight", place_arg((MAIL.uuid,), ("kvm1",))), (f"found {SAID} ago: STALE",),

@@ -12,7 +12,6 @@ from drivers.model.host import HostSpec
 from drivers.model.upgrade import UpgradeRules
 from drivers.open import open_driver
 from drivers.protocol import HostDriver, Prompter
-from drivers.sim.fleet import SimFleet
 from drivers.ssh.desk import Desk
 
 Clock = Callable[[], float]
@@ -66,6 +65,8 @@ def real_fleet(
 
 def simulated_fleet(hosts: int, vms: int, seed: int = 1, clock: Clock = time.time) -> FleetSource:
     """A deterministic make-believe fleet."""
+    from drivers.sim.fleet import SimFleet  # a real fleet's first paint does not wait for it
+
     fleet = SimFleet(hosts, vms, seed, clock)
     return FleetSource(
         "simulated",

@@ -66,12 +66,6 @@ def _restart_libvirtd(scene: Scene, _target: str) -> None:
     scene.lab.host(HOME).libvirtd_start()
 
 
-def _fill_others(scene: Scene, _target: str) -> None:
-    for host in scene.lab.hosts:
-        if host.name != HOME:
-            fill(host)
-
-
 FAULTS = {
     "target-cut": Fault(lambda s, target: s.lab.host(target).link_down(), _target_lost),
     "target-silent": Fault(lambda s, target: s.lab.host(target).blackhole(), _target_lost),
@@ -83,7 +77,7 @@ FAULTS = {
     "target-libvirtd": Fault(lambda s, target: s.lab.host(target).libvirtd_kill(), _target_lost),
     "source-qemu": Fault(lambda s, _t: s.lab.host(HOME).qemu_kill(VICTIM), kills=True),
     "target-qemu": Fault(lambda s, target: s.lab.host(target).qemu_kill(VICTIM)),
-    "full-disk": Fault(_fill_others),
+    "full-disk": Fault(lambda s, target: fill(s.lab.host(target))),
     "skew": Fault(lambda s, target: set_clock(s.lab.host(target), AHEAD_S), _clock_told),
 }
 """Name to fault."""

@@ -29,7 +29,7 @@ CASES = [
     ("target-qemu", "perform"),
     ("source-qemu", "perform"),
     ("target-cut", "between"),
-    ("full-disk", "perform"),
+    ("full-disk", "before"),
     ("slow", "perform"),
     ("skew", "before"),
 ]

@@ -9,11 +9,12 @@ from console.policy.drain.inverse import plan_inverse
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rules import limits_of, with_groups
+from console.policy.drain.truth import found_move
 from console.policy.drain.words import progress_words
 from console.policy.preflight.grounds import Group, Rules
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import HostLoad, Link, LinkState, Protect
-from drivers.model.job import Verdict
+from drivers.model.job import Action, Job, JobState, Plan, Request, Verdict
 from drivers.model.operation import (
     Choice,
     Limits,
@@ -238,3 +239,14 @@ def test_progress_says_whether_a_reboot_is_safe():
     assert progress_words(done, 0) == "3 of 3 moved, safe to reboot: yes"
     assert progress_words(done, 1).endswith("safe to reboot: no")
     assert progress_words(done, None).endswith("safe to reboot: not known")
+
+
+def test_a_guest_whose_qemu_ended_on_the_way_is_told_as_crashed():
+    """Nothing runs it: where it was last seen, and how, stands in the note."""
+    (move,) = drain(fleet(guest(1))).moves
+    after = fleet(guest(1, state=VmState.CRASHED))
+    plan = Plan("p", Request(Action.MIGRATE, move.uuid, move.target), "web1", "kvm1", NOW, "")
+    job = Job("j", plan, JobState.FAILED)
+    found = found_move(after, move, job, now=NOW)
+    assert found.state is MoveState.FAILED
+    assert "runs on neither end: it is crashed on kvm1; look at it" in found.note

@@ -43,12 +43,20 @@ def found_move(snapshot: FleetSnapshot, move: Move, job: Job, *, now: float) -> 
         if not target_read:
             note = f"it left {move.source}, and {move.target} cannot be read"
             return Found(MoveState.RUNNING, note)
-        return Found(MoveState.FAILED, "it runs on neither end: look at it, and start it by hand")
+        return Found(MoveState.FAILED, _stopped(snapshot, move))
     if job.state is JobState.INTERRUPTED:
         settled = _interrupted(job, source, target_read=target_read)
         if settled is not None:
             return settled
     return _still_there(move, job, source, target_read=target_read)
+
+
+def _stopped(snapshot: FleetSnapshot, move: Move) -> str:
+    """Where a VM that runs on neither end is, and how it was last seen there."""
+    hosts = [h for name in (move.source, move.target) if (h := snapshot.host(name)) is not None]
+    seen = [f"{v.state.value} on {h.name}" for h in hosts for v in h.vms if v.uuid == move.uuid]
+    where = f"it is {', '.join(seen)}" if seen else "neither knows it"
+    return f"it runs on neither end: {where}; look at it, and start it by hand"
 
 
 def found_idle(snapshot: FleetSnapshot, move: Move, *, now: float) -> Found:

@@ -1,0 +1,219 @@
+"""A guest that writes faster than its link carries: by virsh alone, then under a profile.
+
+``virsh migrate --live`` is given a minute and a half, or ten minutes with ``--long``. That it would
+never end is read off its own figures: with more bytes changed a second than sent, what is left does
+not shrink. Then the same guest goes over the same link under a profile that promises an end and a
+longest pause. How long the guest stood still is told by libvirt, and seen by the numbers that it
+writes to its disk ten times a second.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.errors import DriverError
+from drivers.lab.fleet import LabFleet
+from drivers.lab.guests import wait_for_count
+from drivers.lab.host import LabHost
+from drivers.lab.model import GuestSpec, Mode
+from drivers.lab.processes import wait_until
+from tests.bench.hosts import practice
+from tests.bench.link import (
+    MIB,
+    astray,
+    begin_virsh,
+    job_figures,
+    limited,
+    migrate_words,
+)
+from tests.bench.part import end_tidily, scratch
+from tests.bench.table import Beside, Table, below
+from tests.kvm.daemon import available
+from tests.lab.e2e_cli import Cli
+
+LONG = "NOVACRON_BENCH_LONG"
+"""Set, the rival is given its whole ten minutes."""
+WAIT_S = 600.0 if os.environ.get(LONG) else 90.0
+MBIT = 24.0
+DIRTY_MIB_S = 48
+COUNT_MS = 100
+FINISH_S = 180
+PAUSE_MS = 500
+PAGE = 4096
+LOOK_S = 0.005
+PROFILE = f"""[profiles.promise]
+post_copy = true
+finish_within = {FINISH_S}
+downtime_ms = 300
+longest_downtime_ms = {PAUSE_MS}
+levers = ["downtime", "post-copy"]
+"""
+NAME = "write-heavy guest"
+GUEST = "heavy"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How the promise was kept: seconds, libvirt's pause (ms) if it tells one, levers pulled."""
+
+    seconds: float
+    pause_ms: float | None
+    pulled: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """How far virsh came.
+
+    Attributes:
+        seconds: Until its end, or what its figures tell of one; inf for never.
+        told: Those figures.
+    """
+
+    seconds: float
+    told: str
+
+
+def by_virsh(source: LabHost, target: LabHost) -> Rival:
+    """Let virsh try, read its figures and abort it.
+
+    Raises:
+        OSError: It ended otherwise than by arriving or by the abort.
+    """
+    process = begin_virsh(source, *migrate_words(GUEST, target))
+    try:
+        process.wait(WAIT_S)
+    except subprocess.TimeoutExpired:
+        found = _outlook(job_figures(source, GUEST))
+        source.virsh("domjobabort", GUEST, check=False)
+        process.communicate(timeout=60.0)
+        return found
+    finally:
+        process.kill()
+    raise OSError(f"virsh ended within {WAIT_S:.0f} s: {process.communicate()[1][-300:]}")
+
+
+def _outlook(figures: dict[str, float]) -> Rival:
+    """When it would end, by the last of its figures."""
+    rate = figures.get("Memory bandwidth", 0.0)
+    dirty = figures.get("Dirty rate", 0.0) * figures.get("Page size", PAGE)
+    left = figures.get("Memory remaining", 0.0)
+    told = (
+        f"virsh after {WAIT_S:.0f} s: pass {figures.get('Iteration', 0):.0f}, {left / MIB:.0f} MiB "
+        f"left, {rate / MIB:.1f} MiB/s sent, {dirty / MIB:.1f} MiB/s changed by the guest"
+    )
+    return Rival(WAIT_S + left / (rate - dirty) if rate > dirty else math.inf, told)
+
+
+class Watch:
+    """Looks at a guest's counter on its disk, and keeps how long it stood still at most."""
+
+    def __init__(self, image: Path) -> None:
+        self._image = image
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.longest_ms = 0.0
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        seen, since = self._newest(), time.monotonic()
+        while not self._ended.wait(LOOK_S):
+            now, newest = time.monotonic(), self._newest()
+            if newest != seen:
+                self.longest_ms = max(self.longest_ms, (now - since) * 1000)
+                seen, since = newest, now
+
+    def _newest(self) -> bytes:
+        with self._image.open("rb") as stream:
+            return stream.read(512)
+
+
+def under_promise(lab: LabFleet, folder: Path, uuid: str) -> Kept:
+    """Migrate it by the profile.
+
+    Raises:
+        OSError: It did not arrive, or lost a write.
+    """
+    cli = Cli(folder, lab.specs())
+    cli.config.write_text(cli.config.read_text() + PROFILE)
+    done = cli("migrate", GUEST, "--to", "kvm2", "--profile", "promise", "--yes", "--json")
+    if done.status:
+        raise OSError(f"it ended with {done.status}: {done.err[-300:]} {done.out[-300:]}")
+    if wrong := astray(lab, {uuid: "kvm2"}):
+        raise OSError(wrong)
+    count = lab.counter(GUEST).newest
+    if not wait_until(lambda: lab.counter(GUEST).newest > count, 60.0):
+        raise OSError(f"the guest writes no more: it stands at {count}")
+    if lost := lab.counter(GUEST).lost:
+        raise OSError(f"writes were lost: {lost}")
+    told = cli("jobs", "show", done.last()["job"], "--json").json()
+    facts = told["facts"]
+    figures = json.loads(facts.get("figures", "{}"))
+    seconds = told["ended_at"] - told["started_at"]
+    return Kept(seconds, figures.get("downtime_ms"), str(facts.get("pulled", "none")))
+
+
+def rows(table: Table, lab: LabFleet, folder: Path) -> None:
+    """The rival, then the promise."""
+    source, target = lab.host("kvm1"), lab.host("kvm2")
+    spec = GuestSpec(
+        GUEST, shared=True, disk_mib=16, memory_mib=128, dirty_mib_s=DIRTY_MIB_S,
+        write_counter=True, counter_ms=COUNT_MS,
+    )  # fmt: skip
+    uuid = lab.define_guest(spec, on="kvm1")
+    wait_for_count(source.disk_file(GUEST), 20, 120.0)
+    with limited(lab, MBIT):
+        with Watch(lab.store.image(GUEST)) as before:
+            rival = by_virsh(source, target)
+        if wrong := astray(lab, {uuid: "kvm1"}):
+            raise OSError(f"after virsh was aborted: {wrong}")
+        with Watch(lab.store.image(GUEST)) as during:
+            kept = under_promise(lab, folder, uuid)
+    table.note(f"{MBIT:g} Mbit/s is {MBIT * 1e6 / 8 / MIB:.1f} MiB/s; {rival.told}")
+    table.note(f"pulled: {kept.pulled}; it runs on the target alone, and no write of it is lost")
+    beside = Beside("virsh migrate --live", rival.seconds)
+    table.row(
+        f"{NAME}, until it has arrived", kept.seconds, "s", beside=beside, aim=below(FINISH_S)
+    )
+    if kept.pause_ms is None:
+        table.skip(f"{NAME}, pause for the switch", "libvirt kept none of this migration")
+    else:
+        table.row(f"{NAME}, pause for the switch", kept.pause_ms, aim=below(PAUSE_MS))
+    still = Beside("at the source under virsh", before.longest_ms)
+    table.row(f"{NAME}, longest between two writes", during.longest_ms, beside=still)
+
+
+def main() -> None:
+    """Print the rows, or why there are none."""
+    table = Table()
+    reason = available() or ("" if os.geteuid() == 0 else "network namespaces need root")
+    if reason:
+        table.skip(NAME, reason)
+        return
+    end_tidily()
+    try:
+        with scratch() as folder, practice(2) as lab:
+            if lab.mode is not Mode.NETNS:
+                table.skip(NAME, "the practice hosts have no links of their own here")
+                return
+            rows(table, lab, folder)
+    except (DriverError, OSError) as error:
+        table.skip(NAME, error)
+
+
+if __name__ == "__main__":
+    main()

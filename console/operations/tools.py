@@ -21,8 +21,9 @@ from drivers.model.job import Job, Plan
 _FRESH_S = 12.0
 """How long hosts are given to be read anew before a step."""
 
-STEP_AGE_S = 5.0
-"""How old an answer about hosts and guests may be that a step is judged by."""
+STEP_AGE_S = 15.0
+"""How old an answer may be that a step is judged by: a login from host to host costs as much as the
+beginning of a migration. Readings and definitions of guests are asked for anew for each step."""
 
 PLAN_AGE_S = 60.0
 """How old it may be for a plan that a person looks at first."""

@@ -166,7 +166,7 @@ async def test_one_who_gives_up_waiting_leaves_no_trace() -> None:
     gates.leave(needs)
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
-    async with asyncio.timeout(5), AsyncExitStack() as stack:
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
         await gates.enter(needs)
         stack.callback(gates.leave, needs)
     assert gates._held == Counter()

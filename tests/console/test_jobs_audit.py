@@ -16,7 +16,7 @@ from tests.console.test_jobs_survive import COLD, MANAGED, plan_of, runner
 
 async def finished(jobs: JobRunner, job_id: str) -> None:
     """Wait until nothing of the job runs any more."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*[task for name, task in jobs._tasks.items() if name == job_id])
 
 

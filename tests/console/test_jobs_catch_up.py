@@ -115,7 +115,7 @@ async def test_a_console_that_closes_meanwhile_journals_the_end() -> None:
     sight.slow.clear()
     jobs = runner(Console(world), ME, snapshot=lambda: sight.shown, read_anew=sight.read_anew)
     job_id = await jobs.submit(plan_of(world, Action.MIGRATE, "kvm2"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not sight.asked:  # noqa: ASYNC110 - the world has no event to wait for
             await asyncio.sleep(0)
     assert not world.journal[job_id].state.ended

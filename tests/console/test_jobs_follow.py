@@ -47,7 +47,7 @@ async def test_a_cancel_ends_it(
     await until(lambda: any(j.id == job_id and j.progress for j in second.jobs))
     down += [silent]
     await second.cancel(job_id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         job = await ended(second, job_id)
     assert job.state is state, job.outcome
     assert not world.moves
@@ -76,7 +76,7 @@ async def test_a_cancel_ends_it_while_the_source_is_silent(monkeypatch: pytest.M
     for call in ("job_progress", "read_slow", "abort_job"):
         monkeypatch.setattr(WorldDriver, call, silent)
     await second.cancel(job_id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         job = await ended(second, job_id)
     assert job.state is JobState.INTERRUPTED, job.outcome
     assert UUID in world.moves

@@ -55,7 +55,7 @@ async def test_a_cancel_ends_the_comparison(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(WorldDriver, "checksum", endless)
     jobs = runner(Console(world), ME)
     job_id = await jobs.submit(plan_of(world, Action.TIER, "hot"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(j.progress and "original" in j.progress.phase for j in jobs.jobs):  # noqa: ASYNC110
             await asyncio.sleep(0)
     await jobs.cancel(job_id)

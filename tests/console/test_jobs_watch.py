@@ -20,7 +20,7 @@ async def sees(
     jobs: JobRunner, console: Console, wanted: Callable[[tuple[Job, ...]], bool]
 ) -> None:
     """Let the watch look until it shows what is wanted."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not wanted(jobs.jobs):
             console.look.set()
             await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from drivers.protocol import HostDriver, MigrationSpec
 from tests.contract.conftest import Case
 
 NOBODY = "00000000-dead-beef-0000-000000000000"
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 def ours(value: object) -> bool:
@@ -135,7 +135,7 @@ async def test_fast_reading_or_a_reason(case: Case, driver: HostDriver) -> None:
     await driver.read_fast()
     reading = await driver.read_fast()
     assert ours(reading)
-    assert abs(reading.at - time.time()) < 5
+    assert abs(reading.at - time.time()) < 60
     assert reading.load.memory_total
     assert reading.vms
     for uuid, fast in reading.vms.items():

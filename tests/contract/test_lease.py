@@ -13,7 +13,7 @@ from tests.contract.conftest import Case
 
 ANNA = "anna@jump1 since 2026-01-02 03:04 UTC: draining it"
 BERT = "bert@jump2 since 2026-01-02 03:05 UTC: upgrading it"
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 async def becomes_free(driver: HostDriver) -> None:

@@ -14,7 +14,7 @@ from drivers.model.upgrade import HostTask, TaskLook, TaskState
 from drivers.protocol import HostDriver
 from tests.contract.conftest import Case
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 async def task(driver: HostDriver, command: str) -> HostTask:

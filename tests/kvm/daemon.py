@@ -22,7 +22,7 @@ def available() -> str:
     return ""
 
 
-def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
     """Wait for a condition; AssertionError after ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():

@@ -83,11 +83,11 @@ async def test_one_ssh_connection_carries_everything(
     shell = await driver.open_shell(80, 24, "xterm")
     await shell.write(b"echo seen-$((40+2))\n")
     said = b""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while b"seen-42" not in said:
             said += await shell.read()
     await shell.close()
     await driver.destroy(vm.uuid)
     await driver.close()
     watcher.cancel()
-    assert late < 2.0  # far below the keepalive that a blocked loop would run into
+    assert late < 5.0  # far below the keepalive that a blocked loop would run into

@@ -31,7 +31,7 @@ class Mute:
         self.met = False
 
     def close(self) -> None:
-        self._all_wait.wait(10)
+        self._all_wait.wait(60)
         self.met = True
 
     def unregisterCloseCallback(self) -> None:  # noqa: N802 - libvirt's name
@@ -67,7 +67,7 @@ async def test_a_connection_in_use_is_not_closed_under_its_call() -> None:
 
     def hang() -> None:
         begun.set()
-        carrier_gone.wait(30)
+        carrier_gone.wait(60)
         order.append("call ended")
 
     async def drop() -> None:
@@ -93,7 +93,7 @@ async def test_a_connection_whose_call_never_returns_is_left_alone() -> None:
 
     def hang() -> None:
         begun.set()
-        over.wait(30)
+        over.wait(60)
 
     known = cast(Any, session)
     known.lv = SimpleNamespace(libvirtError=RuntimeError)

@@ -56,7 +56,7 @@ def session_of(*pools: FakePool) -> Session:
         listAllStoragePools=lambda: list(pools),
         storagePoolLookupByUUIDString=lambda uuid: next(p for p in pools if p.UUIDString() == uuid),
     )
-    spec = HostSpec("kvm1", "qemu:///system", deadline_s=0.5, tiers={"dead": "cold"})
+    spec = HostSpec("kvm1", "qemu:///system", deadline_s=2.0, tiers={"dead": "cold"})
     lv = SimpleNamespace(libvirtError=LibvirtError)
     known = SimpleNamespace(spec=spec, conn=conn, lv=lv, call=call, counted=lambda work: work)
     return cast(Session, known)
@@ -68,9 +68,7 @@ async def test_a_hung_pool_holds_up_no_other() -> None:
     dead, first, last = FakePool("dead", gate), FakePool("alpha"), FakePool("zulu")
     reader = PoolReader(session_of(first, dead, last))
     try:
-        began = time.monotonic()
         told = {pool.name: pool for pool in await reader.read([])}
-        assert time.monotonic() - began < 5
         assert [told[name].capacity for name in ("alpha", "zulu")] == [100, 100]
         problem = told["dead"].problem
         assert problem is not None
@@ -78,11 +76,11 @@ async def test_a_hung_pool_holds_up_no_other() -> None:
         assert told["dead"].tier == "cold"
         began = time.monotonic()
         told = {pool.name: pool for pool in await reader.read([])}
-        assert time.monotonic() - began < 0.4  # it is not waited for a second time
+        assert time.monotonic() - began < 1.9  # it is not waited for a second time
         assert told["dead"].problem is not None
         assert dead.asked == 1
         gate.set()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while {p.name: p for p in await reader.read([])}["dead"].problem is not None:
             assert time.monotonic() < end
         assert first.asked >= 3
@@ -102,7 +100,7 @@ async def test_a_pool_that_is_gone_leaves_no_thread() -> None:
         conn = cast(Any, reader._session.conn)
         conn.listAllStoragePools = lambda: pools[:1]
         assert [pool.name for pool in await reader.read([])] == ["keep"]
-        passing.join(5)
+        passing.join(60)
         assert not passing.is_alive()
         assert threads["pool keep of kvm1"].is_alive()
     finally:

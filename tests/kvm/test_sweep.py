@@ -155,7 +155,7 @@ def test_a_host_that_waits_for_an_answer_holds_no_other(asked: str) -> None:
                     target=other.sweep, args=(1.0,), kwargs={"places": places}
                 )
                 thread.start()
-                thread.join(10)
+                thread.join(60)
                 swept[0] = not thread.is_alive()
 
     host.asked = Answers()

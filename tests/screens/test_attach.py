@@ -20,7 +20,7 @@ import pytest
 from console.attach import RESTORE, attach
 from console.backend import AttachedStream
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Far:

@@ -153,11 +153,11 @@ def start_sshd(box: Box) -> Iterator[Callable[..., Sshd]]:
     for process in running:
         process.terminate()
     for process in running:
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with socket.socket() as probe:
             probe.settimeout(0.2)
@@ -222,7 +222,7 @@ async def sshd_pid(link: SshLink) -> int:
     return int(found.stdout)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for a condition with a deadline."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition is a fact outside this loop

@@ -141,7 +141,7 @@ async def test_open_questions_hold_up_no_other_host(box: Box, start: Start) -> N
     logins = [asyncio.create_task(link.connect()) for link in waiting]
     there = box.link(uri(port), Person(answers=[("x",)]))
     try:
-        await until(lambda: asked == 12, 20)
+        await until(lambda: asked == 12, 60)
         await there.connect()
         answer.set()
         await asyncio.gather(*logins)

@@ -70,7 +70,7 @@ def agent(box: Box) -> object:
     path.unlink()
     yield sock, key
     process.terminate()
-    process.wait(timeout=5)
+    process.wait(timeout=60)
 
 
 async def test_agent_entry_that_worked_is_named(

@@ -170,7 +170,7 @@ async def test_stopped_reader_times_out_and_comes_back() -> None:
         pids.append(int((await pipes.read(100)).split()[1]))
         return pipes
 
-    lane = FastLane(spawn, deadline_s=3.0)
+    lane = FastLane(spawn, deadline_s=5.0)
     await lane.read(())
     os.kill(pids[0], signal.SIGSTOP)
     with pytest.raises(TimedOut):
@@ -280,7 +280,7 @@ async def test_a_plugged_vcpu_is_counted(
     monkeypatch.setattr("drivers.ssh.fast._SCAN_AGAIN_S", 3600.0)
     name, process = pluggable
     comm = Path(f"/proc/{process.pid}/task")
-    await until(lambda: any(p.read_text() == "CPU 0/KVM\n" for p in comm.glob("*/comm")), 30.0)
+    await until(lambda: any(p.read_text() == "CPU 0/KVM\n" for p in comm.glob("*/comm")), 90.0)
     idle = (await twice(lane, [DomainRef(name, -1, (), 2)])).vms[name]
     assert idle.cpu_pct == pytest.approx(0.0, abs=2.0)
     process.send_signal(signal.SIGUSR1)

@@ -67,7 +67,7 @@ def opened(path: Path, clock: Clock) -> Iterator[Opener]:
         store.close()
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition, failing with ``what`` after a deadline."""
     deadline = time.monotonic() + seconds
     gate = threading.Event()

@@ -118,13 +118,12 @@ def caption(matrix: Matrix | None, now: float, first: int, room: int) -> Content
     line = Content(f" {plural(len(matrix.rows), 'VM')} x {plural(total, 'host')}")
     if room < total:
         line += Content(f" ({first + 1}-{min(first + room, total)} shown)")
+    old, found = now - matrix.at > OLD_S, f"  found {age(matrix.at, now)} ago"
+    line += Content.styled(f"{found}: STALE", "bold $stale") if old else Content.styled(found, DIM)
     for verdict in reversed(WORST_FIRST):
         if count := matrix.count(verdict):
             line += Content("  ") + Content.styled(f"{count} {verdict.value}", _STYLES[verdict])
-    found = f"  found {age(matrix.at, now)} ago"
-    if now - matrix.at > OLD_S:
-        return line + Content.styled(f"{found}: STALE, e asks again", "bold $stale")
-    return line + Content.styled(found, DIM)
+    return line
 
 
 def cell_text(row: VmRow | None, cell: Cell | None) -> list[Para]:

@@ -57,7 +57,7 @@ def plan_of(world: World, action: Action, target: str) -> Plan:
 
 async def ended(jobs: JobRunner, job_id: str) -> Job:
     """Wait for the end of a job, or for the console's death."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             job = next(j for j in jobs.jobs if j.id == job_id)
             if job.state.ended or not jobs._tasks.get(job_id):
@@ -67,7 +67,7 @@ async def ended(jobs: JobRunner, job_id: str) -> Job:
 
 async def settled(jobs: JobRunner, job_id: str) -> None:
     """Wait until a job offers nothing more."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while next(j for j in jobs.jobs if j.id == job_id).followup:  # noqa: ASYNC110
             await asyncio.sleep(0)
 

@@ -7,8 +7,11 @@ from console.operations.record import Record
 from console.operations.tools import Desk
 from console.policy.drain.truth import Found, found_move
 from console.policy.recovery import DISMISS
+from console.policy.subject import host_problem
 from drivers.model.job import Job, JobState
 from drivers.model.operation import MoveRun, MoveState, OperationState
+
+_WAITS = "cannot be read: what runs there waits, or ends once the hosts notice"
 
 
 class Settler:
@@ -33,6 +36,17 @@ class Settler:
                 await self._take(run, job, found)
             elif job.owner != self._desk.owner:
                 await self._desk.jobs.recover()  # it is judged there, if its console is dead
+            else:
+                await self._tell_waiting(run)
+
+    async def _tell_waiting(self, run: MoveRun) -> None:
+        """A migration whose end cannot be read may hang for minutes: say so, until it answers."""
+        snapshot, now = self._desk.snapshot(), self._desk.clock()
+        hosts = [snapshot.host(name) for name in (run.move.source, run.move.target)]
+        silent = [h.name for h in hosts if h is not None and host_problem(h, now) is not None]
+        note = f"{' and '.join(silent)} {_WAITS}" if silent else ""
+        if run.note != note and (silent or run.note.endswith(_WAITS)):
+            await self._record.mark(run, MoveState.RUNNING, note)
 
     def due(self) -> bool:
         """Whether a job of this operation has ended and waits to be judged."""

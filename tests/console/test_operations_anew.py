@@ -22,7 +22,7 @@ async def test_a_step_is_checked_by_what_the_hosts_themselves_say():
     assert operation.state is OperationState.DONE, [(r.state, r.note) for r in operation.runs]
     assert set(world.where().values()) == {"kvm2"}
     assert set(world.arrivals.values()) == {1}
-    asked = [(uuids, targets) for uuids, targets, age in console.gathered if age < 10.0]
+    asked = [(uuids, targets) for uuids, targets, age in console.gathered if age == STEP_AGE_S]
     assert {((m.uuid,), (m.target,)) for m in plan.moves} <= set(asked)
     await console.close()
 
@@ -178,6 +178,25 @@ async def test_what_a_dead_target_kept_is_taken_back_when_it_answers_again():
     there = {d.path for (host, _), d in world.domains.items() if host == "kvm3"}
     assert kept == there
     assert world.damage == []
+    await console.close()
+
+
+async def test_a_migration_to_a_silent_host_says_what_it_waits_for():
+    """Neither ended nor failed while the host is silent; once it answers, it goes on."""
+    world = fleet(1)
+    world.room = {"kvm2": 0}
+    console = OpsConsole(world)
+    ident = await console.operations.start(await console.operations.plan_drain("kvm1"))
+    await until(lambda: bool(world.moves))
+    world.down.add("kvm3")
+    await until(lambda: "kvm3 cannot be read" in world.operations[ident].runs[0].note)
+    assert "1 moving (kvm3 cannot be read: " in world.operations[ident].outcome
+    assert world.operations[ident].state is OperationState.RUNNING
+    world.down.clear()
+    operation = await console.ended(ident)
+    assert operation.state is OperationState.DONE
+    assert world.where() == {uuid_of(0): "kvm3"}
+    assert set(world.arrivals.values()) == {1}
     await console.close()
 
 

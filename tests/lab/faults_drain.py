@@ -69,9 +69,20 @@ def drain(
     return ident, target
 
 
+def tells(console: Upkeep, ident: str) -> bool:
+    """Whether it ended, waits for a person, or says which host keeps a migration waiting."""
+    operation = console.operation(ident)
+    waits = [
+        r for r in operation.runs if r.state is MoveState.RUNNING and "cannot be read" in r.note
+    ]
+    asks = operation.state is OperationState.PAUSED and operation.problem is not None
+    return operation.state.ended or asks or bool(waits)
+
+
 def settled(console: Upkeep, ident: str, shown: Shown, target: str) -> None:
     """The drain went on or stopped with a reason, and the console shows what broke."""
-    explained(console.settles(ident))
+    console.wait("it has settled, or says what it waits for", lambda: tells(console, ident))
+    explained(console.operation(ident))
     console.wait(f"what broke is shown of {target}", lambda: shown(console.snapshot, target))
 
 
@@ -80,10 +91,10 @@ def resumed(scene: Scene, console: Upkeep, ident: str) -> Operation:
     scene.mend()
     scene.release()
     console.settled()
-    operation = console.operation(ident)
-    tries = 0
-    while operation.state is OperationState.PAUSED and tries < 3:
-        tries += 1
+    operation = console.settles(ident)
+    for _ in range(3):
+        if operation.state is not OperationState.PAUSED:
+            break
         console.engine.maintenance.resume(ident).result(PATIENCE_S)
 
         def goes_on() -> bool:

@@ -88,9 +88,10 @@ def progress_words(operation: Operation, running: int | None = None) -> str:
     runs = operation.runs
     done = sum(r.state is MoveState.DONE for r in runs)
     parts = [f"{done} of {len(runs)} moved"]
-    moving = sum(r.state is MoveState.RUNNING for r in runs)
+    moving = [r for r in runs if r.state is MoveState.RUNNING]
     if moving and not operation.state.ended:
-        parts.append(f"{moving} moving")
+        note = next((r.note for r in moving if r.note), "")
+        parts.append(f"{len(moving)} moving" + (f" ({note})" if note else ""))
     for state, word in (
         (MoveState.BLOCKED, "blocked"),
         (MoveState.FAILED, "failed"),

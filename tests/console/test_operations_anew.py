@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from console.operations.tools import STEP_AGE_S
 from drivers.errors import Refused
 from drivers.model.operation import Choice, MoveState, Operation, OperationState
 from drivers.model.vm import VmState

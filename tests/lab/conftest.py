@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from drivers.lab.fleet import LabFleet
 from drivers.lab.model import GuestSpec
+
+
+@pytest.fixture(autouse=True)
+def _store_serves(request: pytest.FixtureRequest) -> None:
+    """A disk server that ended in an earlier test is told of, and fails no other test."""
+    if "lab" in request.fixturenames:
+        ended = request.getfixturevalue("lab").store.restore()
+        if ended:
+            warnings.warn(f"the disk servers of {sorted(ended)} had ended", stacklevel=1)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ class AppSettings:
         keys: Binding id to keys, comma-separated, such as ``{"app.quit": "ctrl+q"}``.
         keep: Remembers a choice across starts: (``theme`` or ``ascii``, value).
         save_to: Folder that saved screens go to.
+        profiles: Migration profiles of the fleet file, name to options.
     """
 
     fleet: str = "fleet"
@@ -35,3 +36,4 @@ class AppSettings:
     keys: Mapping[str, str] = field(default_factory=lambda: _NO_KEYS)
     keep: Callable[[str, str], None] = _keep_nothing
     save_to: Path = field(default_factory=lambda: user_paths().pictures)
+    profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -155,7 +155,8 @@ class Flows:
             asking = [ask(asked.action, vm.uuid, disks[vm.uuid], given) for vm in vms]
             return combined([*zip(vms, [await answer(a) for a in asking], strict=True)], snapshot)
 
-        dialog = TargetDialog(vms[0], asked.action, None, count=len(vms))
+        profiles = self._app.settings.profiles
+        dialog = TargetDialog(vms[0], asked.action, None, count=len(vms), profiles=profiles)
         self._choosing = dialog, fits
         self._app.run_guarded(self.fit_again(()))
         chosen = await self._answered(dialog)

@@ -84,6 +84,7 @@ def _show(
     os.environ.setdefault("TEXTUAL_FPS", PAINTS_A_SECOND)
     from console.app import NovaCronApp
     from console.appsettings import AppSettings
+    from console.config.profiles import profile_options
 
     kept = read_choices(context.paths.settings)
     ui = context.fleet.ui
@@ -94,6 +95,7 @@ def _show(
         keys=context.fleet.keys,
         save_to=context.paths.pictures,
         keep=keeper(context.paths.settings),
+        profiles={name: profile_options(p) for name, p in context.fleet.profiles.items()},
     )
     sys.setswitchinterval(SWITCH_S)
     engine = Engine(source, store=store, interval_s=context.fleet.history.interval)

@@ -28,7 +28,11 @@ class Cycle(Button):
     """
 
     class Changed(Message):
-        """Another value is chosen."""
+        """Another value is chosen in ``cycle``."""
+
+        def __init__(self, cycle: Cycle) -> None:
+            super().__init__()
+            self.cycle = cycle
 
     def __init__(self, name: str, values: Sequence[tuple[str, str]], *, id: str) -> None:  # noqa: A002
         self._of = name
@@ -42,11 +46,17 @@ class Cycle(Button):
         """What is chosen now."""
         return self._values[self._at][0]
 
+    def choose(self, value: str) -> None:
+        """Show a value; the first where it has no such."""
+        places = [at for at, (own, _) in enumerate(self._values) if own == value]
+        self._at = places[0] if places else 0
+        self.label = self._words()
+
     def press(self) -> Self:
         """The next value, at once however fast the keys come."""
         self._at = (self._at + 1) % len(self._values)
         self.label = self._words()
-        self.post_message(self.Changed())
+        self.post_message(self.Changed(self))
         return self
 
     def _words(self) -> Content:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
@@ -14,6 +16,7 @@ from drivers.model.job import Action, TargetFit, Verdict
 from drivers.model.vm import Vm
 from screens.dialogs.cycle import Cycle
 from screens.dialogs.dialog import Dialog
+from screens.dialogs.tuning import TuningDialog
 from screens.format import clean, fit
 from screens.messages import FitsRequested
 from screens.prose import BAD, DIM, GOOD, WARN, Prose, para
@@ -22,7 +25,7 @@ from screens.render_plan import fit_text
 _WAYS = {
     True: (
         ("mode", "Driven by", (("", "auto"), ("p2p", "the hosts (p2p)"),
-                               ("managed", "this console"))),
+                               ("managed", "this console"), ("offline", "nobody (off)"))),
         ("remove_source", "Copied disks", (("", "keep the old"),
                                            ("yes", "delete the old"))),
     ),
@@ -40,14 +43,15 @@ class TargetDialog(Dialog[Answer]):
     """Dismisses (target, options) or None; a target that does not fit cannot be chosen.
 
     The options, each only where it differs from the default, are ``bandwidth_mib`` (MiB a second);
-    for a migration ``mode`` (``p2p`` or ``managed``) and ``remove_source`` (``yes``); for a tier
-    move ``keep_old`` (``yes``). At another mode it asks by ``FitsRequested`` what fits now; the
-    answer is set as ``fits``.
+    for a migration ``mode`` (``p2p``, ``managed`` or ``offline``), ``remove_source`` (``yes``) and
+    what ``TuningDialog`` adds; for a tier move ``keep_old`` (``yes``). At another mode it asks by
+    ``FitsRequested`` what fits now; the answer is set as ``fits``.
 
     Args:
         vm: The VM, or the first of several.
         fits: What is known already; None while it is still being asked.
         count: How many VMs go there together.
+        profiles: Migration profiles of the fleet file, name to options.
     """
 
     AUTO_FOCUS = "#targets"
@@ -56,12 +60,20 @@ class TargetDialog(Dialog[Answer]):
     """The targets in the order listed; set again when another mode was asked about."""
 
     def __init__(
-        self, vm: Vm, action: Action, fits: tuple[TargetFit, ...] | None, *, count: int = 1
+        self,
+        vm: Vm,
+        action: Action,
+        fits: tuple[TargetFit, ...] | None,
+        *,
+        count: int = 1,
+        profiles: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         verb = "Migrate" if action is Action.MIGRATE else "Move a disk of"
         what = clean(vm.name) if count == 1 else f"{'each of ' * (verb != 'Migrate')}{count} VMs"
         super().__init__(f"{verb} {what}: where to?")
         self._action = action
+        self._profiles = profiles or {}
+        self._more: tuple[tuple[str, str], ...] = ()
         self.set_reactive(TargetDialog.fits, self.validate_fits(fits or ()))
         self.waiting = fits is None
         """What fits is still being asked."""
@@ -126,6 +138,8 @@ class TargetDialog(Dialog[Answer]):
     def compose_buttons(self) -> ComposeResult:
         """Cancel, then on to the preview."""
         yield from super().compose_buttons()
+        if self._action is Action.MIGRATE:
+            yield Button("Options", id="more", compact=True)
         none = not any(item.fits for item in self.fits)
         yield Button("Preview", id="go", compact=True, variant="primary", disabled=none)
 
@@ -140,8 +154,28 @@ class TargetDialog(Dialog[Answer]):
         if not self.is_mounted or not self.is_attached:
             return ()
         limit = self.query_one("#bandwidth", Input).value.strip()
-        chosen = [("bandwidth_mib", limit), *((way.id, way.value) for way in self.query(Cycle))]
-        return tuple((str(name), value) for name, value in chosen if value)
+        own = [("bandwidth_mib", limit), *((way.id, way.value) for way in self.query(Cycle))]
+        chosen = dict(self._more) | {str(name): value for name, value in own if value}
+        return tuple(chosen.items())
+
+    def choose(self, button: str) -> None:
+        """On to the preview, or to the options first."""
+        if button != "more":
+            super().choose(button)
+            return
+        lacking = self._current.lacking if self._current else ()
+        dialog = TuningDialog(self._more, self._profiles, lacking)
+        self.app.push_screen(dialog, self._tuned)
+
+    def _tuned(self, options: tuple[tuple[str, str], ...] | None) -> None:
+        if options is None:
+            return
+        self._more = options
+        count = f" ({len(options)})" if options else ""
+        more = self.query_one("#more", Button)
+        more.label = f"Options{count}"
+        more.refresh(layout=True)
+        self._asked_again()
 
     @on(OptionList.OptionHighlighted)
     def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
@@ -162,6 +196,9 @@ class TargetDialog(Dialog[Answer]):
     def _ask_again(self, event: Cycle.Changed) -> None:
         """What fits may depend on who drives the migration."""
         event.stop()
+        self._asked_again()
+
+    def _asked_again(self) -> None:
         if self._action is Action.MIGRATE:
             self.waiting = True
             self._explain()

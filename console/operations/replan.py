@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from console.operations.tools import Desk
+from console.operations.tools import PLAN_AGE_S, Desk
 from console.policy.drain.inverse import plan_rest
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
@@ -36,7 +36,9 @@ async def grounds_of_rest(desk: Desk, operation: Operation, *more: str) -> Groun
     ]
     waiting += [uuid for uuid in more if uuid not in waiting]
     names = [h.name for h in desk.snapshot().hosts if h.name not in operation.excluded]
-    return await desk.grounds(waiting, names if waiting else (), home_of(operation))
+    ends = names if waiting else ()
+    # Older answers do: each step is checked again by fresh ones, and they are asked every second.
+    return await desk.grounds(waiting, ends, home_of(operation), age_s=PLAN_AGE_S)
 
 
 def home_of(operation: Operation) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import libvirt
 
 from console.backend import News, OperationsReady
+from drivers.errors import TimedOut
 from drivers.lab.fleet import LabFleet
 from drivers.lab.host import LabHost
 from drivers.lab.model import TINY_POOL, GuestSpec
@@ -144,11 +145,11 @@ class Scene:
             self.lab.host(HOME).virsh("migrate-setspeed", name, HELD_MIB_S)
 
     def release(self) -> None:
-        """What crawls, on whatever host, hurries."""
+        """What crawls, on whatever host, hurries; a QEMU that waits for a lost host cannot."""
         for host in self.lab.hosts:
-            if host.libvirtd_pid is not None:
-                for name in (VICTIM, *CALM):
-                    host.virsh("migrate-setspeed", name, "1000", check=False)
+            for name in (VICTIM, *CALM) if host.libvirtd_pid is not None else ():
+                with suppress(TimedOut):
+                    host.virsh("migrate-setspeed", name, "1000", check=False, timeout=5.0)
 
     def others(self) -> dict[str, Choice]:
         """What else runs on kvm1 is left there."""

@@ -20,6 +20,7 @@ class Places:
         self._trail = Trail(Place(VIEWS[0]))
         self._kept: dict[str, FleetScreen] = {}
         self._arrived: Place | None = None
+        self._moving = False
 
     @property
     def here(self) -> Place:
@@ -29,7 +30,7 @@ class Places:
     @property
     def travelling(self) -> bool:
         """Whether the screen of the place shown now is still on its way."""
-        return self._arrived != self.here
+        return self._moving or self._arrived != self.here
 
     def go(self, place: Place) -> None:
         """Show a place and remember the way."""
@@ -44,8 +45,23 @@ class Places:
         self._move(self._trail.swap())
 
     def _move(self, moved: bool) -> None:
-        if moved:
-            self._app.run_worker(self.arrive(), group="go", exclusive=True)
+        if moved and not self._moving:
+            self._moving = True
+            self._app.run_worker(self._travel(), group="go")
+
+    async def _travel(self) -> None:
+        """One screen after the other: a switch that is broken off would end the whole App.
+
+        A dialog that came meanwhile keeps its answer: the person stays where it was put.
+        """
+        try:
+            while self._arrived != self.here:
+                if self._arrived is not None and self._app.screen is not self._app.front:
+                    self._trail.go(self._arrived)
+                    break
+                await self.arrive()
+        finally:
+            self._moving = False
 
     async def arrive(self) -> None:
         """Put the screen of the place in front, with the newest view."""

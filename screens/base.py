@@ -92,6 +92,8 @@ class FleetScreen(Screen[None]):
 
     def _watch_view(self, view: View) -> None:
         self.set_class(view.ascii, "-ascii")
+        if not self.app.is_running:
+            return
         for top in self.query(TopLine):
             if top.is_mounted:
                 top.show(view, self.heading)
@@ -101,8 +103,11 @@ class FleetScreen(Screen[None]):
         self.redraw()
 
     def redraw(self) -> None:
-        """Show the view again, once there is something mounted to show it with."""
-        if self.is_mounted:
+        """Show the view again, once there is something mounted to show it with.
+
+        At the end of the App the parts of a screen are taken away, or never come.
+        """
+        if self.is_mounted and self.app.is_running:
             self.show_view(self.view)
 
     def show_view(self, view: View) -> None:

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 
 from drivers.model.job import Job
 from drivers.model.migration import Lever
@@ -18,6 +17,7 @@ from screens.dialogs.followup import FollowupDialog
 from screens.dialogs.levers import LeversDialog
 from screens.messages import JobCancelled, JobFollowup, LeverPulled, VmOpened
 from screens.prose import Prose, para
+from screens.reading import Reading
 from screens.render_job import job_columns, job_rows, job_text, title_of
 from screens.table import LineTable
 
@@ -44,7 +44,7 @@ class JobsScreen(FleetScreen):
     def compose(self) -> ComposeResult:
         """Table and text."""
         yield LineTable(job_columns(), id="jobs", placeholder="no jobs yet")
-        with VerticalScroll(id="text"):
+        with Reading(id="text"):
             yield Prose(id="detail")
 
     @property
@@ -67,7 +67,7 @@ class JobsScreen(FleetScreen):
 
     def on_resize(self) -> None:
         """Progress bars are as wide as there is room."""
-        self._show_text()
+        self.redraw()
 
     def on_line_table_row_highlighted(self) -> None:
         """Another job: its text, its keys."""

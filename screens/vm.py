@@ -149,7 +149,7 @@ class VmScreen(VmActionScreen):
 
     def on_resize(self) -> None:
         """Charts are as wide and high as there is room."""
-        self._show(self.view, self.vm)
+        self.redraw()
 
     def _show(self, view: View, vm: Vm | None) -> None:
         self._show_alerts(view, vm)

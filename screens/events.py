@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
@@ -20,6 +19,7 @@ from screens.format import clean, plural
 from screens.messages import EventsRequested, HostOpened, VmOpened
 from screens.paging import Pages
 from screens.prose import Prose, put
+from screens.reading import Reading
 from screens.render_event import (
     EventItem,
     end_text,
@@ -94,7 +94,7 @@ class EventsScreen(FleetScreen):
         """What is shown, the table, and the whole of one event."""
         yield Static(id="scope", markup=False)
         yield LineTable(event_columns(), id="events")
-        with VerticalScroll(id="text"):
+        with Reading(id="text"):
             yield Prose(id="detail")
 
     def watch_about(self) -> None:

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.reactive import reactive
 
 from drivers.model.operation import (
@@ -31,6 +30,7 @@ from screens.messages import (
     VmOpened,
 )
 from screens.prose import DIM, WARN, Prose, para
+from screens.reading import Reading
 from screens.render.maintenance import (
     CHOICES,
     Line,
@@ -103,7 +103,7 @@ class MaintenanceScreen(FleetScreen):
         """How the host stands, the VMs, and what it all means."""
         yield Prose(id="standing")
         yield LineTable(columns(), id="moves", placeholder="nothing is planned yet")
-        with VerticalScroll(id="text"):
+        with Reading(id="text"):
             yield Prose(id="told")
 
     @property

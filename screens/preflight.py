@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -23,6 +22,7 @@ from screens.columns import Column, Pen
 from screens.format import clean
 from screens.messages import ActionRequested, MatrixRequested
 from screens.prose import Prose, put
+from screens.reading import Reading
 from screens.render.preflight import (
     caption,
     cell_text,
@@ -83,7 +83,7 @@ class PreflightScreen(VmActionScreen):
         """A caption, the matrix, and the reasons of one cell."""
         yield Static(id="caption", markup=False)
         yield LineTable(id="matrix")
-        with VerticalScroll(id="text"):
+        with Reading(id="text"):
             yield Prose(id="reasons")
 
     def on_mount(self) -> None:

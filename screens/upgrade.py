@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.reactive import reactive
 
 from drivers.model.operation import (
@@ -25,6 +24,7 @@ from screens.dialogs.pick import PickDialog
 from screens.format import plural
 from screens.messages import OperationStarted, OperationSteered, PlanWanted, ViewRequested
 from screens.prose import DIM, Prose, para
+from screens.reading import Reading
 from screens.render.maintenance import CHOICES, problem_paras
 from screens.render.upgrade import (
     Line,
@@ -93,7 +93,7 @@ class UpgradeScreen(FleetScreen):
         """How it stands, hosts or stages, and what it all means."""
         yield Prose(id="standing")
         yield LineTable(columns(), id="stages", placeholder="nothing is planned yet")
-        with VerticalScroll(id="text"):
+        with Reading(id="text"):
             yield Prose(id="told")
 
     @property

@@ -93,7 +93,7 @@ protect = "confirm"
 # levers = ["bandwidth", "downtime", "cancel"]  # what may be pulled to keep that, mildest first
 
 # [upgrade]                # novacron upgrade --hosts kvm1 kvm2; others as [upgrades.NAME]
-# commands = ["apt-get update", "apt-get -y full-upgrade"]
+# commands = ["apt-get update", "apt-get -y full-upgrade"]  # the end of their output is kept
 # reboot = true            # by reboot_command = "systemctl reboot"
 # expect_kernel = "6.1.0-30*"  # or "changed"; unset: any
 # health = ["systemctl is-active chrony"]  # must succeed before VMs come back

@@ -10,6 +10,7 @@ from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rules import limits_of
 from console.policy.preflight.grounds import Grounds
+from drivers.errors import Refused
 from drivers.model.operation import Choice, MoveState, Operation, OperationKind, OperationPlan
 
 Choices = Mapping[str, Choice]
@@ -34,7 +35,10 @@ async def drain_plan(
 async def inverse_plan(
     desk: Desk, operation: Operation, kind: OperationKind, choices: Choices
 ) -> OperationPlan:
-    """How what an operation did is taken back."""
+    """How what an operation did is taken back; Refused for an upgrade."""
+    if operation.plan.upgrade is not None:
+        fix = "bring the VMs of a host that is out home: novacron return HOST"
+        raise Refused("what was run on hosts cannot be taken back", operation.id, fix)
     host = operation.plan.host
     moved = [r.move.uuid for r in operation.runs if r.state is MoveState.DONE]
     grounds = await _grounds(desk, moved, home=host)

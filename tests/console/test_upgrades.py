@@ -64,6 +64,8 @@ async def test_hosts_go_one_by_one_and_every_vm_comes_home():
     told = [e.commands for e in world.ledger if e.commands]
     assert (UPGRADE,) in told
     assert (REBOOT,) in told
+    with pytest.raises(Refused, match="cannot be taken back"):
+        await console.operations.plan_undo(operation.id)
     await console.close()
 
 

@@ -245,7 +245,7 @@ def _whole(
 def _outlook_text(drains: Sequence[OperationPlan], worst: Outlook) -> str:
     without = [d for d in drains if d.outlook is not Outlook.POSSIBLE or d.undecided]
     if not without:
-        total = sum(len(d.moves) for d in drains)
+        total = sum(m.verb is MoveVerb.MIGRATE for d in drains for m in d.moves)
         return f"all {total} VMs that move have a place while their host is out"
     names = ", ".join(d.host for d in without)
     if worst is Outlook.POSSIBLE:

@@ -9,6 +9,7 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.operation import (
     Choice,
     MoveState,
+    MoveVerb,
     Operation,
     StageRun,
     UpgradeHost,
@@ -61,7 +62,7 @@ def effects_of(
 ) -> tuple[str, ...]:
     """Order, what is run, who moves, who is left and what becomes of them."""
     rules, choices = upgrade.rules, dict(upgrade.choices)
-    moves = [m for h in upgrade.hosts for m in h.moves]
+    moves = [m for h in upgrade.hosts for m in h.moves if m.verb is MoveVerb.MIGRATE]
     lines = [order_words(upgrade.hosts), *(f"each host {line}" for line in run_lines(rules))]
     if moves:
         lines.append(f"{len(moves)} VMs move away and come home again; each pauses at its ends")

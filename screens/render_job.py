@@ -94,7 +94,7 @@ def job_columns() -> tuple[Column, ...]:
     return (
         Column("state", "STATE", 11, lambda j, _p: state_cell(j.state), lambda j: j.state.value),
         Column("title", "JOB", 36, lambda j, _p: Cell(title_of(j)),
-               lambda j: natural(title_of(j)), min_width=20, grow=2, letter="N"),
+               lambda j: natural(title_of(j)), min_width=28, grow=2, letter="N"),
         Column("progress", "PROGRESS", 16, _bar, lambda j: done_share(j.progress), min_width=16,
                letter="P", descending=True),
         Column("left", "ETA", 6, _eta, lambda j: j.progress.eta_s if j.progress else None,
@@ -193,7 +193,13 @@ def _standing(job: Job, now: float) -> Content:
     line = say(cell.text, f"bold ${cell.tone}") + say(f"  on {job.plan.host}")
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.created_at))
     line += say(f"  since {when}  took {duration(took(job, now))}", DIM)
-    return line + say(f"  by {job.owner}", DIM) if job.owner else line
+    return line + say(f"  by {_who(job.owner)}", DIM) if job.owner else line
+
+
+def _who(owner: str) -> str:
+    """The person and the process of ``user@host:pid:...``."""
+    person, _, rest = owner.partition(":")
+    return f"{person}, process {rest.partition(':')[0]}" if rest else person
 
 
 def step_text(run: StepRun, now: float) -> list[Para]:

@@ -13,7 +13,7 @@ from drivers.model.migration import Lever, LeverOption
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.dialog import Dialog
 from screens.format import clean, fit
-from screens.prose import DIM, Prose, para
+from screens.prose import DIM, Para, Prose, para, say, wrap
 from screens.render.cockpit import HARSH, cockpit_text, lever_line
 from screens.render_job import title_of
 
@@ -43,9 +43,9 @@ class LeversDialog(Dialog[Lever]):
 
     def _option(self, option: LeverOption) -> Option:
         key, words, told = lever_line(option)
-        head = Content(f" {key}  {fit(words, _WORDS)} ")
+        line = Para(say(told, DIM), say(f" {key}  {fit(words, _WORDS)} "))
         return Option(
-            head + Content.styled(clean(told), DIM),
+            Content("\n").join(wrap([line], self.room)),
             id=str(option.lever),
             disabled=bool(option.blocked),
         )

@@ -27,6 +27,9 @@ KEYS = {
 }
 """Key and words of each lever."""
 
+HOLD_S = 5.0
+"""Figures further apart than this many seconds have a gap between them."""
+
 HARSH = frozenset({Lever.POST_COPY, Lever.PAUSE, Lever.CANCEL})
 """Levers that the guest feels: asked twice."""
 
@@ -72,8 +75,13 @@ def spread(trail: tuple[tuple[float, float], ...], cells: int) -> list[float | N
     if last <= first or cells < 1:
         return [trail[-1][1]]
     values: list[float | None] = [None] * cells
+    before, place = trail[0], 0
     for at, left in trail:
-        values[min(cells - 1, int((at - first) / (last - first) * cells))] = left
+        here = min(cells - 1, int((at - first) / (last - first) * cells))
+        if at - before[0] <= HOLD_S:
+            values[place + 1 : here] = [before[1]] * max(0, here - place - 1)
+        values[here] = left
+        before, place = (at, left), here
     return values
 
 

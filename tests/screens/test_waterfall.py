@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from drivers.model.job import Action, Job, JobState, Plan, Request
 from drivers.model.trace import Span
+from screens.jobs import JobsScreen
 from screens.prose import wrap
+from screens.reading import Reading
 from screens.render.waterfall import waterfall
+from tests.screens.conftest import until
+from tests.screens.stage import Stage, jobs, shown_text, view
 
 SPANS = (
     Span(1, 0, "plan shown and confirmed", 90.0, 100.0),
@@ -48,3 +54,21 @@ def test_no_line_is_wider_than_the_narrowest_screen() -> None:
 
 def test_without_a_trace_nothing_is_shown() -> None:
     assert drawn(job()) == []
+
+
+async def test_a_job_is_read_by_the_keys_of_a_list() -> None:
+    """``d`` gives the text the keys: j and k by lines, G to its end with the waterfall, g back."""
+    app = Stage(JobsScreen(), replace(view(), jobs=(replace(jobs()[1], trace=SPANS),)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("d")
+        await pilot.pause()
+        text = app.screen.query_one("#text", Reading)
+        await until(pilot, lambda: text.has_focus and text.max_scroll_y > 0)
+        await pilot.press("j", "j", "k")
+        await until(pilot, lambda: text.scroll_y == 1)
+        await pilot.press("G")
+        await until(pilot, lambda: text.scroll_y == text.max_scroll_y)
+        assert "Where the time went" in shown_text(app)
+        await pilot.press("g")
+        await until(pilot, lambda: text.scroll_y == 0)

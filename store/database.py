@@ -192,6 +192,9 @@ def explain(error: BaseException, path: Path) -> StoreError:
         return StoreError(
             f"{path} was written by a newer DuckDB", first, "update NovaCron", "newer-database"
         )
+    if 'catalog or schema "rec"' in text:
+        fix = "give it another name: path under [history] in the fleet file"
+        return StoreError(f"the history file cannot be called {path.name}", first, fix, "name")
     return StoreError(f"cannot use the history file {path}", first, code="unusable")
 
 

@@ -87,7 +87,7 @@ def test_a_newer_database_is_refused_and_not_touched(clock: Clock, path: Path) -
 
 def test_a_file_of_an_impossible_name_is_told_so(tmp_path: Path, clock: Clock) -> None:
     """DuckDB names the database after its file, and one schema inside has that name already."""
-    with pytest.raises(StoreError, match="cannot be called rec.duckdb") as refused:
+    with pytest.raises(StoreError, match="cannot be called rec") as refused:
         open_store(tmp_path / "rec.duckdb", settings=StoreSettings(clock=clock, free_bytes=0))
     assert "[history]" in str(refused.value)
 

@@ -6,7 +6,7 @@ import argparse
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from console.headless.maintenance_arguments import add_homeward, add_maintenance
+from console.headless.maintenance_arguments import add_homeward, add_maintenance, add_targets
 from console.headless.status import EPILOG
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def _add_jobs(verbs: Verbs) -> None:
     jobs.add_argument("id", nargs="?", default="", help="of a job or an operation")
     jobs.add_argument("--yes", action="store_true", help="do not ask")
     add_homeward(jobs)
+    add_targets(jobs)
     _deadline(jobs, 20.0)
     _uris(jobs)
     jobs.add_argument("--limit", type=int, default=50)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from console.headless.session import Session
-from drivers.model.operation import Choice, OperationKind, OperationPlan
+from console.headless.session import Session, Unknown
+from drivers.model.operation import Choice, Operation, OperationKind, OperationPlan
 
 PLAN_S = 30.0
 """How long a plan may take."""
@@ -56,3 +56,20 @@ def choices_for_all(
     if _EVERY not in getattr(args, choice.value):
         return {}
     return {s.uuid: choice for s in plan.undecided if choice in s.choices}
+
+
+def targets_of(args: argparse.Namespace, operation: Operation) -> dict[str, str]:
+    """VM UUID to the host that ``--to VM=HOST`` names for it, for VMs of an operation.
+
+    Raises:
+        Unknown: It names no VM of the operation, or no host.
+    """
+    known = {n: r.move.uuid for r in operation.runs for n in (r.move.vm_name, r.move.uuid)}
+    found = {}
+    for words in args.to:
+        name, _, host = words.partition("=")
+        if not host or name not in known:
+            names = ", ".join(r.move.vm_name for r in operation.runs)
+            raise Unknown(f"--to takes VM=HOST, not {words}.", fix=f"VMs of it: {names}")
+        found[known[name]] = host
+    return found

@@ -15,9 +15,7 @@ def add_maintenance(verbs: Verbs) -> None:
     upgrade = verbs.add_parser("upgrade", help="drain, upgrade and refill hosts one after another")
     for verb in (drain, upgrade):
         _away(verb)
-    drain.add_argument(
-        "--to", action="append", default=[], metavar="VM=HOST", help="this VM goes there (repeat)"
-    )
+    add_targets(drain)
     back = verbs.add_parser("return", help="bring the VMs of a drained host home")
     add_homeward(back)
     _add_upgrade(upgrade)
@@ -66,6 +64,13 @@ def add_homeward(verb: argparse.ArgumentParser) -> None:
     ):
         words = f"{text} (repeat; all: every VM that needs a choice)"
         verb.add_argument(f"--{choice}", action="append", default=[], metavar="VM", help=words)
+
+
+def add_targets(verb: argparse.ArgumentParser) -> None:
+    """Add where single VMs go."""
+    verb.add_argument(
+        "--to", action="append", default=[], metavar="VM=HOST", help="this VM goes there (repeat)"
+    )
 
 
 def _common(verb: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 
 from console.headless.acts import answered_yes
-from console.headless.choices import plan_back
+from console.headless.choices import plan_back, targets_of
 from console.headless.context import Context
 from console.headless.failed import decide_job, list_failed
 from console.headless.progress import OperationWatch, print_plan, say
@@ -128,6 +128,12 @@ def _steer(args: argparse.Namespace, session: Session) -> int:
         say(f"{args.id} begins nothing more; novacron jobs resume {args.id} goes on.")
         return Exit.OK
     if args.verb == "resume":
+        try:
+            for uuid, host in targets_of(args, known[args.id]).items():
+                maintenance.retarget(args.id, uuid, host).result(WAIT_S)
+        except DriverError as error:
+            say(f"Refused: {error}")
+            return Exit.REFUSED
         maintenance.resume(args.id).result(WAIT_S)
     elif args.verb == "skip":
         maintenance.skip(args.id).result(WAIT_S)

@@ -249,6 +249,8 @@ class OperationRunner:
     async def retarget(self, operation_id: str, uuid: str, target: str) -> None:
         """Give a VM that still waits another target; the rest is planned around it.
 
+        An operation whose console has ended is changed too, and still waits to be resumed.
+
         Raises:
             Busy: Another console works on that host.
             Refused: It does not wait any more, the operation is another console's, or the target
@@ -256,7 +258,8 @@ class OperationRunner:
         """
         known_host(self._desk, target)
         operation = self._get(operation_id)
-        if operation_id not in self._drives:
+        here = operation_id in self._drives
+        if operation.state.ended or (not here and owner_alive(operation.owner) is not False):
             raise Refused("that operation is not in this console", operation.owner, "resume it")
         grounds = await grounds_of_rest(self._desk, operation, uuid)
         snapshot = self._desk.snapshot()
@@ -270,10 +273,11 @@ class OperationRunner:
             return changed
 
         pin(operation)
-        words = holder_words(self._desk, operation)
-        await self._desk.leases.take(operation_id, (target,), words)
+        if here:
+            words = holder_words(self._desk, operation)
+            await self._desk.leases.take(operation_id, (target,), words)
         async with deed(self._desk, operation, f"send VM {uuid} to {target}"):
-            await self._desk.book.change(operation_id, pin, self._desk.owner)
+            await self._desk.book.change(operation_id, pin, operation.owner)
 
     async def stop(self) -> None:
         """Let go: operations stay recorded as they are, for whoever resumes them."""

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from console.headless.arguments import parse
+from console.headless.choices import targets_of
 from console.headless.operations import run_plan
 from console.headless.progress import OperationWatch, print_plan
+from console.headless.session import Unknown
 from console.headless.status import Exit
 from console.policy.drain.layout import Wishes
 from console.policy.drain.words import progress_words
@@ -126,3 +128,16 @@ def test_progress_is_one_json_line_a_change(capsys: pytest.CaptureFixture[str]):
     assert first["progress"].startswith("0 of 1 moved, 1 moving")
     assert last["state"] == "done"
     assert last["moves"][0]["from"] == "kvm1"
+
+
+def test_waiting_vms_are_given_other_targets_by_name_or_uuid():
+    """``jobs resume ID --to VM=HOST``; what fits no VM of the operation is told with its names."""
+    one = operation(OperationState.PAUSED, MoveState.BLOCKED)
+    move = one.runs[0].move
+    for name in (move.vm_name, move.uuid):
+        args = parse(["jobs", "resume", "op-1", "--to", f"{name}=kvm3"])
+        assert targets_of(args, one) == {move.uuid: "kvm3"}
+    for words in ("web9=kvm3", "web1", "web1="):
+        with pytest.raises(Unknown, match="--to takes VM=HOST") as told:
+            targets_of(parse(["jobs", "resume", "op-1", "--to", words]), one)
+        assert told.value.problem.fix == "VMs of it: web1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from console.operations.tools import STEP_AGE_S
@@ -199,6 +201,27 @@ async def test_a_migration_to_a_silent_host_says_what_it_waits_for():
     assert world.where() == {uuid_of(0): "kvm3"}
     assert set(world.arrivals.values()) == {1}
     await console.close()
+
+
+async def test_what_an_ended_console_left_is_given_another_target_before_it_goes_on():
+    """No console runs it: the change is recorded, and the resume obeys it."""
+    world = fleet(4)
+    first = OpsConsole(world)
+    ident = await first.operations.start(await first.operations.plan_drain("kvm1"))
+    await first.operations.pause(ident)
+    await until(lambda: world.operations[ident].state is OperationState.PAUSED)
+    await first.close()
+    waits = [r.move for r in world.operations[ident].runs if r.state is MoveState.PENDING][-1]
+    other = {"kvm2": "kvm3", "kvm3": "kvm2"}[waits.target]
+    second = OpsConsole(world, owner=f"you@{socket.gethostname()}:4194304:2")
+    await second.operations.recorded()
+    await second.operations.retarget(ident, waits.uuid, other)
+    assert world.operations[ident].state is OperationState.PAUSED
+    await second.operations.resume(ident)
+    assert (await second.ended(ident)).state is OperationState.DONE
+    assert world.where()[waits.uuid] == other
+    assert set(world.arrivals.values()) == {1}
+    await second.close()
 
 
 async def test_a_move_that_failed_is_given_another_target():

@@ -336,8 +336,10 @@ class HostDriver(Protocol):
         """Cancel the copy; the domain stays on its old disk."""
         ...
 
-    async def create_volume(self, pool: str, name: str, capacity: int, fmt: str) -> Volume:
-        """A new empty volume."""
+    async def create_volume(
+        self, pool: str, name: str, capacity: int, fmt: str, backing: str = ""
+    ) -> Volume:
+        """A new empty volume, on top of the volume at ``backing`` where that is given."""
         ...
 
     async def clone_volume(

@@ -87,6 +87,8 @@ async def compare_sent(work: Work, step: Step) -> str:
         here = await work.driver().checksum(old)
         there = await work.driver(target).checksum(new)
     except (Unsupported, TimedOut) as error:
+        if step.args.get("must"):
+            raise
         await work.remember(**{f"unread-{step.args['disk']}": "yes"})
         return f"content not compared: {error.problem.what}; the old volume will stay"
     if here != there:

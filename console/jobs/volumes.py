@@ -33,7 +33,9 @@ async def create_volume(work: Work, step: Step) -> str:
     before = work.made
     await work.remember_made((*before, own))
     try:
-        volume = await driver.create_volume(args["pool"], args["name"], capacity, args["format"])
+        volume = await driver.create_volume(
+            args["pool"], args["name"], capacity, args["format"], args.get("backing", "")
+        )
     except (TimedOut, Unreachable):
         raise
     except DriverError:

@@ -6,6 +6,7 @@ import json
 
 from console.policy.draft import Draft, blocked_problem
 from console.policy.features import RESUME, lack, option_checks
+from console.policy.layered import Layers, compare_steps, layers
 from console.policy.migration import MANAGED, MODES, OFFLINE, P2P, mode_check, target_fit
 from console.policy.moved_paths import create_step, definition_lines, remove_step
 from console.policy.offline_plan import plan_offline
@@ -19,6 +20,7 @@ from console.policy.tuning import (
     tuning_of,
     virsh_words,
 )
+from console.policy.usage import volume_at
 from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, virsh
 from drivers.model.host import Host
@@ -44,23 +46,51 @@ def plan_migration(
     if fit.mode == MANAGED and request.options.get("post_copy") == "yes" and no_way_back:
         refusal = _post_copy_problem(target, no_way_back)
         return Draft(title, checks=fit.reasons, refusal=refusal)
-    checks = (*fit.reasons, *option_checks(request.options, subject.host, target))
+    placement = place(subject, target, now)
+    layered = Layers({})
+    if request.options.get("incremental") == "yes" and fit.mode != OFFLINE:
+        layered = layers(subject, target, placement, grounds.evidence)
+    lacks = option_checks(request.options, subject.host, target)
+    checks = (*fit.reasons, *lacks, *layered.checks)
     refusal = blocked_problem(f"{vm.name} cannot go to {target.name} like this", checks)
     if refusal:
         return Draft(title, checks=checks, refusal=refusal)
     if fit.mode == OFFLINE:
         return plan_offline(subject, target, request, fit.reasons, now=now)
-    placement = place(subject, target, now)
+    steps = _steps(subject, target, request, placement, layered, fit.mode)
+    checks = (*checks, *tuning_checks(request.options, vm.name, no_way_back))
     remove = request.options.get("remove_source", "") == "yes"
-    steps = (
+    return Draft(title, steps, checks, _effects(subject, target, placement, fit.mode, remove))
+
+
+def _steps(
+    subject: Subject,
+    target: Host,
+    request: Request,
+    placement: Placement,
+    layered: Layers,
+    mode: str,
+) -> tuple[Step, ...]:
+    vm = subject.vm
+    remove = request.options.get("remove_source", "") == "yes"
+    return (
         Step(
             Verb.PRECHECK,
             f"read {subject.host.name} and {target.name} again",
             virsh(subject.host.spec.uri, "domstate", domain_arg(vm), "--reason"),
             {"target": target.name},
         ),
-        *(create_step(copy, target, copy.disk.format or "raw") for copy in placement.copies),
-        _migrate(subject, target, placement, fit.mode, request),
+        *compare_steps(subject, target, layered.bases),
+        *(
+            create_step(
+                copy,
+                target,
+                copy.disk.format or "raw",
+                volume_at(target.pools, layered.bases.get(copy.disk.target, "")),
+            )
+            for copy in placement.copies
+        ),
+        _migrate(subject, target, placement, mode, request),
         Step(
             Verb.VERIFY_MIGRATION,
             "read both hosts: exactly one runs it",
@@ -69,8 +99,6 @@ def plan_migration(
         ),
         *(remove_step(subject, copy) for copy in placement.copies if remove),
     )
-    checks = (*checks, *tuning_checks(request.options, vm.name, no_way_back))
-    return Draft(title, steps, checks, _effects(subject, target, placement, fit.mode, remove))
 
 
 def _request_problem(subject: Subject, request: Request, target: Host | None) -> Problem | None:
@@ -122,7 +150,8 @@ def _migrate(
     words += ["--persistent"] if keeps else []
     words += ["--abort-on-error"] if not tuning.carry_on else []
     words += ["--p2p"] if mode == P2P else []
-    words += ["--copy-storage-all", "--migrate-disks", copied] if copied else []
+    storage = "--copy-storage-inc" if tuning.incremental else "--copy-storage-all"
+    words += [storage, "--migrate-disks", copied] if copied else []
     words += ["--bandwidth", cap] if int(cap) else []
     words += virsh_words(request.options)
     words += ["--migrateuri", uri] if uri else []

@@ -8,11 +8,14 @@ from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, file_word, sed_line, virsh
 from drivers.model.host import Host
 from drivers.model.job import Step
+from drivers.model.storage import Volume
 
 
-def create_step(copy: Copy, target: Host, fmt: str) -> Step:
-    """Make an empty volume for a disk."""
+def create_step(copy: Copy, target: Host, fmt: str, base: Volume | None = None) -> Step:
+    """Make an empty volume for a disk, on top of ``base`` if there is one."""
     words = ["vol-create-as", copy.pool.name, copy.name, f"{copy.capacity}b", "--format", fmt]
+    if base is not None:
+        words += ["--backing-vol", base.path, "--backing-vol-format", base.format or "raw"]
     return Step(
         Verb.CREATE_VOLUME,
         f"make an empty {copy.path} on {target.name} for {copy.disk.target}",
@@ -26,6 +29,7 @@ def create_step(copy: Copy, target: Host, fmt: str) -> Step:
             "format": fmt,
             "disk": copy.disk.target,
             "old_path": copy.disk.source,
+            **({"backing": base.path} if base is not None else {}),
         },
     )
 

@@ -282,10 +282,12 @@ class KvmDriver:
         live = self._writable("cancel a copy")
         await live.blocks.abort(uuid, self._name(uuid), disk)
 
-    async def create_volume(self, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+    async def create_volume(
+        self, pool: str, name: str, capacity: int, fmt: str, backing: str = ""
+    ) -> Volume:
         """A new empty volume."""
         session = self._writable("create a volume").session
-        return await volumes.create(session, pool, name, capacity, fmt)
+        return await volumes.create(session, pool, name, capacity, fmt, backing)
 
     async def clone_volume(
         self, path: str, pool: str, name: str, progress: Callable[[int, int], None]

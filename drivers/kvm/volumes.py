@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from drivers.errors import DriverError, Failed, Refused
+from drivers.errors import DriverError, Failed, Gone, Refused
 from drivers.kvm.domxml import parse_domain
 from drivers.kvm.pools import read_volume
 from drivers.kvm.session import LONG_S, Session
@@ -22,21 +22,39 @@ _DEVICE_POOLS = frozenset(
 _POLL_S = 0.5
 
 
-def volume_xml(name: str, capacity: int, fmt: str, *, device_pool: bool = False) -> str:
-    """XML of a new sparse volume; ``capacity`` in bytes."""
+def volume_xml(
+    name: str, capacity: int, fmt: str, *, device_pool: bool = False, base: Volume | None = None
+) -> str:
+    """XML of a new sparse volume, on top of ``base`` if there is one; ``capacity`` in bytes."""
     form = "" if device_pool or not fmt else f"<target><format type={quoteattr(fmt)}/></target>"
     return (
         f"<volume><name>{escape(name)}</name><capacity unit='bytes'>{capacity}</capacity>"
-        f"<allocation unit='bytes'>0</allocation>{form}</volume>"
+        f"<allocation unit='bytes'>0</allocation>{form}{_backing(base)}</volume>"
     )
 
 
-async def create(session: Session, pool: str, name: str, capacity: int, fmt: str) -> Volume:
-    """A new empty volume (virStorageVolCreateXML)."""
+def _backing(base: Volume | None) -> str:
+    if base is None:
+        return ""
+    form = f"<format type={quoteattr(base.format or 'raw')}/>"
+    return f"<backingStore><path>{escape(base.path)}</path>{form}</backingStore>"
+
+
+async def create(
+    session: Session, pool: str, name: str, capacity: int, fmt: str, backing: str = ""
+) -> Volume:
+    """A new empty volume (virStorageVolCreateXML).
+
+    Raises:
+        Gone: The volume it is to lie on is not there.
+    """
+    base = await find(session, backing) if backing else None
+    if backing and base is None:
+        raise Gone(f"{clean(backing)} is in no pool of {session.spec.name}")
 
     def make() -> Volume:
         target = session.conn.storagePoolLookupByName(pool)
-        text = volume_xml(name, capacity, fmt, device_pool=_devices(target))
+        text = volume_xml(name, capacity, fmt, device_pool=_devices(target), base=base)
         return _told(target.createXML(text, 0), pool, session)
 
     what = f"volume {clean(name)} could not be created in {clean(pool)}"

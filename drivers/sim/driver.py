@@ -296,10 +296,12 @@ class SimDriver:
         host, guest = await self._act(uuid)
         storage.abort_copy(self.world, host, guest, disk)
 
-    async def create_volume(self, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+    async def create_volume(
+        self, pool: str, name: str, capacity: int, fmt: str, backing: str = ""
+    ) -> Volume:
         """A new empty volume."""
         self._allow()
-        return storage.create(await self._ask(), pool, name, capacity, fmt)
+        return storage.create(await self._ask(), pool, name, capacity, fmt, backing)
 
     async def clone_volume(
         self, path: str, pool: str, name: str, progress: Callable[[int, int], None]
@@ -391,10 +393,5 @@ class SimDriver:
             self.world.enter(host, guest, VmState.OFF, "shutdown", "stopped", "stopped (shutdown)")
 
     def _lost(self, why: str) -> Event:
-        return Event(
-            self.world.clock(),
-            EventKind.CONNECTION,
-            self.spec.name,
-            f"connection {why}",
-            change="lost",
-        )
+        now, name = self.world.clock(), self.spec.name
+        return Event(now, EventKind.CONNECTION, name, f"connection {why}", change="lost")

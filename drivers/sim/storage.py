@@ -35,8 +35,12 @@ def volume_of(host: SimHost, path: str) -> Volume:
     return found
 
 
-def create(host: SimHost, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+def create(
+    host: SimHost, pool: str, name: str, capacity: int, fmt: str, backing: str = ""
+) -> Volume:
     """A new empty volume; Refused where the name is taken or the pool too full."""
+    if backing:
+        volume_of(host, backing)
     home = host.pools.get(pool)
     if home is None:
         raise Gone(f"{host.name} has no pool {pool}.", proof="Storage pool not found")

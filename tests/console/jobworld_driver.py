@@ -200,7 +200,9 @@ class WorldDriver:
 
         await self._act("repoint_disk", act)
 
-    async def create_volume(self, pool: str, name: str, capacity: int, fmt: str) -> Volume:
+    async def create_volume(
+        self, pool: str, name: str, capacity: int, fmt: str, backing: str = ""
+    ) -> Volume:
         def act() -> Volume:
             self._make(f"/{pool}/{name}", "empty")
             return self.world.volume(self.name, f"/{pool}/{name}")

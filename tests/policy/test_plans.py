@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.policy.plans import make_plan
+from console.policy.preflight.grounds import Grounds
+from drivers.model.caps import DiskNeed
 from drivers.model.host import Link, LinkState, Protect
 from drivers.model.job import Action, Confirm, Plan, Request
 from drivers.model.vm import JobProgress, VmState
-from tests.policy.fleet import NOW, UUID, change, disk, fleet, host, vm
+from tests.policy.evidence import evidence, needs
+from tests.policy.fleet import NOW, UUID, change, disk, fleet, host, vm, volume
 
 URI = "qemu+ssh://root@kvm1/system?keyfile=/k e y"
 
@@ -265,3 +268,62 @@ def test_no_plan_deletes_what_another_vm_names(others, where):
     tier = plan(Action.TIER, snapshot, target="hot", disk="vda")
     assert (delete.refusal is not None) == used
     assert (tier.refusal is not None) == used
+
+
+BASE = "/srv/warm/base.qcow2"
+
+
+def layered_fleet(**there: object) -> tuple[object, Grounds]:
+    """web1's disk lies on a base that both hosts have in their pool."""
+    snapshot = fleet()
+    hosts = []
+    for one in snapshot.hosts:
+        base = replace(
+            volume(one.name, "warm", "base.qcow2"), **there if one.name == "kvm2" else {}
+        )
+        pools = tuple(
+            replace(p, volumes=(*p.volumes, base)) if p.name == "warm" else p for p in one.pools
+        )
+        hosts.append(replace(one, pools=pools))
+    need = needs(disks=(DiskNeed("vda", "none", backing=(BASE,), chain_known=True),))
+    grounds = Grounds(evidence=evidence(needs={UUID: need}))
+    return replace(snapshot, hosts=tuple(hosts)), grounds
+
+
+def layered_plan(snapshot, grounds) -> Plan:
+    request = Request(Action.MIGRATE, UUID, "kvm2", {"incremental": "yes"})
+    return make_plan(snapshot, request, now=NOW, plan_id="p1", grounds=grounds)
+
+
+def test_only_the_top_of_a_disk_is_sent_where_its_base_is_the_same():
+    """The base is compared first, the new volume lies on it, and the line says so."""
+    made = layered_plan(*layered_fleet())
+    assert made.refusal is None, made.refusal
+    verbs = [str(s.verb) for s in made.steps]
+    assert verbs == ["precheck", "compare-sent", "create-volume", "migrate", "verify-migration"]
+    assert made.steps[1].args["must"] == "yes"
+    assert made.steps[2].args["backing"] == BASE
+    assert f"--backing-vol {BASE} --backing-vol-format qcow2" in made.steps[2].virsh
+    assert "--copy-storage-inc" in made.steps[3].virsh
+
+
+@pytest.mark.parametrize(
+    ("there", "word"),
+    [
+        ({"path": "/srv/warm/other.qcow2"}, "is not on kvm2"),
+        ({"capacity": 5}, "another file on kvm2"),
+        ({"format": "raw"}, "another file on kvm2"),
+    ],
+)
+def test_another_base_is_refused_before_anything_is_made(there, word):
+    """With both sizes and formats as proof."""
+    refusal = layered_plan(*layered_fleet(**there)).refusal
+    assert refusal is not None
+    assert word in refusal.proof
+
+
+def test_a_disk_on_top_of_nothing_is_not_sent_in_part():
+    """Where libvirt tells no backing file, the whole disk must be copied."""
+    refusal = plan(Action.MIGRATE, target="kvm2", incremental="yes").refusal
+    assert refusal is not None
+    assert "not known, or nothing" in refusal.proof

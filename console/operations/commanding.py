@@ -9,7 +9,8 @@ from console.operations.children import still_there
 from console.operations.record import Record
 from console.operations.stages import put_stage, upgrade_of
 from console.operations.tools import Desk
-from drivers.errors import DriverError, Refused
+from console.policy.subject import host_problem
+from drivers.errors import DriverError, Refused, Unreachable
 from drivers.model.audit import Actor, Deed, Entry
 from drivers.model.operation import MoveState, StageRun
 from drivers.model.upgrade import HostTask, StageVerb, Standing, TaskLook, TaskState
@@ -36,10 +37,7 @@ class Commands:
         standing = await tasks.standing()
         if run.ticket and await self._went_on(run, standing):
             return
-        snapshot = await self._desk.fresh({host})
-        there = still_there(snapshot.host(host), upgrade_of(self._record.operation))
-        if there:
-            raise Refused(there, fix="move them away, then resume")
+        await self._empty(host)
         operation = self._record.operation
         begun = replace(
             run,
@@ -57,6 +55,17 @@ class Commands:
         await put_stage(self._record, begun)
         with suppress(DriverError):  # a reboot costs the connection; a look tells what became of it
             await tasks.begin(self._task(begun))
+
+    async def _empty(self, host: str) -> None:
+        """Refused where guests run, and where nobody knows just now whether any do."""
+        since = self._desk.clock()
+        found = (await self._desk.fresh({host})).host(host)
+        if found is None or host_problem(found, self._desk.clock()) or found.slow_at < since:
+            self._desk.hands.wake(host)
+            raise Unreachable(f"which guests run on {host} could not be read just now")
+        there = still_there(found, upgrade_of(self._record.operation))
+        if there:
+            raise Refused(there, fix="move them away, then resume")
 
     async def _went_on(self, run: StageRun, standing: Standing) -> bool:
         """Whether what was begun before needs no second try."""

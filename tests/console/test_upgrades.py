@@ -230,6 +230,21 @@ async def test_nothing_is_run_under_a_guest_that_appeared():
     await console.close()
 
 
+async def test_nothing_is_run_where_guests_cannot_be_seen():
+    """libvirtd is silent after the command: whether guests run there is not known, so no reboot."""
+    world = upgrade_fleet()
+    console = OpsConsole(world)
+    ident = await console.operations.start(await console.operations.plan_upgrade(("kvm1",)))
+    await until(lambda: ("kvm1", UPGRADE) in world.ran)
+    world.deaf.add("kvm1")
+    operation = await console.ended(ident)
+    assert "which guests run on kvm1 could not be read" in operation.problem.what
+    assert ("kvm1", REBOOT) not in world.ran
+    world.deaf.clear()
+    assert (await go_on(console, operation)).state is OperationState.DONE
+    await console.close()
+
+
 async def test_it_is_paused_resumed_and_cancelled():
     """Paused nothing more begins, its drain included; cancelled, the host out is left as it is."""
     world = upgrade_fleet(per_host=4)

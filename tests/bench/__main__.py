@@ -88,6 +88,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", metavar="PART,...", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--vms", metavar="N,...", help="sizes for ui (100,1000,10000)")
+    parser.add_argument("--guests", metavar="N", help="size for drain (20)")
     parser.add_argument("--rows", metavar="M,...", help="sizes for store, in millions (10,100)")
     parser.add_argument(
         "--long", action="store_true", help="promise: give virsh its whole ten minutes"
@@ -111,7 +112,7 @@ def main() -> int:
         log.unlink(missing_ok=True)
         os.environ[LOG] = str(log)
         environment = dict(os.environ)
-        for option, name in ((args.vms, "VMS"), (args.rows, "ROWS")):
+        for option, name in ((args.vms, "VMS"), (args.guests, "GUESTS"), (args.rows, "ROWS")):
             if option:
                 environment[f"NOVACRON_BENCH_{name}"] = option
         if args.long:

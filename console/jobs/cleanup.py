@@ -9,7 +9,7 @@ from console.jobs.migrating import resume_if_paused, settle, verify
 from console.jobs.tiering import disk_source, end_block_job
 from console.jobs.volumes import drop_made
 from console.jobs.work import Work
-from console.policy.recovery import DISMISS, FINISH, RECOVER, RETRY, UNDO, begun, tier_paths
+from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO, begun, tier_paths
 from console.policy.truth import Whereabouts, where_sentence
 from console.policy.verbs import Verb
 from drivers.errors import DriverError
@@ -50,9 +50,8 @@ async def _migration(work: Work) -> After:
     work.tools.nudge(work.host)
     work.tools.nudge(target)
     if postcopy.is_broken(source, there):
-        offers = (DISMISS,) if postcopy.why_not(work, target) else (RECOVER, DISMISS)
-        told = f"{told}; {postcopy.words(work, target)}"
-        return After(_sentence(told), offers, JobState.INTERRUPTED)
+        told = f"{told}; {postcopy.words(work, there)}"
+        return After(_sentence(told), postcopy.offers(work, there), JobState.INTERRUPTED)
     if work.facts.get("mode") == offline.MODE:
         if offline.arrived(source, there):
             return await _arrived(work, target, told)

@@ -7,10 +7,10 @@ import json
 from console.jobs.cockpit import Cockpit, settings_of, tuning_of
 from console.jobs.work import Work
 from console.policy.features import RESUME, lack
-from console.policy.recovery import BROKEN
+from console.policy.recovery import BROKEN, DISMISS, RECOVER
 from console.policy.truth import Sighting
 from drivers.errors import Refused
-from drivers.model.job import Step
+from drivers.model.job import Action, Step
 from drivers.protocol import MigrationSpec
 
 NO_WAY_BACK = "neither host alone has all of its memory, so nothing can be undone"
@@ -27,9 +27,14 @@ def why_not(work: Work, target: str) -> str:
     return lack(RESUME, *(host for host in found if host is not None))
 
 
-def words(work: Work, target: str) -> str:
+def words(work: Work, there: Sighting) -> str:
     """How things stand, and what can be done."""
-    why = why_not(work, target)
+    if there.absent:
+        return (
+            f"its process on {there.host} ended after the switch to post-copy, and the memory that "
+            f"was only there is gone: force it off on {work.host} and start it from its disks"
+        )
+    why = why_not(work, there.host)
     told = f"the link broke after the switch to post-copy: {NO_WAY_BACK}"
     if why:
         return (
@@ -37,6 +42,13 @@ def words(work: Work, target: str) -> str:
             "and to start it from its disks"
         )
     return f"{told}; once both hosts reach each other, recover it"
+
+
+def offers(work: Work, there: Sighting) -> tuple[str, ...]:
+    """What can be chosen next."""
+    if there.absent:
+        return (Action.FORCE_OFF.value, DISMISS)
+    return (DISMISS,) if why_not(work, there.host) else (RECOVER, DISMISS)
 
 
 async def resumption(work: Work, step: Step, *seen: Sighting) -> tuple[MigrationSpec, Cockpit]:

@@ -141,11 +141,13 @@ def _migration(job: Job, left: Left, at: str, told: str) -> Finding:
         return _moved_off(job, left, at, told)
     where = whereabouts(left.source, left.target)
     if any(s.vm is not None and s.vm.reason == BROKEN for s in (left.source, left.target)):
+        if left.target.absent:
+            words = f"{at}Its process on {left.target.host} ended after the switch to post-copy"
+            lost = "the memory that was only there is gone: force it off and start it again"
+            return _open(f"{words}; {told}; {lost}.", Action.FORCE_OFF.value, DISMISS)
+        words = f"{at}The link broke after the switch to post-copy"
         return _open(
-            f"{at}The link broke after the switch to post-copy; {told}; neither host alone has all "
-            "of its memory.",
-            RECOVER,
-            DISMISS,
+            f"{words}; {told}; neither host alone has all of its memory.", RECOVER, DISMISS
         )
     if left.running or where is Whereabouts.BOTH:
         return _open(f"{at}The migration still runs; {told}.", FINISH, UNDO, DISMISS)

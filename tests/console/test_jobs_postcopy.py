@@ -141,3 +141,18 @@ async def test_an_old_libvirt_is_told_before_and_after(bench: Bench) -> None:
     assert bench.job(job_id).followup == ("dismiss",)
     with pytest.raises(Refused):
         await bench.jobs.followup(job_id, "recover")
+
+
+async def test_a_target_that_ended_after_the_switch_is_no_case_for_recovery(bench: Bench) -> None:
+    """Its part of the memory is gone: the VM is never resumed where it only has the rest."""
+    job = await bench.broken()
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    await bench.drivers[bench.target].destroy(bench.uuid)
+    again = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(again).state.ended)
+    ended = bench.job(again)
+    assert ended.state is JobState.INTERRUPTED
+    assert "the memory that was only there is gone" in ended.outcome
+    assert ended.followup == ("force-off", "dismiss")
+    home = next(name for name in bench.drivers if name != bench.target)
+    assert (await bench.states())[home] == (VmState.PAUSED, "post-copy failed")

@@ -7,7 +7,7 @@ import shlex
 from console.operations.tools import Desk
 from console.operations.upgrade_plans import hosts_out_of
 from drivers.errors import Gone, Refused
-from drivers.model.operation import Cordon, OperationKind
+from drivers.model.operation import Cordon, Operation, OperationKind, OperationState
 
 
 def known_host(desk: Desk, host: str) -> None:
@@ -42,3 +42,20 @@ async def open_host(desk: Desk, host: str) -> None:
     words = (f"novacron uncordon {host}",)
     async with desk.auditor.deed(f"Uncordon {host}", (host,), commands=words):
         await desk.book.uncordon(host)
+
+
+async def closed_as_meant(desk: Desk, operation: Operation) -> None:
+    """Close or open the host of an operation whose console ended before it had done so.
+
+    A way back opens only what a drain has closed, not what a person closed since.
+    """
+    host, cordons = operation.plan.host, {c.host: c for c in desk.book.cordons}
+    if operation.state is not OperationState.RUNNING or operation.plan.upgrade is not None:
+        return
+    if operation.plan.kind is OperationKind.DRAIN:
+        if host not in cordons:
+            await close_host(desk, host, operation.id)
+    elif host in cordons:
+        closer = desk.book.get(cordons[host].reason)
+        if closer is not None and closer.plan.host == host:
+            await open_host(desk, host)

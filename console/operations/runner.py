@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from console.jobs.owner import owner_alive
 from console.jobs.tracing import Trace, tracing
-from console.operations.cordons import close_host, known_host, open_host, refuse_open
+from console.operations import cordons
 from console.operations.drive import Drive
 from console.operations.entering import deed, enter, refuse_unready
 from console.operations.holding import holder_words, leased_hosts, take_leases, tell_taken
@@ -69,13 +69,13 @@ class OperationRunner:
 
     async def cordon(self, host: str, reason: str = "") -> None:
         """Close a host to new VMs; Gone when the fleet has no such host."""
-        await close_host(self._desk, host, reason)
+        await cordons.close_host(self._desk, host, reason)
 
     async def uncordon(self, host: str) -> None:
         """Open it again; Refused while a drain or an upgrade has it out."""
         await self._desk.book.refresh()
-        refuse_open(self._desk, host)
-        await open_host(self._desk, host)
+        cordons.refuse_open(self._desk, host)
+        await cordons.open_host(self._desk, host)
 
     # -- plans --------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class OperationRunner:
         Raises:
             Gone: No drain of that host is recorded.
         """
-        known_host(self._desk, host)
+        cordons.known_host(self._desk, host)
         await self._desk.book.refresh()
         drains = [
             o for o in self.operations
@@ -178,7 +178,7 @@ class OperationRunner:
             try:
                 await enter(self._desk, operation, trace)
                 if not draining and plan.host in self._desk.book.cordoned:
-                    await open_host(self._desk, plan.host)
+                    await cordons.open_host(self._desk, plan.host)
                 elif draining and plan.host not in self._desk.book.cordoned:
                     await self.cordon(plan.host, operation.id)
             except DriverError:
@@ -256,7 +256,7 @@ class OperationRunner:
             Refused: It does not wait any more, the operation is another console's, or the target
                 does not fit.
         """
-        known_host(self._desk, target)
+        cordons.known_host(self._desk, target)
         operation = self._get(operation_id)
         here = operation_id in self._drives
         if operation.state.ended or (not here and owner_alive(operation.owner) is not False):
@@ -323,6 +323,7 @@ class OperationRunner:
                         lambda o: replace(wished(o, verb), owner=mine),
                         operation.owner,
                     )
+                await cordons.closed_as_meant(self._desk, self._get(operation.id))
             except DriverError:
                 await self._desk.leases.release(operation.id)
                 raise

@@ -394,3 +394,34 @@ async def test_an_outcome_that_nobody_knows_is_asked_for():
     assert "novacron jobs skip" in operation.problem.fix
     assert world.ran == [("kvm2", UPGRADE)]
     await second.close()
+
+
+@pytest.mark.parametrize("kind", ["drain", "return"])
+async def test_a_host_is_closed_and_opened_also_by_who_takes_over(kind: str):
+    """Killed when the drain, or the way back, was recorded and no more."""
+    world = upgrade_fleet(per_host=1)
+    first = OpsConsole(world, mode="kill-after")
+
+    def die(number: int, name: str) -> None:
+        tickets = [
+            r.ticket for o in world.operations.values() for r in o.stages
+            if r.stage.verb.value == kind and r.state is MoveState.RUNNING
+        ]  # fmt: skip
+        if name == "put_operation" and any(t not in world.operations for t in tickets):
+            first.console.at = number
+
+    first.console.on_call = die
+    await first.operations.start(await first.operations.plan_upgrade(("kvm2",)))
+    await until(lambda: first.console.dead)
+    await first.close()
+    assert bool(world.cordons) is (kind == "return")
+    second = OpsConsole(world, owner=OTHER)
+    await second.operations.recorded()
+    (ident,) = [i for i in world.operations if i.endswith("-1")]
+    await second.operations.resume(ident)
+    if kind == "drain":
+        await until(lambda: "kvm2" in world.cordons)
+    operation = await second.ended(ident)
+    assert operation.state is OperationState.DONE, operation.problem
+    assert not world.cordons
+    await second.close()

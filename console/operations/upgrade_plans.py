@@ -13,9 +13,13 @@ from console.policy.drain.rules import limits_of
 from console.policy.upgrade.order import hosts_out
 from console.policy.upgrade.plan import Facts, plan_upgrade
 from drivers.errors import Busy, DriverError, Gone
+from drivers.lane import Lane
 from drivers.model.operation import Choice, Operation, OperationPlan
 from drivers.model.problem import Problem
 from drivers.model.upgrade import Standing
+
+_PLAN_S = 100.0
+"""Seconds that a plan of very many hosts may take."""
 
 
 async def upgrade_plan(
@@ -63,7 +67,11 @@ async def upgrade_plan(
         choices,
         desk.rules.link_bps,
     )
-    return plan_upgrade(hosts, rules, facts)
+    lane = Lane("upgrade plan", _PLAN_S)  # of many hosts it takes long: polling goes on meanwhile
+    try:
+        return await lane.run(lambda: plan_upgrade(hosts, rules, facts))
+    finally:
+        lane.close()
 
 
 async def _standing(desk: Desk, host: str) -> Standing | Problem:

@@ -71,7 +71,7 @@ FAULTS = {
     "target-silent": Fault(lambda s, target: s.lab.host(target).blackhole(), _target_lost),
     "source-cut": Fault(lambda s, _t: s.lab.host(HOME).link_down(), _source_lost),
     "source-silent": Fault(lambda s, _t: s.lab.host(HOME).blackhole(), _source_lost),
-    "slow": Fault(lambda s, target: s.lab.host(target).slow(0, 16)),
+    "slow": Fault(lambda s, target: s.lab.host(target).slow(0, 64)),
     "source-libvirtd": Fault(_restart_libvirtd),
     "source-libvirtd-gone": Fault(lambda s, _t: s.lab.host(HOME).libvirtd_kill(), _source_lost),
     "target-libvirtd": Fault(lambda s, target: s.lab.host(target).libvirtd_kill(), _target_lost),

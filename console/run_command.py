@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from console.commands import VIEWS, completions, find_vm, parse_command
@@ -11,6 +12,7 @@ from drivers.model.problem import Problem
 from screens.messages import (
     ActionRequested,
     ConsoleRequested,
+    CordonSet,
     HostOpened,
     RefreshRequested,
     SettingChosen,
@@ -90,6 +92,21 @@ def _upgrade(app: NovaCronApp, args: Args) -> None:
         app.post_message(ViewRequested("upgrade", ",".join(args)))
 
 
+def _drain(app: NovaCronApp, args: Args) -> None:
+    if _known_host(app, args[0]):
+        app.post_message(ViewRequested("maintenance", args[0]))
+
+
+def _return(app: NovaCronApp, args: Args) -> None:
+    if _known_host(app, args[0]):
+        app.post_message(ViewRequested("maintenance", f"return:{args[0]}"))
+
+
+def _cordon(app: NovaCronApp, args: Args, *, closed: bool) -> None:
+    if _known_host(app, args[0]):
+        app.post_message(CordonSet(args[0], closed))
+
+
 def _refresh(app: NovaCronApp, args: Args) -> None:
     if not args or _known_host(app, args[0]):
         app.post_message(RefreshRequested(args[0] if args else ""))
@@ -116,6 +133,10 @@ _DO: dict[str, Callable[[NovaCronApp, Args], object]] = {
     "host": _host,
     "shell": _shell,
     "upgrade": _upgrade,
+    "drain": _drain,
+    "return": _return,
+    "cordon": partial(_cordon, closed=True),
+    "uncordon": partial(_cordon, closed=False),
     "refresh": _refresh,
     "poll": _poll,
     "problems": _problems,

@@ -30,6 +30,8 @@ class Upkeeps:
                 return self._start(message)
             case ask.OperationSteered():
                 return self._steer(message)
+            case ask.OperationDismissed():
+                return answer(self._app.backend.maintenance.dismiss(message.operation_id))
             case ask.MoveRetargeted():
                 desk = self._app.backend.maintenance
                 return answer(desk.retarget(message.operation_id, message.uuid, message.target))

@@ -6,19 +6,31 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.reactive import reactive
 
+from drivers.model.deadletter import tried_before
 from drivers.model.job import Job
 from drivers.model.migration import Lever
+from drivers.model.operation import Operation, WishVerb
 from screens.base import FleetScreen, View
 from screens.binding import bind
 from screens.columns import Pen, Row
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.followup import FollowupDialog
 from screens.dialogs.levers import LeversDialog
-from screens.messages import JobCancelled, JobFollowup, LeverPulled, VmOpened
-from screens.prose import Prose, para
+from screens.messages import (
+    JobCancelled,
+    JobFollowup,
+    LeverPulled,
+    OperationDismissed,
+    OperationSteered,
+    ViewRequested,
+    VmOpened,
+)
+from screens.prose import WARN, Para, Prose, para
 from screens.reading import Reading
-from screens.render_job import job_columns, job_rows, job_text, title_of
+from screens.render.operations import held_jobs, operation_detail, place_of, task_rows
+from screens.render_job import Task, job_columns, job_text, offers_of, task_title
 from screens.table import LineTable
 
 
@@ -35,35 +47,60 @@ class JobsScreen(FleetScreen):
         bind("jobs.levers", "l", "levers", "Levers",
              "What can be pulled to make a running migration end"),
         bind("jobs.vm", "v", "vm", "VM", "Open the job's VM"),
+        bind("jobs.failed", "e", "failed", "Failed for good",
+             "Only what failed for good and waits for a decision, or all"),
     ]  # fmt: skip
 
     heading = "Jobs"
-    footer = ("jobs.levers", "jobs.stop", "jobs.followup", "jobs.read", "jobs.vm", "screen.filter")
+    footer = ("jobs.levers", "jobs.stop", "jobs.followup", "jobs.failed", "jobs.read", "jobs.vm",
+              "screen.filter")  # fmt: skip
     filterable = True
 
+    failed: reactive[bool] = reactive(False, repaint=False)
+    """Only what failed for good is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._below: frozenset[str] = frozenset()
+
     def compose(self) -> ComposeResult:
-        """Table and text."""
-        yield LineTable(job_columns(), id="jobs", placeholder="no jobs yet")
+        """What the table is narrowed to, the table, and the text."""
+        yield Prose(id="tab")
+        columns = job_columns(lambda job_id: job_id in self._below and not self.failed)
+        yield LineTable(columns, id="jobs", placeholder="no jobs yet")
         with Reading(id="text"):
             yield Prose(id="detail")
 
     @property
-    def job(self) -> Job | None:
-        """The job under the cursor."""
+    def task_shown(self) -> Task | None:
+        """The job or operation under the cursor."""
         tables = self.query(LineTable)
         item = tables.first().cursor_item if tables else None
-        return item if isinstance(item, Job) else None
+        return item if isinstance(item, Job | Operation) else None
+
+    @property
+    def job(self) -> Job | None:
+        """The job under the cursor."""
+        shown = self.task_shown
+        return shown if isinstance(shown, Job) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Stopping needs a running job, what comes next an ended one."""
-        job = self.job if self.is_mounted else None
+        shown = self.task_shown if self.is_mounted else None
+        job = shown if isinstance(shown, Job) else None
         if action == "stop":
             return True if job is not None and not job.state.ended else None
         if action == "levers":
             return True if job is not None and job.progress and job.progress.levers else None
         if action == "followup":
-            return True if job is not None and job.followup else None
+            return True if shown is not None and offers_of(shown) else None
+        if action == "vm":
+            return True if job is not None else None
         return super().check_action(action, parameters)
+
+    def watch_failed(self) -> None:
+        """Show the other list."""
+        self.redraw()
 
     def on_resize(self) -> None:
         """Progress bars are as wide as there is room."""
@@ -75,32 +112,51 @@ class JobsScreen(FleetScreen):
         self.refresh_bindings()
 
     def on_line_table_row_selected(self) -> None:
-        """Enter reads."""
-        self.action_read()
+        """Enter reads a job, and opens an operation where it is steered."""
+        shown = self.task_shown
+        if isinstance(shown, Operation):
+            self.post_message(ViewRequested(*place_of(shown)))
+        else:
+            self.action_read()
 
     def show_view(self, view: View) -> None:
         """The jobs as they stand."""
-        rows = [row for row in job_rows(view.jobs) if self._passes(row)]
+        self._below = held_jobs(view.jobs, view.operations)
+        found = task_rows(view.jobs, view.operations, failed=self.failed)
+        rows = [row for row in found if self._passes(row)]
         table = self.query_one("#jobs", LineTable)
-        table.placeholder = "no job passes the filter" if self.filter else "no jobs yet"
+        nothing = "nothing failed for good" if self.failed else "no jobs yet"
+        table.placeholder = "no job passes the filter" if self.filter else nothing
         table.set_rows(rows, Pen(view.now, view.ascii))
+        self.set_class(self.failed, "-failed")
+        words = f"Failed for good: {len(found)}. f tries one again or dismisses it, e shows all."
+        self.query_one("#tab", Prose).paras = (para(words, WARN),) if self.failed else ()
         self._show_text()
         self.refresh_bindings()
 
     def _passes(self, row: Row) -> bool:
-        job = row.item
-        words = f"{job.state} {title_of(job)} {job.plan.vm_name} {job.plan.host} {job.outcome}"
-        return self.filter.passes(words)
+        task: Task = row.item
+        words = f"{task.state} {task_title(task)} {task.plan.host} {task.outcome}"
+        return self.filter.passes(
+            f"{words} {task.plan.vm_name}" if isinstance(task, Job) else words
+        )
 
     def _show_text(self) -> None:
-        job = self.job
+        self.query_one("#detail", Prose).paras = tuple(self._told())
+
+    def _told(self) -> list[Para]:
+        shown, view = self.task_shown, self.view
         cells = max(10, min(40, self.size.width - 50))
-        told = (
-            [para("Every action becomes a job and is listed here.", "$faint")]
-            if job is None
-            else job_text(job, self.view.now, cells=cells, plain=self.view.ascii)
-        )
-        self.query_one("#detail", Prose).paras = tuple(told)
+        if shown is None:
+            return [para("Every action becomes a job and is listed here.", "$faint")]
+        if isinstance(shown, Operation):
+            return operation_detail(shown, view.jobs, view.now, cells=cells, plain=view.ascii)
+        before = tried_before(shown, {job.id: job for job in view.jobs})
+        return job_text(shown, view.now, cells=cells, plain=view.ascii, before=before)
+
+    def action_failed(self) -> None:
+        """Only what failed for good, or all."""
+        self.failed = not self.failed
 
     def action_read(self) -> None:
         """Give the text the whole screen and the keys, or take both back."""
@@ -146,12 +202,25 @@ class JobsScreen(FleetScreen):
 
     def action_followup(self) -> None:
         """Choose what comes next."""
-        job = self.job
-        if job is None or not job.followup:
+        shown = self.task_shown
+        if shown is None or not offers_of(shown):
             return
 
         def decided(choice: str | None) -> None:
-            if choice is not None:
-                self.post_message(JobFollowup(job.id, choice))
+            if choice is None:
+                return
+            if isinstance(shown, Operation):
+                self._decide(shown, choice)
+            else:
+                self.post_message(JobFollowup(shown.id, choice))
 
-        self.app.push_screen(FollowupDialog(job), decided)
+        self.app.push_screen(FollowupDialog(shown), decided)
+
+    def _decide(self, operation: Operation, choice: str) -> None:
+        """Dismiss it; or go where it is planned anew, and let it go on if it only waits."""
+        if choice == "dismiss":
+            self.post_message(OperationDismissed(operation.id))
+            return
+        if not operation.state.ended:
+            self.post_message(OperationSteered(operation.id, WishVerb.RESUME))
+        self.post_message(ViewRequested(*place_of(operation)))

@@ -90,14 +90,16 @@ class MaintenanceScreen(FleetScreen):
     failure: reactive[Problem | None] = reactive(None, repaint=False)
     """Why nothing could be planned."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, place: str) -> None:
+        """``place`` is a host, or ``return:HOST`` to plan the way home at once."""
         super().__init__()
-        self.host = host
+        way, _, self.host = place.rpartition(":")
         self.parent_id = ""
         self._choices: dict[str, Choice] = {}
         self._pins: dict[str, str] = {}
         self._asked = False
         self._kind = OperationKind.DRAIN
+        self._first = OperationKind.RETURN if way == "return" else OperationKind.DRAIN
 
     def compose(self) -> ComposeResult:
         """How the host stands, the VMs, and what it all means."""
@@ -147,7 +149,8 @@ class MaintenanceScreen(FleetScreen):
         """The operation under way, else the plan, else why there is none."""
         operation, plan = self.operation, self.plan
         if operation is None and not self._asked:
-            self._plan(OperationKind.DRAIN)
+            self._plan(self._first)
+            self._first = OperationKind.DRAIN
         table, told = self.query_one("#moves", LineTable), self.query_one("#told", Prose)
         if operation is not None:
             self.plan, self._asked = None, False

@@ -254,6 +254,14 @@ class OperationSteered(Upkeep):
         self.verb = verb
 
 
+class OperationDismissed(Upkeep):
+    """Take an operation that failed for good off that list."""
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__()
+        self.operation_id = operation_id
+
+
 class MoveRetargeted(Upkeep):
     """Send a VM that still waits to another target."""
 

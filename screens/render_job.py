@@ -1,18 +1,28 @@
-"""Jobs as rows and lines: progress, steps, problems and what is offered next."""
+"""Jobs, and operations beside them, as rows; a job in full: progress, steps, problems, offers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 
 from drivers.model.job import Job, JobState, StepRun
+from drivers.model.operation import Operation
 from drivers.model.vm import JobProgress
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.format import UNKNOWN, age, bar, clean, duration, milliseconds, percent, rate, size
 from screens.prose import BLANK, DIM, HEAD, Para, block, para, say
 from screens.render.cockpit import cockpit_text
+from screens.render.operations import (
+    operation_bar,
+    operation_next,
+    operation_offers,
+    operation_share,
+    operation_state,
+    operation_title,
+    operation_took,
+)
 from screens.render.waterfall import waterfall
 from screens.render_plan import check_text, problem_text, virsh_text
 
@@ -89,23 +99,57 @@ def _figures(progress: JobProgress) -> list[str]:
     return known
 
 
-def job_columns() -> tuple[Column, ...]:
-    """Columns of the job table."""
+Task = Job | Operation
+
+
+def job_columns(below: Callable[[str], bool] = lambda _job: False) -> tuple[Column, ...]:
+    """Columns of a table of jobs and operations.
+
+    Args:
+        below: Whether the job of an id is shown as part of an operation.
+    """
     return (
-        Column("state", "STATE", 11, lambda j, _p: state_cell(j.state), lambda j: j.state.value),
-        Column("title", "JOB", 36, lambda j, _p: Cell(title_of(j)),
-               lambda j: natural(title_of(j)), min_width=28, grow=2, letter="N"),
-        Column("progress", "PROGRESS", 16, _bar, lambda j: done_share(j.progress), min_width=16,
-               letter="P", descending=True),
-        Column("left", "ETA", 6, _eta, lambda j: j.progress.eta_s if j.progress else None,
-               right=True, priority=2),
-        Column("took", "TOOK", 7, lambda j, p: Cell(duration(took(j, p.now))),
-               lambda j: took(j, j.ended_at or 0.0), right=True, priority=3, letter="T",
+        Column("state", "STATE", 11, lambda t, _p: _state(t), lambda t: t.state.value),
+        Column("title", "JOB", 36, lambda t, _p: _name(t, below), lambda t: natural(task_title(t)),
+               min_width=28, grow=2, letter="N"),
+        Column("progress", "PROGRESS", 16, _bar, _share, min_width=16, letter="P",
                descending=True),
-        Column("age", "AGE", 5, lambda j, p: Cell(age(j.created_at, p.now), "faint"),
-               lambda j: -j.created_at, right=True, priority=4, letter="A"),
+        Column("left", "ETA", 6, _eta, _eta_s, right=True, priority=2),
+        Column("took", "TOOK", 7, lambda t, p: Cell(duration(_took(t, p.now))),
+               lambda t: _took(t, t.ended_at or 0.0), right=True, priority=3, letter="T",
+               descending=True),
+        Column("age", "AGE", 5, lambda t, p: Cell(age(t.created_at, p.now), "faint"),
+               lambda t: -t.created_at, right=True, priority=4, letter="A"),
         Column("next", "WHAT NEXT", 30, _next, min_width=12, grow=1, priority=1),
     )  # fmt: skip
+
+
+def _state(task: Task) -> Cell:
+    return state_cell(task.state) if isinstance(task, Job) else operation_state(task)
+
+
+def _name(task: Task, below: Callable[[str], bool]) -> Cell:
+    if isinstance(task, Job):
+        return Cell(f"  {title_of(task)}" if below(task.id) else title_of(task))
+    return Cell(task_title(task), bold=True)
+
+
+def task_title(task: Task) -> str:
+    """What a job or an operation does."""
+    return title_of(task) if isinstance(task, Job) else operation_title(task)
+
+
+def offers_of(task: Task) -> tuple[str, ...]:
+    """What an ended job, or an operation that failed for good, offers."""
+    return task.followup if isinstance(task, Job) else operation_offers(task)
+
+
+def _share(task: Task) -> float | None:
+    return done_share(task.progress) if isinstance(task, Job) else operation_share(task)
+
+
+def _took(task: Task, now: float) -> float | None:
+    return took(task, now) if isinstance(task, Job) else operation_took(task, now)
 
 
 def state_cell(state: JobState) -> Cell:
@@ -126,7 +170,11 @@ def took(job: Job, now: float) -> float | None:
     return (job.ended_at if job.ended_at is not None else now) - job.started_at
 
 
-def _bar(job: Job, pen: Pen) -> Cell:
+def _bar(task: Task, pen: Pen) -> Cell:
+    return _job_bar(task, pen) if isinstance(task, Job) else operation_bar(task, pen)
+
+
+def _job_bar(job: Job, pen: Pen) -> Cell:
     if job.state.ended or job.progress is None:
         done = sum(run.state is JobState.DONE for run in job.steps)
         return Cell(f"step {done} of {len(job.steps)}" if job.steps else "", "faint")
@@ -139,15 +187,21 @@ def _bar(job: Job, pen: Pen) -> Cell:
     return Cell(f"{bar(part, 11, plain=pen.ascii)} {percent(100 * part)}", "busy")
 
 
-def _eta(job: Job, _pen: Pen) -> Cell:
-    eta = job.progress.eta_s if job.progress and not job.state.ended else None
+def _eta(task: Task, _pen: Pen) -> Cell:
+    eta = _eta_s(task) if not task.state.ended else None
     return Cell("" if eta is None else duration(eta))
 
 
-def _next(job: Job, _pen: Pen) -> Cell:
-    if job.followup:
-        return Cell("f: " + ", ".join(job.followup), "care")
-    return Cell(job.outcome, "faint")
+def _eta_s(task: Task) -> float | None:
+    return task.progress.eta_s if isinstance(task, Job) and task.progress else None
+
+
+def _next(task: Task, _pen: Pen) -> Cell:
+    if not isinstance(task, Job):
+        return operation_next(task)
+    if task.followup:
+        return Cell("f: " + ", ".join(task.followup), "care")
+    return Cell(task.outcome, "faint")
 
 
 def job_rows(jobs: Sequence[Job]) -> list[Row]:
@@ -161,8 +215,14 @@ def _rank(job: Job) -> tuple[int, float]:
     return (1 if job.followup else 2), -job.created_at
 
 
-def job_text(job: Job, now: float, *, cells: int, plain: bool) -> list[Para]:
-    """One job in full: progress, problem, outcome, what is offered, steps, virsh lines."""
+def job_text(
+    job: Job, now: float, *, cells: int, plain: bool, before: Sequence[Job] = ()
+) -> list[Para]:
+    """One job in full: progress, problem, outcome, what is offered, steps, virsh lines.
+
+    Args:
+        before: The failed jobs that it tries again, the newest first.
+    """
     lines = [para(title_of(job), HEAD), Para(_standing(job, now))]
     if job.progress is not None and not job.state.ended:
         told = progress_text(job.progress, now, cells=cells, plain=plain)
@@ -179,6 +239,9 @@ def job_text(job: Job, now: float, *, cells: int, plain: bool) -> list[Para]:
     if job.steps:
         lines += [BLANK, para("Steps", HEAD)]
         lines += [line for run in job.steps for line in step_text(run, now)]
+    if before:
+        lines += [BLANK, para("Tried before", HEAD)]
+        lines += [line for old in before for line in _tried(old, now)]
     by_hand = virsh_text(job.plan)
     lines += [BLANK, *by_hand] if by_hand else []
     if job.plan.checks:
@@ -186,6 +249,13 @@ def job_text(job: Job, now: float, *, cells: int, plain: bool) -> list[Para]:
         lines += [line for check in job.plan.checks for line in check_text(check)]
     traced = waterfall(job, now, cells=cells, plain=plain)
     return [*lines, BLANK, *traced] if traced else lines
+
+
+def _tried(job: Job, now: float) -> list[Para]:
+    """An earlier attempt: when, and why it failed."""
+    why = str(job.problem) if job.problem is not None else job.outcome
+    label = f"  {age(job.created_at, now):>5} ago  "
+    return block(f"{job.id}: {why}", label=label)
 
 
 def _standing(job: Job, now: float) -> Content:

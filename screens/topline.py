@@ -13,8 +13,10 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from drivers.model.deadletter import dead_jobs, dead_operations
 from drivers.model.host import LinkState
 from screens.format import ascii_only, clean, plural
+from screens.render.degraded import degraded
 
 if TYPE_CHECKING:
     from screens.base import View
@@ -69,8 +71,10 @@ def _pieces(view: View, heading: str) -> list[tuple[Content, int]]:
         (_hosts(view), 1),
         (Content.styled("PAUSED", "bold reverse $care") if view.paused else Content(""), 1),
         (Content.styled("problems only", "$care") if view.problems_only else Content(""), 4),
+        _degraded(view),
         (_jobs(view), 3),
-        (_recording(view), 4),
+        (_failed(view), 4),
+        (_recording(view), 4 if view.store.warning else 5),
     ]
 
 
@@ -94,10 +98,28 @@ def _jobs(view: View) -> Content:
     return Content.styled(f"{plural(running, 'job')} running", "$busy") if running else Content("")
 
 
+def _failed(view: View) -> Content:
+    dead = len(dead_jobs(view.jobs, view.operations)) + len(dead_operations(view.operations))
+    return Content.styled(f"{dead} failed for good", "$bad") if dead else Content("")
+
+
+def _degraded(view: View) -> tuple[Content, int]:
+    """The worst of what is missing now; the list of problems on Fleet has all of it.
+
+    Hosts that are missing are counted beside it, so their names are the first to give way.
+    """
+    lacks = degraded(view.snapshot, view.store)
+    if not lacks or view.snapshot.all_down:
+        return Content(""), 6
+    more = f" +{len(lacks) - 1}" if len(lacks) > 1 else ""
+    words = Content.styled(f"DEGRADED: {lacks[0].text}{more}", "bold $bad")
+    return words, 6 if lacks[0].hosts else 2
+
+
 def _recording(view: View) -> Content:
     store = view.store
     if store.paused:
-        return Content.styled(f"not recording: {clean(store.paused)}", "bold $bad")
+        return Content("")
     if store.warning:
         return Content.styled(f"history: {clean(store.warning)}", "$care")
     words = {"writer": "rec", "reader": f"rec by {store.writer_pid or 'another'}"}

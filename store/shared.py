@@ -228,7 +228,7 @@ class SharedStore:
         """Learn at once who writes, if somebody does."""
         with suppress(WriterGone, StoreError, ValueError):
             told = from_plain(StoreStatus, self._ask_writer("status", {}, 2.0))
-            self._told = replace(told, role="reader")
+            self._told = replace(told, role="reader", read_only=self._foreign)
 
     def _retire(self) -> None:
         """Stop serving before the last flush, so that readers line up for the lock."""
@@ -248,7 +248,7 @@ class SharedStore:
             while True:
                 self._forward(client)
                 told = from_plain(StoreStatus, client.ask("status", {}, _PATIENCE_S))
-                self._told = replace(told, role="reader")
+                self._told = replace(told, role="reader", read_only=self._foreign)
                 if self._stop.is_set():
                     return
                 self._pause(_POLL_S)
@@ -324,6 +324,14 @@ class SharedStore:
     @property
     def _socket_path(self) -> Path:
         return self._path.with_name(self._path.name + ".sock")
+
+    @property
+    def _foreign(self) -> bool:
+        """Whether the writer is another user, who lets us read and record, and no more."""
+        try:
+            return self._socket_path.stat().st_uid != os.geteuid()
+        except OSError:
+            return False
 
     def _take_lock(self) -> bool:
         """True when this process now is the only one that may open the file."""

@@ -12,6 +12,7 @@ from console.headless.tables import print_rows
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, LinkState
 from drivers.model.vm import Vm
+from screens.render.degraded import degraded
 
 Rows = list[tuple[object, ...]]
 
@@ -44,6 +45,9 @@ def run_list(args: argparse.Namespace, context: Context) -> int:
         snapshot = session.wait(settled, args.deadline)
     columns, rows = _rows(args.command, snapshot)
     print_rows(columns, rows, form="json" if args.json else "table")
+    for lack in degraded(snapshot, session.store):
+        if not lack.hosts:  # what is said of hosts comes with its reason
+            print(f"DEGRADED: {lack.text}", file=sys.stderr)
     return report_down(snapshot)
 
 

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from console.answers import NOT_STARTED
-from console.backend import EventsReady, JobsReady, News, OperationsReady, SnapshotReady
+from console.backend import EventsReady, JobsReady, News, OperationsReady, SnapshotReady, StoreReady
 from console.engine import Engine
 from console.headless.prompter import TerminalPrompter
 from console.sources import FleetSource
 from drivers.errors import DriverError
 from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
+from drivers.model.history import StoreStatus
 from drivers.model.host import Host, LinkState
 from drivers.model.job import Job, Plan, Request
 from drivers.model.operation import MoveState, Operation, OperationState
@@ -41,6 +42,7 @@ class Session:
         self.engine = engine
         self._news = news
         self._snapshot = FleetSnapshot()
+        self._store = StoreStatus("off")
         self._jobs: tuple[Job, ...] = ()
         self._operations: tuple[Operation, ...] = ()
         self._since = time.time()
@@ -50,6 +52,11 @@ class Session:
     def snapshot(self) -> FleetSnapshot:
         """The newest picture taken in by ``wait`` or ``follow``."""
         return self._snapshot
+
+    @property
+    def store(self) -> StoreStatus:
+        """How recording stands, as far as taken in."""
+        return self._store
 
     @property
     def not_started(self) -> tuple[Event, ...]:
@@ -149,6 +156,8 @@ class Session:
             return False
         if isinstance(news, SnapshotReady):
             self._snapshot = news.snapshot
+        elif isinstance(news, StoreReady):
+            self._store = news.status
         elif isinstance(news, JobsReady):
             self._jobs = news.jobs
         elif isinstance(news, OperationsReady):

@@ -97,6 +97,7 @@ class StoreStatus:
         size: Bytes of the database file.
         pending: Samples in memory not yet committed.
         dropped: Samples lost because the memory buffer was full.
+        read_only: The history is another user's: it takes samples, and no jobs.
     """
 
     role: str
@@ -107,3 +108,4 @@ class StoreStatus:
     size: int = 0
     pending: int = 0
     dropped: int = 0
+    read_only: bool = False

@@ -1,4 +1,4 @@
-"""What an ended job offers."""
+"""What an ended job, or an operation that failed for good, offers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from drivers.model.job import Job
 from screens.dialogs.dialog import Dialog
 from screens.format import clean, fit
 from screens.prose import DIM, Prose, block
-from screens.render_job import followup_words, title_of
+from screens.render_job import Task, followup_words, offers_of, task_title
 from screens.render_plan import problem_text
 
 
@@ -21,19 +20,20 @@ class FollowupDialog(Dialog[str]):
 
     AUTO_FOCUS = "OptionList"
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(f"{clean(title_of(job))}: what next?")
-        self._job = job
+    def __init__(self, task: Task) -> None:
+        super().__init__(f"{clean(task_title(task))}: what next?")
+        self._about = task
+        self._offers = offers_of(task)
 
     def compose_body(self) -> ComposeResult:
         """How things stand, then the choices."""
-        told = problem_text(self._job.problem) if self._job.problem is not None else []
-        told += block(self._job.outcome, label="Now: ") if self._job.outcome else []
+        told = problem_text(self._about.problem) if self._about.problem is not None else []
+        told += block(self._about.outcome, label="Now: ") if self._about.outcome else []
         yield Prose(told)
 
     def compose_form(self) -> ComposeResult:
         """One line a choice."""
-        yield OptionList(*(self._option(choice) for choice in self._job.followup))
+        yield OptionList(*(self._option(choice) for choice in self._offers))
 
     def _option(self, choice: str) -> Option:
         key, words, tip = followup_words(choice)
@@ -48,7 +48,7 @@ class FollowupDialog(Dialog[str]):
 
     def on_key(self, event: events.Key) -> None:
         """A letter chooses its line."""
-        for choice in self._job.followup:
+        for choice in self._offers:
             if event.character == followup_words(choice)[0]:
                 event.stop()
                 self.dismiss(choice)

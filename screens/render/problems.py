@@ -10,7 +10,7 @@ from drivers.model.job import Job, JobState
 from drivers.model.vm import Vm, VmState
 from screens.base import View
 from screens.columns import Cell, Column, Row, natural
-from screens.format import age, duration, percent, share, size
+from screens.format import age, duration, percent, plural, share, size
 from screens.render.hosts import memory_pct
 from screens.render.states import host_is_stale, host_read_at, why, why_and_when
 
@@ -59,6 +59,12 @@ def _of_console(view: View) -> Iterator[Trouble]:
         yield Trouble(0, "network", "every host failed at once: suspect the local network")
     if view.store.paused:
         yield Trouble(1, "history", f"not recording: {view.store.paused}", view="history")
+    if view.store.read_only:
+        text = "read-only: the history is another user's, so no jobs can be run on it"
+        yield Trouble(1, "history", text, view="history")
+    if view.store.dropped:
+        text = f"{plural(view.store.dropped, 'sample')} lost: the recorder was too slow"
+        yield Trouble(1, "history", text, view="history")
     if view.store.warning:
         yield Trouble(1, "history", view.store.warning, view="history")
 

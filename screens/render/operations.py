@@ -1,0 +1,129 @@
+"""Operations beside their jobs: as rows of one table, and in full."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from drivers.model.deadletter import dead_jobs, dead_operations, operation_failed_for_good
+from drivers.model.job import Job
+from drivers.model.operation import MoveState, Operation, OperationKind, OperationState
+from drivers.model.operation_trace import jobs_of, whole_trace
+from screens.columns import Cell, Pen, Row
+from screens.format import bar, duration, percent
+from screens.prose import BLANK, DIM, HEAD, Para, para
+from screens.render.maintenance import operation_text
+from screens.render.waterfall import span_lines
+
+_TONES = {
+    OperationState.RUNNING: "job-running",
+    OperationState.PAUSED: "job-interrupted",
+    OperationState.CANCELLING: "job-running",
+    OperationState.DONE: "job-done",
+    OperationState.FAILED: "job-failed",
+    OperationState.CANCELLED: "job-cancelled",
+}
+
+
+def operation_title(operation: Operation) -> str:
+    """``Drain kvm1``."""
+    return f"{operation.plan.kind.value.capitalize()} {operation.plan.host}"
+
+
+def operation_state(operation: Operation) -> Cell:
+    """Its state as a word."""
+    alarming = operation_failed_for_good(operation)
+    return Cell(operation.state.value, _TONES[operation.state], bold=alarming)
+
+
+def operation_share(operation: Operation) -> float | None:
+    """Share of its moves that are done, 0 to 1; None when it has none."""
+    runs = operation.runs
+    return sum(r.state is MoveState.DONE for r in runs) / len(runs) if runs else None
+
+
+def operation_bar(operation: Operation, pen: Pen) -> Cell:
+    """How much of it is done."""
+    part = operation_share(operation)
+    if part is None:
+        return Cell("")
+    if operation.state.ended:
+        done = sum(r.state is MoveState.DONE for r in operation.runs)
+        return Cell(f"move {done} of {len(operation.runs)}", "faint")
+    return Cell(f"{bar(part, 11, plain=pen.ascii)} {percent(100 * part)}", "busy")
+
+
+def operation_took(operation: Operation, now: float) -> float:
+    """Seconds it took, or has taken so far."""
+    end = operation.ended_at if operation.ended_at is not None else now
+    return max(0.0, end - operation.created_at)
+
+
+def operation_next(operation: Operation) -> Cell:
+    """What a person can do, else how far it is."""
+    if operation_failed_for_good(operation):
+        return Cell("f: " + ", ".join(operation_offers(operation)), "care")
+    return Cell(operation.outcome, "faint")
+
+
+def operation_offers(operation: Operation) -> tuple[str, ...]:
+    """What may be chosen for one that failed for good."""
+    return ("retry", "dismiss") if operation_failed_for_good(operation) else ()
+
+
+def place_of(operation: Operation) -> tuple[str, str]:
+    """(view, argument) of the screen on which it is steered."""
+    upgrade = operation.plan.kind is OperationKind.UPGRADE
+    return ("upgrade" if upgrade else "maintenance"), operation.plan.host
+
+
+def task_rows(jobs: Sequence[Job], operations: Sequence[Operation], *, failed: bool) -> list[Row]:
+    """Operations with their jobs below them, and single jobs; what is under way comes first.
+
+    Args:
+        failed: Only what failed for good.
+    """
+    if failed:
+        tasks: list[Job | Operation] = [*dead_operations(operations), *dead_jobs(jobs, operations)]
+        return [Row(t.id, t) for t in sorted(tasks, key=lambda t: -t.created_at)]
+    below = {operation.id: jobs_of(operation, jobs) for operation in operations}
+    held = {job.id for mine in below.values() for job in mine}
+    single: list[Job | Operation] = [job for job in jobs if job.id not in held]
+    rows = []
+    for task in sorted([*operations, *single], key=_rank):
+        rows.append(Row(task.id, task))
+        rows += [Row(job.id, job) for job in reversed(below.get(task.id, ()))]
+    return rows
+
+
+def held_jobs(jobs: Sequence[Job], operations: Sequence[Operation]) -> frozenset[str]:
+    """Ids of the jobs that belong to an operation."""
+    return frozenset(job.id for operation in operations for job in jobs_of(operation, jobs))
+
+
+def _rank(task: Job | Operation) -> tuple[int, float]:
+    if not task.state.ended:
+        return 0, -task.created_at
+    offers = task.followup if isinstance(task, Job) else operation_offers(task)
+    return (1 if offers else 2), -task.created_at
+
+
+def operation_detail(
+    operation: Operation, jobs: Sequence[Job], now: float, *, cells: int, plain: bool
+) -> list[Para]:
+    """One operation in full: how far it is, each move, and where its time went."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(operation.created_at))
+    took = duration(operation_took(operation, now))
+    lines = [*operation_text(operation), para(f"since {when}  took {took}", DIM)]
+    if operation.runs:
+        lines += [BLANK, para("Moves", HEAD)]
+    for run in operation.runs:
+        move = run.move
+        where = f"{move.source} > {move.target}" if move.target != move.source else move.source
+        note = f"  {run.note}" if run.note else ""
+        lines.append(para(f"{move.vm_name}  {where}{note}", label=f"  {run.state.value:<8} "))
+    last = operation.ended_at if operation.ended_at is not None else now
+    traced = span_lines(
+        whole_trace(operation, jobs), operation.created_at, last, cells=cells, plain=plain
+    )
+    return [*lines, BLANK, *traced] if traced else lines

@@ -293,6 +293,10 @@ class HostDriver(Protocol):
         """Figures of the domain's running job, or of its last one; None when there is none."""
         ...
 
+    async def guest_answers(self, uuid: str) -> bool | None:
+        """Whether the guest agent inside answers; None where the VM has no channel for one."""
+        ...
+
     async def abort_job(self, uuid: str) -> None:
         """Cancel the domain's running job (virDomainAbortJob)."""
         ...
@@ -351,9 +355,7 @@ class HostDriver(Protocol):
     async def send_volume(
         self, path: str, peer: HostDriver, there: str, progress: Callable[[int, int], None]
     ) -> None:
-        """Copy a volume's file, as it is, onto the new empty volume ``there`` of another host.
-
-        The data passes through this console. ``progress(done, total)`` is in bytes.
+        """Copy a volume's file through this console onto the new volume ``there`` of another host.
 
         Raises:
             Refused: The volume lies on top of another, which would stay behind.

@@ -29,6 +29,9 @@ _SETTLE_S = 20.0
 
 _ABORT_EVERY_S = 1.0
 
+_AGENT_LOOKS = 5
+"""Times a guest agent is asked after the move: its channel connects anew."""
+
 
 async def see_both(work: Work, target: str) -> tuple[Sighting, Sighting]:
     """Source and target as they are now."""
@@ -261,6 +264,7 @@ async def verify(work: Work, step: Step) -> str:
     else:
         took = await remember_figures(work, target)
         told += f"; {took}" if took else ""
+        told += f"; {await guest_words(work, target, there)}"
     if there.vm.state in PAUSED and _paused_to_finish(work):
         await work.driver(target).resume(work.uuid)
         told += "; it was paused to finish and is resumed"
@@ -270,6 +274,24 @@ async def verify(work: Work, step: Step) -> str:
     if source.vm is not None:
         told += f"; undefine it on {work.host} so that it is never started twice"
     return told
+
+
+async def guest_words(work: Work, target: str, there: Sighting) -> str:
+    """Whether the guest itself answers at its new place; what was not tested says why."""
+    if there.vm is None or there.vm.state not in RUNNING:
+        return "guest not tested: it is paused"
+    answers: bool | None = False
+    for _ in range(_AGENT_LOOKS):
+        try:
+            answers = await work.driver(target).guest_answers(work.uuid)
+        except DriverError as error:
+            return f"guest not tested: {error.problem.what}"
+        if answers is not False:
+            break
+        await work.pause()
+    if answers is None:
+        return "guest not tested: no agent"
+    return "its guest agent answers" if answers else "its guest agent does NOT answer"
 
 
 def _paused_to_finish(work: Work) -> bool:

@@ -16,6 +16,9 @@ from drivers.model.vm import JobProgress
 # Booting allots memory, and libvirt gives a hung QEMU 15 s between SIGTERM and giving up.
 PATIENT_S = 60.0
 
+_AGENT = "org.qemu.guest_agent."
+"""How the channel of a guest agent is called."""
+
 
 class Domains:
     """Acts on one domain at a time, each call in a thread of its own."""
@@ -125,6 +128,24 @@ class Domains:
         flags = kept if ended else 0
         stats = await self._session.call(lambda: self._find(uuid).jobStats(flags), what)
         return read_job(stats, at=clock(), ended=ended)
+
+    async def agent_answers(self, uuid: str) -> bool | None:
+        """Ask the guest agent for the time (virDomainGetTime), which changes nothing."""
+        lv = self._session.lv
+
+        def ask() -> bool | None:
+            domain = self._find(uuid)
+            if _AGENT not in domain.XMLDesc(0):
+                return None
+            try:
+                domain.getTime(0)
+            except lv.libvirtError as error:
+                if error.get_error_code() != lv.VIR_ERR_AGENT_UNRESPONSIVE:
+                    raise
+                return False
+            return True
+
+        return await self._session.call(ask, f"the guest of {self._name(uuid)} was not asked")
 
     def _find(self, uuid: str) -> Any:
         return self._session.conn.lookupByUUIDString(uuid)

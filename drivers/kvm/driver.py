@@ -230,6 +230,10 @@ class KvmDriver:
         """Figures of the domain's running job, or of its last one."""
         return await self._domains().job_progress(uuid, self._clock, ended=ended)
 
+    async def guest_answers(self, uuid: str) -> bool | None:
+        """Whether the guest agent inside answers."""
+        return await self._domains().agent_answers(uuid)
+
     async def abort_job(self, uuid: str) -> None:
         """Cancel the domain's running job."""
         await self._domains("cancel a job").act(

@@ -253,6 +253,10 @@ class SimDriver:
         now = guest.job.progress(self.world.clock()) if guest.job is not None else None
         return guest.last if ended else now
 
+    async def guest_answers(self, uuid: str) -> bool | None:
+        """Every simulated guest but the deaf one has an agent that answers."""
+        return not (await self._ask()).guest(uuid).character.deaf
+
     async def abort_job(self, uuid: str) -> None:
         """Cancel the running migration."""
         _host, guest = await self._act(uuid)
@@ -349,11 +353,8 @@ class SimDriver:
 
     def _allow(self) -> None:
         if self.spec.protect is Protect.RO:
-            raise Refused(
-                f"{self.spec.name} is read-only.",
-                proof='protect = "ro" in the configuration',
-                fix="change protect for this host",
-            )
+            what, proof = f"{self.spec.name} is read-only.", 'protect = "ro" in the configuration'
+            raise Refused(what, proof, "change protect for this host")
 
     async def hold_lease(self, words: str) -> HeldLease:
         """Work on the whole host alone."""

@@ -78,6 +78,7 @@ class World:
     ledger_full: bool = False
     damage: list[str] = field(default_factory=list)
     obeys: bool = True
+    agent: bool | None = None
     protect: Protect = Protect.RW
     frozen: FleetSnapshot | None = None
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)

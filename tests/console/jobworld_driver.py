@@ -149,6 +149,10 @@ class WorldDriver:
             return None
         return JobProgress("copying memory", self.world.now, done=move.ticks, total=3)
 
+    async def guest_answers(self, uuid: str) -> bool | None:
+        await self._act("guest_answers", lambda: None)
+        return self.world.agent
+
     async def abort_job(self, uuid: str) -> None:
         def act() -> None:
             move = self.world.moves.get(uuid)

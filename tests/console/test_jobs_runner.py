@@ -256,3 +256,20 @@ def test_the_meter_smooths_and_warns_of_a_stall():
     assert told[-1].eta_s == pytest.approx(6.0)
     stalled = meter.update(JobProgress("copy", 70.0, done=400, total=1000))
     assert "no progress for 66 s" in stalled.note
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        (True, "its guest agent answers"),
+        (False, "its guest agent does NOT answer"),
+        (None, "guest not tested: no agent"),
+    ],
+)
+async def test_after_a_migration_the_guest_itself_is_asked(agent, words):
+    """What could not be tested says so; a silent agent does not undo what arrived."""
+    world = web1()
+    world.agent = agent
+    _, job = await run(world, Action.MIGRATE, "kvm2")
+    assert job.state is JobState.DONE, job
+    assert words in job.outcome

@@ -147,6 +147,10 @@ class HostTasks(Protocol):
         """How the command of that token stands; ``root`` as it was begun."""
         ...
 
+    async def forget(self, token: str, *, root: bool) -> None:
+        """Leave nothing of a command behind that has ended; one that runs is left alone."""
+        ...
+
 
 class HostDriver(Protocol):
     """One host. Created unconnected; ``connect`` may be called again after ``close`` or a loss."""

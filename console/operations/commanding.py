@@ -134,6 +134,9 @@ class Commands:
         await put_stage(self._record, ended)
         entry = replace(self._entry(ended), deed=Deed.ENDED, commands=())
         await self._desk.auditor.end(replace(entry, state=state.value, outcome=note))
+        root = upgrade_of(self._record.operation).rules.root
+        with suppress(DriverError):  # what is left behind there does no harm
+            await self._desk.hands.tasks(run.stage.host).forget(run.ticket, root=root)
 
     def _task(self, run: StageRun) -> HostTask:
         root = upgrade_of(self._record.operation).rules.root

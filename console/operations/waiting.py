@@ -101,6 +101,7 @@ class Waiting:
         look = await tasks.look(token, root=rules.root)
         if look.state is TaskState.RUNNING:
             return f"check `{line}` runs"
+        await tasks.forget(token, root=rules.root)
         if look.status == 0:
             self._checks[host] = (number + 1, "")
             return await self._check(run, standing)

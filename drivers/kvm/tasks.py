@@ -53,6 +53,9 @@ setsid sh -c '
   echo $? >"$1/new"; mv "$1/new" "$1/status"
 ' sh "$d" "$3" >/dev/null 2>&1 </dev/null &
 """
+_FORGET = f"""{_WHERE}
+if [ ! -L "$d" ] && [ -O "$d" ] && [ -f "$d/status" ]; then rm -rf -- "$d"; fi
+"""
 _AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -c "$@"; else exec sudo -n sh -c "$@"; fi'
 _STANDING = """
 LC_ALL=C; export LC_ALL
@@ -107,6 +110,10 @@ class KvmTasks:
         lines = (clean(line.replace("\t", " ")) for line in output.replace("\r", "\n").split("\n"))
         shown = "\n".join(line for line in lines if line.strip())
         return TaskLook(state, told.get("boot", ""), status, shown[-KEPT:])
+
+    async def forget(self, token: str, *, root: bool) -> None:
+        """Remove the folder of a command that has ended."""
+        await self._script(_FORGET, root, token)
 
     async def _script(self, script: str, root: bool, *words: str) -> str:
         way = ("sh", "-c", _AS_ROOT, "sh") if root else ("sh", "-c")

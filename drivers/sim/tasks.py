@@ -73,6 +73,11 @@ class SimTasks:
             return TaskLook(TaskState.ABSENT, self._boot)
         return found.look(self._world.clock(), self._boot)
 
+    async def forget(self, token: str, *, root: bool) -> None:
+        """Drop a command that has ended."""
+        if (await self.look(token, root=root)).state is TaskState.ENDED:
+            del self._host.tasks[token]
+
     @property
     def _boot(self) -> str:
         return f"{self._host.name}-boot-{self._host.boots}"

@@ -135,6 +135,16 @@ class WorldTasks:
         assert root
         return await self._act("look_task", lambda: self._look(token))
 
+    async def forget(self, token: str, *, root: bool) -> None:
+        def act() -> TaskLook:
+            look = self._look(token)
+            if look.state is TaskState.ENDED:
+                del self._world.tasks[(self._host, token)]
+            return look
+
+        assert root
+        await self._act("forget_task", act)
+
     def _look(self, token: str) -> TaskLook:
         world, boot = self._world, self._world.boot(self._host)
         task = world.tasks.get((self._host, token))

@@ -50,6 +50,9 @@ async def test_a_command_tells_its_output_and_status(case: Case, driver: HostDri
     assert "well" in look.output
     assert look.boot == good.boot
     assert (await ended(driver, bad)).status == 1
+    for each in (good, bad):
+        await driver.tasks.forget(each.token, root=each.root)
+        assert (await driver.tasks.look(each.token, root=each.root)).state is TaskState.ABSENT
 
 
 async def test_a_command_of_another_boot_is_not_begun(case: Case, driver: HostDriver) -> None:
@@ -89,5 +92,16 @@ async def test_a_token_runs_once_and_its_end_is_kept_clean(contract_lab: Case) -
         assert look.output.endswith("9999")
         assert len(look.output) <= 4000
         assert (await driver.tasks.begin(wanted)).status == 7
+        await driver.tasks.forget(wanted.token, root=wanted.root)
+        lasting = await task(driver, f"while [ ! -e {folder} ]; do sleep 0.1; done; rm {folder}")
+        await driver.tasks.begin(lasting)
+        await driver.tasks.forget(lasting.token, root=lasting.root)
+        look = await driver.tasks.begin(replace(lasting, command=f"touch {folder}"))
+        assert look.state is TaskState.RUNNING
+        end = await task(driver, f"touch {folder}")
+        await driver.tasks.begin(end)
+        for each in (lasting, end):
+            assert (await ended(driver, each)).status == 0
+            await driver.tasks.forget(each.token, root=each.root)
     finally:
         await driver.close()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from console.config.load import ConfigError
-from console.headless.arguments import parse
-from console.headless.status import Exit
-from drivers.errors import DriverError
+from console.loading import loading
+
+with loading():
+    from console.config.load import ConfigError
+    from console.headless.arguments import parse
+    from console.headless.status import Exit
+    from drivers.errors import DriverError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from console.config.schema import FleetFile
 from console.engine import Engine
 from console.headless.context import Context
 from console.headless.status import Exit
+from console.loading import loading
 from console.sources import FleetSource, simulated_fleet
 from drivers.errors import DriverError
 from store.api import Store
@@ -82,9 +83,10 @@ def _show(
         )
         return Exit.USAGE
     os.environ.setdefault("TEXTUAL_FPS", PAINTS_A_SECOND)
-    from console.app import NovaCronApp
-    from console.appsettings import AppSettings
-    from console.config.profiles import profile_options
+    with loading():
+        from console.app import NovaCronApp
+        from console.appsettings import AppSettings
+        from console.config.profiles import profile_options
 
     kept = read_choices(context.paths.settings)
     ui = context.fleet.ui

@@ -6,16 +6,19 @@ import argparse
 from collections.abc import Callable
 
 from console.headless.context import context_of
+from console.loading import loading
 
 
 def _open(args: argparse.Namespace) -> int:
-    from console.headless.interface import run_open
+    with loading():
+        from console.headless.interface import run_open
 
     return run_open(args, context_of(args))
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from console.headless.interface import run_demo
+    with loading():
+        from console.headless.interface import run_demo
 
     return run_demo(args)
 

@@ -43,7 +43,7 @@ def measure(module: str, vms: int, mood: str, folder: Path) -> Figures:
     notes = folder / f"{module}-{vms}-{mood}"
     notes.touch()
     argv = ["-m", f"tests.bench.{module}", str(vms), mood, str(notes)]
-    ours = module == "ui_child"
+    ours = module == "ui_start"
     with Child(argv, {"TEXTUAL_FPS": PAINTS_A_SECOND}) as child:
         first = child.wait_for(b"bench" if ours else b"NAME", 10)
         data = child.wait_for(b"kvm0", 20)
@@ -92,7 +92,7 @@ def spread(
 
 def rows(table: Table, vms: int, mood: str, folder: Path) -> None:
     """All figures of one size and mood."""
-    ours = measure("ui_child", vms, mood, folder)
+    ours = measure("ui_start", vms, mood, folder)
     rival = measure("ui_rival", vms, mood, folder)
     of = f"{mood}, {vms:,} VMs"
     if mood == "idle":

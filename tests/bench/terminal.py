@@ -130,7 +130,9 @@ class Child:
 
 _IMPORTS = """
 import time
-import console.cli, console.headless.interface, console.app, console.appsettings
+from console.loading import loading
+with loading():
+    import console.cli, console.headless.interface, console.app, console.appsettings
 print(time.process_time() * 1000)
 """
 

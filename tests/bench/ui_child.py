@@ -1,6 +1,6 @@
 """The console over a made-up fleet, started in a pty by ``bench_ui``; notes what it measures.
 
-Run as ``python -m tests.bench.ui_child VMS MODE NOTES``. MODE is ``idle`` (new readings, same
+Run as ``python -m tests.bench.ui_start VMS MODE NOTES``. MODE is ``idle`` (new readings, same
 values) or ``busy`` (every figure of a tenth of the fleet changes ten times a second, and a VM is
 renamed five times a second so that its way to the terminal can be timed).
 """

@@ -91,6 +91,10 @@ protect = "confirm"
 # auto_converge = true     # QEMU may slow the guest down
 # finish_within = "10m"
 # levers = ["bandwidth", "downtime", "cancel"]  # what may be pulled to keep that, mildest first
+# timeout = "30m"          # after which, whatever it costs:
+# at_timeout = "cancel"    # cancel, pause or post-copy
+# compression = "xbzrle"   # xbzrle, mt, zlib or zstd, with compression_level
+# migrate_uri = ""         # where memory goes, such as "tcp://10.0.0.2"
 
 # [upgrade]                # novacron upgrade --hosts kvm1 kvm2; others as [upgrades.NAME]
 # commands = ["apt-get update", "apt-get -y full-upgrade"]  # the end of their output is kept

@@ -329,6 +329,9 @@ async def test_what_a_driver_cannot_do_is_a_driver_error(case: Case, driver: Hos
         lambda: driver.create_volume("no-such-pool", "x", 1 << 20, "raw"),
         lambda: driver.redefine("<nonsense"),
         lambda: driver.migrate(uuid, MigrationSpec(driver, p2p=False)),
+        lambda: driver.migrate(uuid, MigrationSpec(driver, p2p=False, offline=True)),
+        lambda: driver.send_volume("/nowhere/x", driver, "/nowhere/y", lambda *_: None),
+        lambda: driver.guest_answers("00000000-0000-4000-8000-000000000000"),
     )
     for ask in asks:
         with pytest.raises(DriverError) as error:
@@ -343,3 +346,11 @@ async def test_no_job_is_no_progress(case: Case, driver: HostDriver) -> None:
     uuid = await case.find(driver)
     with suppress(Unsupported):
         assert await driver.job_progress(uuid) is None
+        assert await driver.job_progress(uuid, ended=True) is None
+
+
+async def test_a_guest_is_asked_or_has_no_agent(driver: HostDriver, case: Case) -> None:
+    """None where the VM has no channel for an agent: nobody claims that it was tested."""
+    assert await driver.guest_answers(await case.find(driver)) is (
+        True if case.kind == "sim" else None
+    )

@@ -279,3 +279,34 @@ async def test_console_and_shell_echo() -> None:
     assert b"login:" in await console.read()
     await console.close()
     assert await console.read() == b""
+
+
+def test_a_guest_that_is_off_moves_as_a_definition() -> None:
+    """Its volume is sent before; a running one is refused."""
+
+    async def story() -> None:
+        fleet = SimFleet(2, 20, clock=now)
+        drivers = await drivers_of(fleet)
+        uuid = next(u for u in fleet.uuids() if any(d.pool for d in fleet.vm(u).disks))  # type: ignore[union-attr]
+        vm = fleet.vm(uuid)
+        assert vm is not None
+        source, target = drivers[vm.host], drivers["kvm02" if vm.host == "kvm01" else "kvm01"]
+        if vm.state.active:
+            with pytest.raises(Refused):
+                await source.migrate(uuid, MigrationSpec(target, p2p=False, offline=True))
+            await source.destroy(uuid)
+        disk = next(d for d in vm.disks if d.pool)
+        made = await target.create_volume(disk.pool, "sent.img", 1 << 20, "raw")
+        seen: list[tuple[int, int]] = []
+        await source.send_volume(disk.source, target, made.path, lambda *p: seen.append(p))
+        assert seen[-1][0] == seen[-1][1] > 0
+        assert await target.checksum(made.path) == await source.checksum(disk.source)
+        spec = MigrationSpec(target, p2p=False, offline=True, dest_paths={disk.target: made.path})
+        await source.migrate(uuid, spec)
+        moved = fleet.vm(uuid)
+        assert moved is not None
+        assert (moved.host, moved.state) == (target.spec.name, VmState.OFF)
+        assert made.path in [d.source for d in moved.disks]
+        await target.start(uuid)
+
+    simulate(story())

@@ -128,8 +128,8 @@ def begin_migration(console: Terminal, name: str, driver: str) -> str:
     console.press(*[ENTER] * (1 + ("the hosts (p2p)", "this console").index(driver)))
     console.sees(f"Driven by: {driver}")
     shows(console, TAB, "Copied disks: ")
-    shows(console, TAB, "Cancel")
-    shows(console, TAB, "Cancel")
+    for _button in ("Cancel", "Options", "Preview"):
+        shows(console, TAB, "Cancel", "Options", "Preview")
     console.press(ENTER)
     title = console.sees(f"─ Migrate {name} from kvm1 to ")
     target = title.partition(f"Migrate {name} from kvm1 to ")[2].split()[0]

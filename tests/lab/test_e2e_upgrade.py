@@ -92,6 +92,8 @@ def test_daemons_restart_one_host_at_a_time_and_a_killed_console_is_followed(
     for name in HOSTS:
         assert mended.host(name).run(["cat", RAN]).stdout.split() == ["once"], name
         mended.host(name).run(["rm", RAN])
+        left = mended.host(name).run(["sh", "-c", "ls -d /run/novacron-task-*"], check=False)
+        assert left.stdout == ""
     for name, home in GUESTS.items():
         assert wait_until(lambda n=name, h=home: running_on(mended, guests[n]) == [h], PATIENCE_S)
         still_counts(mended, name)

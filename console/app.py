@@ -57,6 +57,9 @@ class NovaCronApp(TypeAheadApp):
     CSS = """
     App.-ascii * { scrollbar-size: 0 0; }
     App.-ascii Toast { border: none; }
+    SearchIcon { display: none; }
+    App.-ascii CommandPalette #--input, App.-ascii CommandList { border: none; }
+    App.-ascii CommandList { scrollbar-size: 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = APP_KEYS
 

@@ -62,10 +62,10 @@ def columns() -> tuple[Column, ...]:
     return (
         Column("state", "STATE", 10, lambda i, _p: i.state, min_width=8),
         Column("vm", "VM", 20, lambda i, _p: Cell(i.name), min_width=10, grow=1),
-        Column("where", "WHERE", 16, lambda i, _p: Cell(i.where), min_width=10, grow=1),
+        Column("where", "WHERE", 16, lambda i, _p: Cell(i.where), min_width=12, grow=1),
         Column("memory", "MEMORY", 8, lambda i, _p: Cell(size(i.memory)), right=True,
                priority=2),
-        Column("why", "WHY", 30, lambda i, _p: Cell(i.why, "faint"), min_width=16, grow=3,
+        Column("why", "WHY", 30, lambda i, _p: Cell(i.why, "faint"), min_width=30, grow=3,
                priority=1),
     )  # fmt: skip
 

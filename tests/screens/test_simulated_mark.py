@@ -69,3 +69,12 @@ async def test_help_prompts_and_palette_leave_the_mark_in_sight(
         await until(pilot, lambda: not isinstance(app.screen, FleetScreen))
         await pilot.pause()
         assert MARK in shown_text(app).splitlines()[0]
+
+
+async def test_the_palette_in_ascii_is_ascii(running: Running) -> None:
+    """No picture of a glass, no lines of blocks."""
+    async with running(ascii=True) as (app, pilot):
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: ":hosts" in shown_text(app))
+        odd = {char for char in shown_text(app) if not char.isascii()}
+        assert odd <= {"…"}

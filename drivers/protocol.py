@@ -359,11 +359,7 @@ class HostDriver(Protocol):
     async def send_volume(
         self, path: str, peer: HostDriver, there: str, progress: Callable[[int, int], None]
     ) -> None:
-        """Copy a volume's file through this console onto the new volume ``there`` of another host.
-
-        Raises:
-            Refused: The volume lies on top of another, which would stay behind.
-        """
+        """Send a volume's file, on top of no other, onto ``there``: new, on another host."""
         ...
 
     async def checksum(self, path: str) -> str:

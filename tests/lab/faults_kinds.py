@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
+from drivers.errors import Gone
+from drivers.lab.host import LabHost
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import LinkState
+from tests.lab.e2e_console import defined_on, running_on
 from tests.lab.faults_scene import HOME, VICTIM, Scene, fill, set_clock
 
 AHEAD_S = 7200
@@ -49,16 +53,24 @@ class Fault:
     Attributes:
         strike: What breaks, given the target that the victim goes to.
         shown: What the console must show of it before it is mended.
-        kills: The victim's own QEMU dies, and so it has crashed on kvm1.
+        kills: Phases in which the victim itself may end by it: its own QEMU is killed.
     """
 
     strike: Strike
     shown: Shown = _nothing
-    kills: bool = False
+    kills: tuple[str, ...] = ()
 
-    def crashed(self, scene: Scene) -> dict[str, str]:
-        """UUID to host of the guest that the fault itself ended."""
-        return {scene.victim: HOME} if self.kills else {}
+    def crashed(self, scene: Scene, phase: str) -> dict[str, str]:
+        """UUID to host of the guest that the fault itself ended, where it did."""
+        if phase not in self.kills or running_on(scene.lab, scene.victim):
+            return {}
+        known = defined_on(scene.lab, scene.victim)
+        return {scene.victim: known[0]} if known else {}
+
+
+def _kill_qemu(host: LabHost) -> None:
+    with suppress(Gone):  # at the end of a migration it may have gone by itself just now
+        host.qemu_kill(VICTIM)
 
 
 def _restart_libvirtd(scene: Scene, _target: str) -> None:
@@ -75,8 +87,10 @@ FAULTS = {
     "source-libvirtd": Fault(_restart_libvirtd),
     "source-libvirtd-gone": Fault(lambda s, _t: s.lab.host(HOME).libvirtd_kill(), _source_lost),
     "target-libvirtd": Fault(lambda s, target: s.lab.host(target).libvirtd_kill(), _target_lost),
-    "source-qemu": Fault(lambda s, _t: s.lab.host(HOME).qemu_kill(VICTIM), kills=True),
-    "target-qemu": Fault(lambda s, target: s.lab.host(target).qemu_kill(VICTIM)),
+    "source-qemu": Fault(
+        lambda s, _t: _kill_qemu(s.lab.host(HOME)), kills=("perform", "finish", "between")
+    ),
+    "target-qemu": Fault(lambda s, target: _kill_qemu(s.lab.host(target)), kills=("finish",)),
     "full-disk": Fault(lambda s, target: fill(s.lab.host(target))),
     "skew": Fault(lambda s, target: set_clock(s.lab.host(target), AHEAD_S), _clock_told),
 }

@@ -61,4 +61,4 @@ def test_a_drain_survives(scene: Scene, tmp_path: Path, fault: str, phase: str) 
         operation = resumed(scene, console, ident)
         assert operation.state is OperationState.DONE, operation
         leftovers_undone(console)
-        check_truth(scene, console, operation, kind.crashed(scene))
+        check_truth(scene, console, operation, kind.crashed(scene, phase))

@@ -18,7 +18,7 @@ scene = short.scene
 MATRIX = [
     (fault, phase)
     for phase, fault in itertools.product(PHASES, FAULTS)
-    if not (phase == "before" and FAULTS[fault].kills)  # then there is nothing to move
+    if phase != "before" or not fault.endswith("-qemu")  # there is no migration to break yet
 ]
 
 

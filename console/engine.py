@@ -54,7 +54,8 @@ from drivers.model.matrix import Matrix
 from drivers.model.migration import Lever
 from drivers.model.operation import Cordon, Operation
 from drivers.model.storage import Volume
-from drivers.protocol import HeldLease, HostTasks, Prompter
+from drivers.protocol import HeldLease, Prompter
+from drivers.tasks import HostTasks
 from store.api import Store, StoreError
 
 T = TypeVar("T")

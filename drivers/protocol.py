@@ -20,8 +20,8 @@ from drivers.model.host import HostFacts, HostLoad, HostSpec
 from drivers.model.migration import Tuning
 from drivers.model.problem import Missing
 from drivers.model.storage import Pool, Volume
-from drivers.model.upgrade import HostTask, Standing, TaskLook
 from drivers.model.vm import JobProgress, Vm, VmFast
+from drivers.tasks import HostTasks
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -130,26 +130,6 @@ class HeldLease:
 
     lost: asyncio.Event
     release: Callable[[], Awaitable[None]]
-
-
-class HostTasks(Protocol):
-    """Commands on a host that are begun once, and outlive the connection they were begun over."""
-
-    async def standing(self) -> Standing:
-        """Which boot and kernel run, and what this login may do."""
-        ...
-
-    async def begin(self, task: HostTask) -> TaskLook:
-        """Begin a command, unless one of that token was begun or another boot runs; look at it."""
-        ...
-
-    async def look(self, token: str, *, root: bool) -> TaskLook:
-        """How the command of that token stands; ``root`` as it was begun."""
-        ...
-
-    async def forget(self, token: str, *, root: bool) -> None:
-        """Leave nothing of a command behind that has ended; one that runs is left alone."""
-        ...
 
 
 class HostDriver(Protocol):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from drivers.model.operation import OperationPlan
 from drivers.model.upgrade import UpgradeRules
-from drivers.protocol import HostTasks
+from drivers.tasks import HostTasks
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ if [ "$(id -u)" = 0 ] || sudo -n sh -c : 2>/dev/null; then echo "root yes"; fi
 
 
 class KvmTasks:
-    """The commands of one host; see ``drivers.protocol.HostTasks``."""
+    """The commands of one host; see ``drivers.tasks.HostTasks``."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

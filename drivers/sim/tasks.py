@@ -39,7 +39,7 @@ class SimTask:
 
 
 class SimTasks:
-    """See ``drivers.protocol.HostTasks``."""
+    """See ``drivers.tasks.HostTasks``."""
 
     def __init__(self, world: World, host: SimHost, protect: Protect) -> None:
         self._world = world

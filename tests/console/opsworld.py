@@ -25,7 +25,8 @@ from drivers.model.job import Plan, Request
 from drivers.model.operation import Cordon, Operation, Wish
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm, VmState
-from drivers.protocol import HeldLease, HostTasks, MigrationSpec
+from drivers.protocol import HeldLease, MigrationSpec
+from drivers.tasks import HostTasks
 from store.api import StoreError
 from tests.console.jobworld import Console, Domain, MemoryStore, Move, World, nothing_to_read
 from tests.console.jobworld_driver import WorldDriver

@@ -246,6 +246,25 @@ KNOWN: tuple[KnownFailure, ...] = (
         "use a login in the libvirt group, or root",
     ),
     KnownFailure(
+        "post-copy-gone",
+        r"is not processing incoming migration|is not in post-copy phase",
+        "{target} holds no part of {vm} any more that waits for the rest of its memory",
+        "force {vm} off on {source} and start it from its disks",
+        retry=False,
+    ),
+    KnownFailure(
+        "base-missing",
+        r"incremental storage migration is not supported|backing file .*(not found|no such)",
+        "a backing file of {vm} is not on {target}",
+        "leave --incremental out, so that whole disks are copied",
+    ),
+    KnownFailure(
+        "qemu-ended",
+        r"unexpectedly closed the monitor",
+        "a QEMU process of {vm} ended by itself",
+        "its last words stand in the proof; /var/log/libvirt/qemu on {target} has all of them",
+    ),
+    KnownFailure(
         "target-lost",
         r"lost connection to destination|unable to write to socket|broken pipe"
         r"|connection reset|client socket is closed|unexpectedly failed",

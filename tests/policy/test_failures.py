@@ -44,6 +44,12 @@ TEXTS = [
     ("error writing to /srv/x: No space left on device", "no-space"),
     ("Requested operation is not valid: storage pool 'hot' is not active", "pool-inactive"),
     ("unsupported machine type 'pc-q35-9.2'", "machine-type"),
+    ("Requested operation is not valid: domain 'web1' is not processing incoming migration",
+     "post-copy-gone"),
+    ("internal error: qemu unexpectedly closed the monitor: check_section_footer: "
+     "Read section footer failed: -5", "qemu-ended"),
+    ("pre-creation of storage targets for incremental storage migration is not supported",
+     "base-missing"),
 ]  # fmt: skip
 
 
@@ -75,6 +81,14 @@ def test_a_lost_connection_alone_is_no_proof_of_a_failed_login():
     )
     assert told.code != "peer-login"
     assert "log in" not in told.what
+
+
+@pytest.mark.parametrize(("text", "code"), TEXTS)
+def test_what_can_be_tried_again_comes_with_its_command(text, code):
+    """A line to copy, wherever trying again can help; none where it cannot by itself."""
+    known = next(k for k in KNOWN if k.code == code)
+    told = explain(Problem("libvirt refused", text), SCENE)
+    assert (SCENE.retry in told.fix) is known.retry
 
 
 def test_a_missing_place_is_told_in_figures():

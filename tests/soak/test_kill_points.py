@@ -10,6 +10,7 @@ from tests.lab.e2e_cli import Cli
 
 pytestmark = [pytest.mark.lab, pytest.mark.soak, pytest.mark.timeout(600)]
 
+made = short.made
 guests = short.guests
 cli = short.cli
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from drivers.model.fleet import FleetSnapshot, stale_after
-from drivers.model.host import Host, LinkState
+from drivers.model.host import Host, Link, LinkState
 from drivers.model.job import Action, Request
 from drivers.model.problem import Problem
 from drivers.model.vm import Vm
@@ -51,8 +51,8 @@ def host_problem(host: Host, now: float) -> Problem | None:
         why = f": {host.link.problem.what}" if host.link.problem else ""
         return Problem(
             f"{host.name} is not reachable, so nothing can be planned there",
-            proof=f"link {host.link.state.value}{why}; {told}",
-            fix=f"novacron check {host.name}",
+            proof=f"link {host.link.state.value}{why}; {told}{_tried(host.link, now)}",
+            fix=f"novacron check {host.name}; a refresh tries it at once",
             code="unreachable",
         )
     limit = stale_after(host.spec.slow_s)
@@ -64,6 +64,16 @@ def host_problem(host: Host, now: float) -> Problem | None:
             code="stale",
         )
     return None
+
+
+def _tried(link: Link, now: float) -> str:
+    """How its circuit breaker stands: attempts in a row that failed, and when the next comes."""
+    if not link.attempts:
+        return ""
+    times = "1 attempt" if link.attempts == 1 else f"{link.attempts} attempts in a row"
+    if link.retry_at is None:
+        return f"; {times} failed, and no more is made until somebody asks for it"
+    return f"; {times} failed, the next comes in {age_words(link.retry_at - now)}"
 
 
 def vm_problem(subject: Subject, action: Action, now: float) -> Problem | None:

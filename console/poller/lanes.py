@@ -47,6 +47,10 @@ SLOWEST = 4
 """A failing lane waits at most so many times its interval."""
 
 
+JITTER = 0.3
+"""Share of that wait that is random, so that hosts that failed together do not return in a herd."""
+
+
 class Lanes:
     """Reads for one watch while its host is connected.
 
@@ -148,6 +152,7 @@ class Lanes:
                 if isinstance(error, TimedOut):
                     await self._still_there()
             pause = interval() * min(SLOWEST, 2**failures) * share
+            pause *= 1.0 - JITTER * self._watch.chance() if failures else 1.0
             share = 1.0
             await _rest(due, began, pause)
 

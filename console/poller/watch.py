@@ -72,7 +72,7 @@ class HostWatch:
         self.running.set()
         self._board = board
         self._connecting = connecting
-        self._chance = chance
+        self.chance = chance
         self._breaker = Breaker()
         self._wake = asyncio.Event()
         self._asked = False
@@ -238,10 +238,10 @@ class HostWatch:
         elif isinstance(error, AuthFailed):
             # Keys alone are refused during an outage of the directory as well: it comes back.
             held = error.answered
-            self._breaker = self._breaker.held() if held else self._breaker.rarely(self._chance())
+            self._breaker = self._breaker.held() if held else self._breaker.rarely(self.chance())
             state = LinkState.DOWN
         else:
-            self._breaker, state = self._breaker.failed(self._chance()), LinkState.DOWN
+            self._breaker, state = self._breaker.failed(self.chance()), LinkState.DOWN
         wait = self._breaker.wait_s
         self._due = None if wait is None else asyncio.get_running_loop().time() + wait
         retry_at = None if wait is None else self.clock() + wait

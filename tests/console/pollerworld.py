@@ -18,7 +18,7 @@ from tests.console.virtual import now
 class Fleet:
     """A running poller over fake drivers, and everything it published."""
 
-    def __init__(self, *drivers: FakeDriver, bounds: Bounds = BOUNDS) -> None:
+    def __init__(self, *drivers: FakeDriver, bounds: Bounds = BOUNDS, chance: float = 0.0) -> None:
         self.published: list[tuple[float, FleetSnapshot]] = []
         self.events: list[Event] = []
         self.poller = Poller(
@@ -26,7 +26,7 @@ class Fleet:
             lambda snapshot: self.published.append((now(), snapshot)),
             self.events.extend,
             clock=now,
-            chance=lambda: 0.0,
+            chance=lambda: chance,
             bounds=bounds,
         )
 
@@ -40,8 +40,10 @@ class Fleet:
 
 
 @asynccontextmanager
-async def watching(*drivers: FakeDriver, bounds: Bounds = BOUNDS) -> AsyncIterator[Fleet]:
-    fleet = Fleet(*drivers, bounds=bounds)
+async def watching(
+    *drivers: FakeDriver, bounds: Bounds = BOUNDS, chance: float = 0.0
+) -> AsyncIterator[Fleet]:
+    fleet = Fleet(*drivers, bounds=bounds, chance=chance)
     task = asyncio.create_task(fleet.poller.run())
     try:
         yield fleet

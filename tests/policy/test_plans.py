@@ -97,7 +97,7 @@ def test_an_unreachable_host_is_refused_with_age_and_fix():
     refusal = plan(Action.PAUSE, down, now=NOW + 30).refusal
     assert refusal is not None
     assert "last read 30 s ago" in refusal.proof
-    assert refusal.fix == "novacron check kvm1"
+    assert refusal.fix == "novacron check kvm1; a refresh tries it at once"
 
 
 def test_a_stuck_monitor_leaves_only_force_off():

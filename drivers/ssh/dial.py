@@ -83,8 +83,8 @@ class Dialer:
             raise Refused(
                 "the URI asks not to check the host key (no_verify=1)",
                 proof=str(self._uri),
-                fix='remove no_verify; or say for this host in the fleet file: trust_any_host_key = '
-                '"yes, I accept the risk"',
+                fix="remove no_verify; or say for this host in the fleet file: "
+                'trust_any_host_key = "yes, I accept the risk"',
             )
         try:
             async with self.patience:

@@ -30,7 +30,6 @@ CASES = [
     ("source-qemu", "perform"),
     ("target-cut", "between"),
     ("full-disk", "before"),
-    ("slow", "perform"),
     ("skew", "before"),
 ]
 """Those that differ most; every fault at every phase is under ``make soak``."""

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 Keep = Callable[[str, str], None]
+
+
+SIXTEEN = "novacron-16"
+"""The theme of the terminal's own sixteen colours."""
+
+
+def usual_theme(environ: Mapping[str, str]) -> str:
+    """The theme for a terminal of sixteen colours or fewer; empty where it has more.
+
+    Approximated there, the colours of the other themes fall together: good and plain look alike.
+    """
+    term = environ.get("TERM", "")
+    few = term in ("linux", "ansi") or term.startswith("vt") or term.endswith("-16color")
+    return SIXTEEN if few and not environ.get("COLORTERM") else ""
 
 
 def read_choices(path: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from console.choices import keeper, read_choices
+from console.choices import keeper, read_choices, usual_theme
 from console.config.paths import user_paths
 from console.config.schema import FleetFile
 from console.engine import Engine
@@ -92,7 +92,11 @@ def _show(
     ui = context.fleet.ui
     settings = AppSettings(
         fleet=source.name,
-        theme=args.theme or kept.get("theme") or ui.theme or AppSettings().theme,
+        theme=args.theme
+        or kept.get("theme")
+        or ui.theme
+        or usual_theme(os.environ)
+        or AppSettings().theme,
         ascii=args.ascii or kept.get("ascii", "") == "on" or ui.ascii or not _unicode(),
         keys=context.fleet.keys,
         save_to=context.paths.pictures,

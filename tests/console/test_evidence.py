@@ -118,6 +118,18 @@ async def test_a_new_connection_is_asked_anew() -> None:
     assert bench.drivers["kvm1"].asked["reach"] == 1
 
 
+async def test_what_is_older_than_a_step_may_take_is_asked_anew() -> None:
+    """A step wants fresh answers; a plan takes those that are still remembered."""
+    bench = Bench()
+    await bench.gather()
+    await bench.gather(age_s=0.0)
+    there = bench.drivers["kvm2"]
+    assert (there.asked["fit"], there.asked["caps"]) == (2, 2)
+    assert bench.drivers["kvm1"].asked["reach"] == 2
+    await bench.gather(age_s=60.0)
+    assert there.asked["fit"] == 2
+
+
 async def test_guests_alike_are_asked_about_once_a_host() -> None:
     """A hundred of one CPU and machine type cost one question, and each keeps its own digest."""
     many = tuple(vm(name=f"v{n}", uuid=f"{n:08d}{UUID[8:]}") for n in range(100))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from console.policy.virsh import domain_word, virsh
 from drivers.model.audit import Actor, Deed, Entry
 from drivers.model.fleet import FleetSnapshot
@@ -22,7 +24,10 @@ def begun(operation: Operation, snapshot: FleetSnapshot) -> Entry:
         title_of(operation),
         operation.id,
         hosts=operation.hosts,
-        commands=tuple(command(move, snapshot) for move in operation.plan.moves),
+        commands=(
+            *(command(move, snapshot) for move in operation.plan.moves),
+            *upgrade_commands(operation.plan),
+        ),
         plan=plan_words(operation.plan),
     )
 
@@ -53,6 +58,15 @@ def plan_words(plan: OperationPlan) -> tuple[str, ...]:
         if s.choice is not Choice.NONE
     ]
     return (*moves, *chosen, *plan.effects)
+
+
+def upgrade_commands(plan: OperationPlan) -> tuple[str, ...]:
+    """What an upgrade runs on each host, in order, as it would be typed."""
+    if plan.upgrade is None:
+        return ()
+    rules = plan.upgrade.rules
+    lines = (*rules.commands, *((rules.reboot_command,) if rules.reboot else ()))
+    return tuple(shlex.join(["ssh", h, line]) for h in plan.upgrade.names for line in lines)
 
 
 def command(move: Move, snapshot: FleetSnapshot) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from console.operations.auditing import upgrade_commands
 from console.policy.otlp import otlp_operation
 from drivers.errors import Busy, Failed
 from drivers.model.audit import Deed
@@ -17,8 +20,11 @@ from drivers.model.operation import (
     OperationKind,
     OperationPlan,
     OperationState,
+    UpgradeHost,
+    UpgradePlan,
 )
 from drivers.model.operation_trace import whole_trace
+from drivers.model.upgrade import UpgradeRules
 from tests.console.opsworld import OpsConsole, fleet
 from tests.console.test_operations import drained
 
@@ -166,3 +172,18 @@ def test_a_move_whose_job_is_not_at_hand_is_told_by_its_own_times():
     operation = Operation("drain-1", plan, runs=(run,), created_at=9.0)
     (span,) = whole_trace(operation, ())
     assert (span.name, span.started_at, span.ended_at) == ("migrate web0", 10.0, 14.0)
+
+
+def test_an_upgrade_tells_what_it_runs_on_each_host():
+    rules = UpgradeRules(commands=("apt-get -y upgrade",), reboot=True)
+    hosts = tuple(UpgradeHost(name, batch, ()) for batch, name in enumerate(("a", "b"), 1))
+    plan = OperationPlan(
+        OperationKind.UPGRADE, "a,b", 0.0, Limits(), upgrade=UpgradePlan(rules, hosts)
+    )
+    assert upgrade_commands(plan) == (
+        "ssh a 'apt-get -y upgrade'",
+        "ssh a 'systemctl reboot'",
+        "ssh b 'apt-get -y upgrade'",
+        "ssh b 'systemctl reboot'",
+    )
+    assert upgrade_commands(replace(plan, upgrade=None)) == ()

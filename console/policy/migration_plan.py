@@ -43,8 +43,8 @@ def plan_migration(
     if refusal:
         return Draft(title, checks=fit.reasons, refusal=refusal)
     no_way_back = lack(RESUME, subject.host, target)
-    if fit.mode == MANAGED and request.options.get("post_copy") == "yes" and no_way_back:
-        refusal = _post_copy_problem(target, no_way_back)
+    if fit.mode == MANAGED and request.options.get("post_copy") == "yes":
+        refusal = _post_copy_problem(target)
         return Draft(title, checks=fit.reasons, refusal=refusal)
     placement = place(subject, target, now)
     layered = Layers({})
@@ -121,11 +121,11 @@ def _request_problem(subject: Subject, request: Request, target: Host | None) ->
     return option_problem(request.options)
 
 
-def _post_copy_problem(target: Host, why: str) -> Problem:
+def _post_copy_problem(target: Host) -> Problem:
     return Problem(
-        "post-copy needs a peer-to-peer migration here",
+        "post-copy needs a peer-to-peer migration",
         proof="a migration that this console manages ends with it, and after the switch the guest "
-        f"would stop with it; to recover it then {why}",
+        "would stop with it",
         fix=f"set peer_uri for {target.name} and migrate in mode p2p, or leave post-copy out",
         code="bad-option",
     )

@@ -21,7 +21,7 @@ from drivers.sim.fleet import SimFleet
 from tests.console.jobworld import Console, MemoryStore, World
 from tests.console.test_jobs_sim import Clock, nothing_to_read, picture
 
-OPTIONS = {"mode": "managed", "post_copy": "yes", "bandwidth_mib": "50"}
+OPTIONS = {"mode": "p2p", "post_copy": "yes", "bandwidth_mib": "50"}
 
 
 @dataclass
@@ -85,6 +85,11 @@ async def bench() -> AsyncIterator[Bench]:
     vm = made.snapshot.vm(made.uuid)
     assert vm is not None
     made.target = next(name for name in drivers if name != vm.host)
+    hosts = tuple(
+        replace(h, spec=replace(h.spec, peer_uri=f"qemu+ssh://{h.name}/system"))
+        for h in made.snapshot.hosts
+    )
+    made.snapshot = replace(made.snapshot, hosts=hosts)
     yield made
     await made.jobs.stop()
 
@@ -120,16 +125,15 @@ async def test_a_link_that_is_still_cut_leaves_the_same_offer(bench: Bench) -> N
 
 
 async def test_an_old_libvirt_is_told_before_and_after(bench: Bench) -> None:
-    """Managed post-copy is refused there; what broke all the same says what is left to do."""
+    """The preview says that there is no way back; what broke says what is left to do."""
     job_before = bench.snapshot
     hosts = tuple(
         replace(h, facts=replace(h.facts, libvirt_version="8.0.0"))  # type: ignore[type-var]
         for h in bench.snapshot.hosts
     )
     bench.snapshot = replace(bench.snapshot, hosts=hosts)
-    refusal = bench.plan().refusal
-    assert refusal is not None
-    assert "needs libvirt 8.5" in refusal.proof
+    told = [c for c in bench.plan().checks if c.name == "post-copy"]
+    assert "needs libvirt 8.5" in told[0].proof
     bench.snapshot = job_before
     job_id = await bench.jobs.submit(bench.plan())
     await bench.until(lambda: (p := bench.job(job_id).progress) is not None and p.levers)

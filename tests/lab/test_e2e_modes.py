@@ -11,7 +11,6 @@ from drivers.lab.fleet import LabFleet
 from drivers.lab.guests import wait_for_count
 from drivers.lab.model import GuestSpec
 from drivers.model.job import Action, JobState
-from drivers.model.migration import Lever
 from drivers.model.vm import VmState
 from tests.lab.e2e_console import (
     PATIENCE_S,
@@ -106,30 +105,3 @@ def test_what_a_migration_took_is_kept_and_estimates_the_next(
     paces = Paces()
     paces.take(console.jobs)
     assert (("kvm1", "kvm2") in paces.bandwidth()) is (found.seconds >= 1)
-
-
-def test_a_post_copy_whose_link_broke_is_recovered(
-    lab: LabFleet, console: Console, guest: Callable[..., str]
-) -> None:
-    """Paused by QEMU on both hosts, offered and recovered; the guest has lost nothing."""
-    uuid, source = guest("broken1", shared=True, dirty_mib_s=48, memory_mib=128), lab.host("kvm1")
-    job_id = console.submit(
-        Action.MIGRATE, uuid, "kvm2", mode="managed", bandwidth_mib="8", post_copy="yes"
-    )
-    console.moving(job_id)
-    source.virsh("migrate-setspeed", "broken1", "1", "--postcopy")
-    console.engine.pull(job_id, Lever.POST_COPY, 0.0).result(PATIENCE_S)
-    console.wait(
-        "the guest runs on kvm2, its memory following",
-        lambda: "post-copy" in source.virsh("domstate", "broken1", "--reason", check=False),
-    )
-    source.virsh("domjobabort", "broken1", "--postcopy")
-    job = console.ended(job_id)
-    assert job.state is JobState.INTERRUPTED, job
-    assert "neither host alone has all of its memory" in job.outcome
-    assert job.followup == ("recover", "dismiss")
-    source.virsh("migrate-setspeed", "broken1", "1000", "--postcopy")
-    done = console.choose(job_id, "recover")
-    assert done.state is JobState.DONE, (done.problem, done.outcome)
-    assert running_on(lab, uuid) == defined_on(lab, uuid) == ["kvm2"]
-    still_counts(lab, "broken1")

@@ -57,8 +57,15 @@ def _memory(vm: Vm) -> float | None:
 
 
 def _memory_pct(vm: Vm) -> float | None:
+    """Percent of the allotted memory that is used, None where nothing tells.
+
+    Without word from the guest the resident bytes stand in, unless QEMU's own memory and its
+    buffers during a migration exceed what the guest could use at all.
+    """
     used = _memory(vm)
-    return None if used is None or not vm.memory else 100.0 * used / vm.memory
+    if used is None or not vm.memory or (vm.memory_used is None and used > vm.memory):
+        return None
+    return 100.0 * used / vm.memory
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
-from store.api import Store
+from store.api import Store, StoreError
 from store.settings import StoreSettings
 from store.shared import SharedStore
 
@@ -26,5 +27,16 @@ def open_store(
         StoreError: A newer NovaCron wrote the file, or it cannot be used at all.
     """
     store = SharedStore(path, settings or StoreSettings(), want_writer)
-    store.start()
+    try:
+        store.start()
+    except StoreError as error:
+        _let_go(error)
+        raise
     return store
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what the error's frames hold: DuckDB complains at exit of each object still in hand."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -83,6 +84,26 @@ def test_a_newer_database_is_refused_and_not_touched(clock: Clock, path: Path) -
         open_store(path, settings=settings)
     assert path.read_bytes() == before
     assert not path.with_name("history.duckdb.wal").exists()
+
+
+def test_the_error_of_a_refused_file_holds_none_of_duckdb(clock: Clock, path: Path) -> None:
+    """What is alive when the program ends is complained of in many lines."""
+
+    def connections() -> set[int]:
+        found = (o for o in gc.get_objects() if isinstance(o, duckdb.DuckDBPyConnection))
+        return {id(one) for one in found}
+
+    settings = StoreSettings(clock=clock, free_bytes=0)
+    open_store(path, settings=settings).close()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("INSERT INTO migration VALUES (999, 'future', 0)")
+    del connection
+    gc.collect()
+    before = connections()
+    with pytest.raises(StoreError) as refused:
+        open_store(path, settings=settings)
+    assert refused.value.problem.code == "newer-database"
+    assert connections() <= before
 
 
 def test_a_file_of_an_impossible_name_is_told_so(tmp_path: Path, clock: Clock) -> None:

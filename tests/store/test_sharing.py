@@ -11,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,17 @@ from tests.store.conftest import Clock, Opener, scalar, until
 from tests.store.fleet import T0, make_host, make_job, make_vm
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """Where another user can come as far as the store's own folder.
+
+    Each start of pytest closes the folder of all its runs to others, while this one goes on.
+    """
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "data" / "history.duckdb"
 
 
 @contextmanager
@@ -213,13 +225,10 @@ def test_files_are_private(opened: Opener, path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root")
-def test_another_user_is_refused(opened: Opener, path: Path, tmp_path: Path) -> None:
+def test_another_user_is_refused(opened: Opener, path: Path) -> None:
     """By the folder's mode, and by the kernel's word for the peer where modes were loosened."""
     store = opened()
     store.put_job(make_job("a", T0))
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_mode & 0o005 != 0o005:
-            parent.chmod(parent.stat().st_mode | 0o055)
     as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     with console("ask", str(path), prefix=as_nobody) as stranger:
         assert line(stranger).startswith("refused: ")
@@ -231,12 +240,9 @@ def test_another_user_is_refused(opened: Opener, path: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root")
-def test_the_configured_group_is_let_in(opened: Opener, path: Path, tmp_path: Path) -> None:
+def test_the_configured_group_is_let_in(opened: Opener, path: Path) -> None:
     """A member of the group reads; a stranger still does not."""
     opened(group="daemon")
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_mode & 0o005 != 0o005:
-            parent.chmod(parent.stat().st_mode | 0o055)
     member = ("setpriv", "--reuid=65534", "--regid=1", "--clear-groups")
     other = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     with console("ask", str(path), prefix=member) as peer:

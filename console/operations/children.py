@@ -163,7 +163,8 @@ class Children:
         elif child.state.ended:
             await self._ended(run, child)
         elif not self._crew.drives(child.id):
-            await self._crew.resume(child.id)
+            if self._record.operation.state is OperationState.RUNNING:
+                await self._crew.resume(child.id)
         elif child.state is OperationState.PAUSED:
             await self._paused(run, child)
         elif run.note != child.outcome:

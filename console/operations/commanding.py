@@ -25,6 +25,7 @@ class Commands:
     def __init__(self, desk: Desk, record: Record) -> None:
         self._desk = desk
         self._record = record
+        self._taken_up = desk.clock()  # nobody looked before: a limit counts from here at most
 
     async def begin(self, run: StageRun) -> None:
         """Begin a command on an empty host, unless the one begun before runs or has succeeded.
@@ -37,7 +38,8 @@ class Commands:
         standing = await tasks.standing()
         if run.ticket and await self._went_on(run, standing):
             return
-        await self._empty(host)
+        if there := await self._guests(host):
+            raise Refused(there, fix="move them away, then resume")
         operation = self._record.operation
         begun = replace(
             run,
@@ -56,16 +58,14 @@ class Commands:
         with suppress(DriverError):  # a reboot costs the connection; a look tells what became of it
             await tasks.begin(self._task(begun))
 
-    async def _empty(self, host: str) -> None:
-        """Refused where guests run, and where nobody knows just now whether any do."""
+    async def _guests(self, host: str) -> str:
+        """Which guests keep a command from being begun; Unreachable where nobody knows just now."""
         since = self._desk.clock()
         found = (await self._desk.fresh({host})).host(host)
         if found is None or host_problem(found, self._desk.clock()) or found.slow_at < since:
             self._desk.hands.wake(host)
             raise Unreachable(f"which guests run on {host} could not be read just now")
-        there = still_there(found, upgrade_of(self._record.operation))
-        if there:
-            raise Refused(there, fix="move them away, then resume")
+        return still_there(found, upgrade_of(self._record.operation))
 
     async def _went_on(self, run: StageRun, standing: Standing) -> bool:
         """Whether what was begun before needs no second try."""
@@ -86,17 +86,22 @@ class Commands:
 
     async def look(self, run: StageRun) -> None:
         """Judge a command that was begun, by what its host tells."""
-        root = upgrade_of(self._record.operation).rules.root
+        root, there = upgrade_of(self._record.operation).rules.root, ""
         try:
             look = await self._desk.hands.tasks(run.stage.host).look(run.ticket, root=root)
             if look.state is TaskState.ABSENT and look.boot == run.boot:
-                # Recorded and no more: the host knows nothing of it, so it was never begun.
-                look = await self._desk.hands.tasks(run.stage.host).begin(self._task(run))
+                # Recorded and no more: the host knows nothing of it, so it was never begun. That
+                # may be long ago, and guests may have come since.
+                there = await self._guests(run.stage.host)
+                if not there:
+                    look = await self._desk.hands.tasks(run.stage.host).begin(self._task(run))
         except DriverError as error:
             self._desk.hands.wake(run.stage.host)
             await self._go_on(run, f"no answer: {error.problem.what}", run.output)
             return
-        if run.stage.verb is StageVerb.REBOOT:
+        if there:
+            await self._end(run, MoveState.FAILED, f"it was not begun: {there}")
+        elif run.stage.verb is StageVerb.REBOOT:
             await self._rebooting(run, look)
         elif look.state is TaskState.ENDED:
             good = look.status == 0
@@ -121,19 +126,25 @@ class Commands:
             await self._go_on(run, "it is still up", look.output)
 
     async def _go_on(self, run: StageRun, note: str, output: str) -> None:
-        spent = self._desk.clock() - (run.started_at or 0.0)
+        spent = self._desk.clock() - max(run.started_at or 0.0, self._taken_up)
         if spent > run.stage.limit_s:
             what = f"not over after {run.stage.limit_s:.0f} s, and left alone"
-            await self._end(run, MoveState.FAILED, f"{what}: {note or 'it runs'}", output)
+            why = f"{what}: {note or 'it runs'}"
+            await self._end(run, MoveState.FAILED, why, output, over=False)
         elif (note, output) != (run.note, run.output):
             await put_stage(self._record, replace(run, note=note, output=output))
 
-    async def _end(self, run: StageRun, state: MoveState, note: str, output: str = "") -> None:
+    async def _end(
+        self, run: StageRun, state: MoveState, note: str, output: str = "", *, over: bool = True
+    ) -> None:
+        """Record how it ended; what is not ``over`` may yet tell its host that it succeeded."""
         now = self._desk.clock()
         ended = replace(run, state=state, note=note, output=output or run.output, ended_at=now)
         await put_stage(self._record, ended)
         entry = replace(self._entry(ended), deed=Deed.ENDED, commands=())
         await self._desk.auditor.end(replace(entry, state=state.value, outcome=note))
+        if not over:
+            return
         root = upgrade_of(self._record.operation).rules.root
         with suppress(DriverError):  # what is left behind there does no harm
             await self._desk.hands.tasks(run.stage.host).forget(run.ticket, root=root)

@@ -23,6 +23,7 @@ class Waiting:
     def __init__(self, desk: Desk, record: Record) -> None:
         self._desk = desk
         self._record = record
+        self._taken_up = desk.clock()  # nobody looked before: a limit counts from here at most
         self._tried_at: dict[str, float] = {}
         self._failed_at: dict[str, float] = {}
         self._checks: dict[str, tuple[int, str]] = {}
@@ -114,7 +115,7 @@ class Waiting:
         if now - self._tried_at.get(host, float("-inf")) >= _TRY_S:
             self._tried_at[host] = now
             self._desk.hands.wake(host)
-        spent = now - (run.started_at or 0.0)
+        spent = now - max(run.started_at or 0.0, self._taken_up)
         if spent > run.stage.limit_s:
             note = f"not well after {run.stage.limit_s:.0f} s: {why}"
             await self._end(run, MoveState.FAILED, note)

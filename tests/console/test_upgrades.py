@@ -425,3 +425,105 @@ async def test_a_host_is_closed_and_opened_also_by_who_takes_over(kind: str):
     assert operation.state is OperationState.DONE, operation.problem
     assert not world.cordons
     await second.close()
+
+
+async def left_at(world: UpgradeWorld, call: str, done: str) -> str:
+    """Upgrade kvm1 until its console dies just before such a call, a command having been run."""
+    first = OpsConsole(world, mode="kill")
+
+    def die(number: int, name: str) -> None:
+        if name == call and ("kvm1", done) in world.ran:
+            first.console.at = number
+
+    first.console.on_call = die
+    ident = await first.operations.start(await first.operations.plan_upgrade(("kvm1",)))
+    await until(lambda: first.console.dead)
+    await first.close()
+    return ident
+
+
+async def test_a_command_that_was_only_recorded_is_not_begun_under_guests_that_came_since():
+    """The console died just before the reboot; hours later somebody runs a VM there."""
+    world = upgrade_fleet()
+    ident = await left_at(world, "begin_task", UPGRADE)
+    assert stage(world.operations[ident], "kvm1", "reboot").state is MoveState.RUNNING
+    stray = world.domains.pop(("kvm3", uuid_of(20)))
+    world.domains[("kvm1", uuid_of(20))] = stray
+    second = OpsConsole(world, owner=OTHER)
+    await second.operations.recorded()
+    await second.operations.resume(ident)
+    operation = await second.ended(ident)
+    assert operation.state is OperationState.PAUSED
+    assert "it was not begun: vm20 still there" in operation.problem.what
+    assert world.ran == [("kvm1", UPGRADE)]
+    assert not world.damage
+    world.domains[("kvm3", uuid_of(20))] = world.domains.pop(("kvm1", uuid_of(20)))
+    assert (await go_on(second, operation)).state is OperationState.DONE
+    assert world.ran == [("kvm1", UPGRADE), ("kvm1", REBOOT)]
+    await second.close()
+
+
+@pytest.mark.parametrize(("reboots", "call"), [(None, "look_task"), (20.0, "standing")])
+async def test_a_host_that_is_out_when_its_upgrade_is_taken_up_is_given_its_time(
+    reboots: float | None, call: str
+):
+    """The time that nobody looked is not held against it."""
+    world = upgrade_fleet(back_s=60.0)
+    world.reboots = reboots
+    ident = await left_at(world, call, REBOOT)
+    world.now += 5000.0
+    world.down.add("kvm1")
+    world.up_at["kvm1"] = world.now + 30.0
+    second = OpsConsole(world, owner=OTHER)
+    await second.operations.recorded()
+    await second.operations.resume(ident)
+    operation = await second.ended(ident)
+    assert operation.state is OperationState.DONE, operation.problem
+    assert Counter(world.ran)[("kvm1", REBOOT)] == 1
+    await second.close()
+
+
+async def test_a_command_that_outlives_its_time_is_not_run_again_once_it_succeeded():
+    """It ends just when it is given up: its host still tells so, and resume believes that."""
+    world = upgrade_fleet(command_s=60.0)
+    world.lasts = 300.0
+    console = OpsConsole(world)
+
+    def end(_number: int, name: str) -> None:
+        if name == "forget_task":
+            world.now += 300.0
+
+    console.console.on_call = end
+    ident = await console.operations.start(await console.operations.plan_upgrade(("kvm1",)))
+    operation = await console.ended(ident)
+    assert "not over after 60 s, and left alone" in operation.problem.what
+    world.now += 300.0
+    operation = await go_on(console, operation)
+    assert operation.state is OperationState.DONE, operation.problem
+    assert stage(operation, "kvm1", "command").note == "it had succeeded"
+    assert Counter(world.ran)[("kvm1", UPGRADE)] == 1
+    await console.close()
+
+
+async def test_a_cancel_that_takes_over_begins_no_move():
+    """The console died in the middle of a drain; another one is asked to cancel."""
+    world = upgrade_fleet(per_host=4)
+    first = OpsConsole(world)
+    ident = await first.operations.start(await first.operations.plan_upgrade(("kvm1",)))
+    await until(lambda: bool(world.arrivals))
+    first.console.dead = True
+    await first.close()
+    (drain,) = [o for o in world.operations if o != ident]
+    second, seen = OpsConsole(world, owner=OTHER), set()
+
+    def look(_number: int, _name: str) -> None:
+        seen.add((world.operations[drain].owner, world.operations[drain].state))
+
+    second.console.on_call = look
+    await second.operations.recorded()
+    await second.operations.cancel(ident)
+    assert (await second.ended(ident)).state is OperationState.CANCELLED
+    assert (OTHER, OperationState.CANCELLING) in seen
+    assert (OTHER, OperationState.RUNNING) not in seen
+    assert world.operations[drain].state is OperationState.CANCELLED
+    await second.close()

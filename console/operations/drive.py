@@ -40,6 +40,7 @@ class Drive:
         self._starter = Starter(desk, self._record)
         self._settler = Settler(desk, self._record, self._starter)
         self._leftovers = Leftovers(desk, self._record, self._starter)
+        self._over: Operation | None = None
 
     @property
     def operation(self) -> Operation:
@@ -54,6 +55,9 @@ class Drive:
         self._record.tell("begun")
         while True:
             try:
+                if self._over is not None:
+                    await self._close(self._over)
+                    return
                 if await self._round():
                     return
             except Busy:
@@ -140,14 +144,18 @@ class Drive:
         fresh = host is not None and host.slow_at >= self._desk.clock() - 60.0
         running = sum(v.state.active for v in host.vms) if host is not None and fresh else None
 
-        def close(operation: Operation) -> Operation:
-            now = self._desk.clock()
-            over = replace(operation, state=state, owner="", problem=None, ended_at=now)
-            parts = [progress_words(over, running), self._leftovers.words()]
-            return replace(over, outcome=f"{'; '.join(p for p in parts if p)}.")
+        operation = self.operation
+        over = replace(operation, state=state, owner="", problem=None, ended_at=self._desk.clock())
+        parts = [progress_words(over, running), self._leftovers.words()]
+        over = replace(over, outcome=f"{'; '.join(p for p in parts if p)}.")
+        await self._desk.auditor.end(ended(over))
+        self._over = over
+        await self._close(over)
 
-        await self._desk.auditor.end(ended(close(self.operation)))
-        operation = await self._record.change(close)
-        self._record.tell(
-            f"{state.value}: {operation.outcome}", bad=state is not OperationState.DONE
+    async def _close(self, over: Operation) -> None:
+        """Record an end that the ledger has: where that fails only this is tried again."""
+        state, outcome, at = over.state, over.outcome, over.ended_at
+        await self._record.change(
+            lambda o: replace(o, state=state, outcome=outcome, owner="", problem=None, ended_at=at)
         )
+        self._record.tell(f"{state.value}: {outcome}", bad=state is not OperationState.DONE)

@@ -22,6 +22,8 @@ from drivers.model.operation import (
     OperationState,
     UpgradeHost,
     UpgradePlan,
+    Wish,
+    WishVerb,
 )
 from drivers.model.operation_trace import whole_trace
 from drivers.model.upgrade import UpgradeRules
@@ -62,6 +64,30 @@ async def test_the_ledger_is_written_before_anything_is_done():
     assert not world.cordons
     assert not world.leases
     await console.close()
+
+
+async def test_an_end_that_the_store_takes_late_is_on_the_ledger_once():
+    """The store fails longer than one write is tried for; what is asked meanwhile comes too late."""
+    world = fleet(2)
+    console = OpsConsole(world)
+    ident = await console.operations.start(await console.operations.plan_drain("kvm1"))
+    refused = 0
+
+    def full(_number: int, name: str) -> None:
+        nonlocal refused
+        over = (world.ledger[-1].job, world.ledger[-1].deed) == (ident, Deed.ENDED)
+        if name == "put_operation" and over and refused < 9:
+            refused += 1
+            world.wishes[:] = [Wish(ident, WishVerb.CANCEL, world.now, "me")]
+            raise Failed("the disk is full")
+
+    console.console.on_call = full
+    operation = await console.ended(ident)
+    await console.close()
+    assert refused == 9
+    (last,) = [e for e in world.ledger if e.job == ident and e.deed is Deed.ENDED]
+    assert (last.state, last.outcome) == (operation.state.value, operation.outcome)
+    assert operation.state is OperationState.DONE
 
 
 async def test_what_could_not_begin_is_told_on_the_ledger():

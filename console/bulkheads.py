@@ -61,7 +61,8 @@ class Bulkheads:
         self._held.subtract(needs.keys())
         self._held = +self._held
         for waiting in sorted(self._waiting, key=lambda w: w.rank):
-            if self._fits(waiting.needs, waiting.own):
+            # One that gave up is still listed until its task runs again.
+            if not waiting.passed.done() and self._fits(waiting.needs, waiting.own):
                 self._held.update(waiting.needs.keys())
                 self._waiting.remove(waiting)
                 waiting.passed.set_result(None)

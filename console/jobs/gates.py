@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -27,17 +28,29 @@ class Gates:
         self._heavy = Bulkheads()
 
     @asynccontextmanager
-    async def passing(self, plan: Plan) -> AsyncIterator[None]:
-        """Wait for room for this plan; a migration needs it at both of its ends."""
+    async def passing(self, plan: Plan, given_up: asyncio.Event) -> AsyncIterator[None]:
+        """Wait for room for this plan; a migration needs it at both of its ends.
+
+        Args:
+            given_up: Once set, it waits no more: there is nothing to be done but to say so.
+        """
         heavy = plan.request.action in _HEAVY
         gates = self._heavy if heavy else self._light
         light: dict[Gate, int] = {("host", plan.host): self._bounds.jobs_per_host}
         needs = self._moving(plan) if heavy else light
-        await gates.enter(needs)
+        turn = asyncio.create_task(gates.enter(needs))
+        end = asyncio.create_task(given_up.wait())
         try:
+            await asyncio.wait((turn, end), return_when=asyncio.FIRST_COMPLETED)
+            if not turn.done():
+                turn.cancel()
             yield
         finally:
-            gates.leave(needs)
+            end.cancel()
+            if not turn.done():
+                turn.cancel()
+            elif not turn.cancelled():
+                gates.leave(needs)
 
     def _moving(self, plan: Plan) -> dict[Gate, int]:
         bounds, hosts = self._bounds, [plan.host]

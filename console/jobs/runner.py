@@ -255,7 +255,7 @@ class JobRunner:
 
     async def _run(self, work: Work) -> None:
         try:
-            async with self._gates.passing(work.job.plan):
+            async with self._gates.passing(work.job.plan, work.cancelled):
                 await carry_out(work, self._on_events)
             await self._audit_end(work.job)
             if work.job.state is JobState.DONE:

@@ -98,6 +98,7 @@ class Yard:
     def __init__(self, bounds: Bounds) -> None:
         self.gates = Gates(bounds, lambda host: SITES.get(host, ""))
         self.running: dict[str, asyncio.Event] = {}
+        self.given_up: dict[str, asyncio.Event] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
     async def begin(self, *plans: Plan) -> set[str]:
@@ -111,7 +112,7 @@ class Yard:
         return set(self.running)
 
     async def _run(self, plan: Plan) -> None:
-        async with self.gates.passing(plan):
+        async with self.gates.passing(plan, self.given_up.setdefault(plan.id, asyncio.Event())):
             self.running[plan.id] = asyncio.Event()
             await self.running[plan.id].wait()
         del self.running[plan.id]
@@ -152,6 +153,46 @@ async def test_jobs_that_move_nothing_have_room_of_their_own() -> None:
     assert await yard.begin(move(1, "a1", "a2"), *starts) == {"p1", "p10", "p11"}
     await yard.end()
     assert not yard.gates._light._waiting
+
+
+async def test_what_is_cancelled_waits_for_no_room_and_takes_none() -> None:
+    """However long the one before it hangs; who waited behind it passes in its turn."""
+    yard = Yard(Bounds(moves_per_host=1))
+    assert await yard.begin(move(1, "a1", "a2"), move(2, "a1", "a3"), move(3, "a1", "a4")) == {"p1"}
+    yard.given_up["p2"].set()
+    assert await yard.rest() == {"p1", "p2"}  # only to say that it was cancelled
+    yard.running["p1"].set()
+    assert await yard.rest() == {"p2", "p3"}
+    yard.running["p2"].set()
+    yard.running["p3"].set()
+    assert await yard.rest() == set()
+    assert yard.gates._heavy._held == Counter()
+
+
+async def test_all_that_wait_and_run_are_let_go_at_once() -> None:
+    """As a console that closes does: room that comes free goes to nobody who gave up."""
+    yard = Yard(Bounds(moves_per_host=1))
+    await yard.begin(*(move(n, "a1", f"a{n}") for n in range(2, 5)))
+    ended = asyncio.gather(*yard.tasks, return_exceptions=True)
+    await yard.end()
+    await yard.rest()
+    assert all(isinstance(one, asyncio.CancelledError) for one in await ended)
+    assert yard.gates._heavy._held == Counter()
+    assert not yard.gates._heavy._waiting
+
+
+async def test_room_that_comes_free_goes_to_nobody_who_has_just_given_up() -> None:
+    gates, needs = Bulkheads(), {ALL: 1}
+    await gates.enter(needs)
+    first = asyncio.create_task(gates.enter(needs))
+    second = asyncio.create_task(gates.enter(needs))
+    await asyncio.sleep(0)
+    first.cancel()
+    gates.leave(needs)
+    (error, _) = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(error, asyncio.CancelledError)
+    assert gates._held == Counter({ALL: 1})
+    assert not gates._waiting
 
 
 async def test_one_who_gives_up_waiting_leaves_no_trace() -> None:

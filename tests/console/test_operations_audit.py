@@ -67,7 +67,7 @@ async def test_the_ledger_is_written_before_anything_is_done():
 
 
 async def test_an_end_that_the_store_takes_late_is_on_the_ledger_once():
-    """The store fails longer than one write is tried for; what is asked meanwhile comes too late."""
+    """Although one write was tried often enough; what is asked meanwhile comes too late."""
     world = fleet(2)
     console = OpsConsole(world)
     ident = await console.operations.start(await console.operations.plan_drain("kvm1"))

@@ -108,7 +108,8 @@ class Journal:
         """Show a job's state without writing it (read from the store, or unwritable)."""
         self._jobs[job.id] = job
         ended = [j for j in self.jobs if j.state.ended and not j.followup]
-        for old in ended[_KEEP_ENDED:]:
+        # One that ended just now stays, however long it took: whoever ran it is not done with it.
+        for old in sorted(ended, key=lambda j: j.ended_at or 0.0, reverse=True)[_KEEP_ENDED:]:
             del self._jobs[old.id]
         self._tell()
 

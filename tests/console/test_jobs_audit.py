@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from console.jobs.gates import Gates
+from console.jobs.journal import Journal
 from console.jobs.runner import JobRunner
+from console.policy.bounds import Bounds
 from drivers.errors import Failed
 from drivers.model.audit import Deed
-from drivers.model.job import JobState
-from tests.console.jobworld import UUID, Console, web1
+from drivers.model.job import Action, Job, JobState, Plan, Request
+from tests.console.jobworld import UUID, Console, MemoryStore, web1
+from tests.console.opsworld import OpsConsole, fleet, until, uuid_of
 from tests.console.test_jobs_survive import COLD, MANAGED, plan_of, runner
 
 
@@ -62,3 +67,36 @@ async def test_without_the_ledger_nothing_is_done() -> None:
     await jobs.stop()
     assert world.journal == {}
     assert world.intact() == ""
+
+
+async def test_a_job_that_waits_for_room_is_cancelled_at_once():
+    """However long the one before it takes, which goes on; the ledger tells the end."""
+    world = fleet(2)
+    world.meet = 99  # no migration ever arrives
+    console = OpsConsole(world)
+    console.jobs._gates = Gates(Bounds(moves_per_host=1), lambda _host: "")
+    requests = [Request(Action.MIGRATE, uuid_of(n), "kvm2") for n in range(2)]
+    first, second = [await console.jobs.submit(p) for p in await console.planned(tuple(requests))]
+    await until(lambda: world.journal[first].state is JobState.RUNNING)
+    await console.jobs.cancel(second)
+    await until(lambda: (world.ledger[-1].job, world.ledger[-1].state) == (second, "cancelled"))
+    assert world.journal[second].state is JobState.CANCELLED
+    assert world.journal[first].state is JobState.RUNNING
+    assert world.where() == {uuid_of(0): "kvm1", uuid_of(1): "kvm1"}
+    await console.close()
+
+
+async def test_a_job_that_took_long_is_still_known_when_it_ends():
+    """However many that began after it have ended before: its runner has yet to tell the end."""
+    journal = Journal(MemoryStore(Console(web1())), lambda _jobs: None, asyncio.sleep)
+    plan = Plan("p", Request(Action.MIGRATE, UUID, "kvm2"), "web1", "kvm1", 0.0)
+    slow = Job("slow", plan, JobState.RUNNING, (), created_at=1.0)
+    journal.show(slow)
+    for n in range(500):
+        at = 2.0 + n
+        journal.show(Job(f"j{n}", plan, JobState.DONE, (), created_at=at, ended_at=at))
+    journal.show(replace(slow, state=JobState.DONE, ended_at=1000.0))
+    assert journal.get("slow") is not None
+    assert journal.get("j0") is None
+    assert len(journal.jobs) < 300
+    journal.close()

@@ -231,13 +231,13 @@ class UpgradeScreen(FleetScreen):
     def action_resume(self) -> None:
         """Go on; where a command failed it is run again, once a person said so."""
         if is_failed(self.operation):
-            self._ask(WishVerb.RESUME, "Try the step that failed again?", "Try it again")
+            self._ask(WishVerb.RESUME, "Try what failed again?", "Try it again")
         else:
             self._steer(WishVerb.RESUME)
 
     def action_skip(self) -> None:
         """Count what failed as done, once a person said so."""
-        self._ask(WishVerb.SKIP, "Count the step that failed as done?", "Skip it")
+        self._ask(WishVerb.SKIP, "Count what failed as done?", "Skip it")
 
     def action_cancel(self) -> None:
         """End it, once a person said so."""
@@ -249,8 +249,13 @@ class UpgradeScreen(FleetScreen):
             return
 
         def decided(agreed: bool | None) -> None:
-            if agreed:
+            now = self.operation
+            if not agreed or now is None:
+                return
+            if verb is WishVerb.CANCEL or now.problem == operation.problem:
                 self._steer(verb)
+            else:
+                self._ask(verb, title, yes)  # something else has failed since it was asked
 
         told = problem_paras(operation.problem) if operation.problem is not None else []
         if verb is WishVerb.CANCEL:

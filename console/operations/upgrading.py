@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from console.jobs.tracing import Trace
@@ -51,6 +52,7 @@ class UpgradeDrive(Drive):
             return await self._cancel()
         if state is OperationState.PAUSED:
             await self._children.pause()
+            await self._failed_meanwhile()
             return False
         if await self._stopped():
             return False
@@ -106,24 +108,37 @@ class UpgradeDrive(Drive):
         ]
         if not waits:
             return False
-        problem = self._problem(waits[0])
+        await self._ask(waits)
+        return True
+
+    async def _failed_meanwhile(self) -> None:
+        """What ran on and failed while it is paused is told too: resume and skip mean all of it."""
+        if failed := self._in_state(MoveState.FAILED):
+            await self._ask(failed)
+
+    async def _ask(self, waits: Sequence[StageRun]) -> None:
+        problem, told = self._problem(waits), self.operation.problem
+        if told is not None and told.what == problem.what:
+            return
         paused = OperationState.PAUSED
         await self._record.change(lambda o: replace(o, state=paused, problem=problem))
         self._record.tell(problem.what, bad=True)
-        return True
 
-    def _problem(self, run: StageRun) -> Problem:
-        operation, stage = self.operation, run.stage
-        ident = operation.id
-        what = f"{stage.host} cannot go on at {stage.verb.value}: {run.note}"
-        again = f"novacron jobs resume {ident} tries this step again"
-        if stage.verb is StageVerb.COMMAND:
-            again = f"novacron jobs resume {ident} RUNS `{stage.command}` AGAIN unless it succeeded"
-        skip = f"novacron jobs skip {ident} counts it as done"
-        if run.state is MoveState.BLOCKED:
+    def _problem(self, waits: Sequence[StageRun]) -> Problem:
+        ident = self.operation.id
+        what = "; ".join(
+            f"{r.stage.host} cannot go on at {r.stage.verb.value}: {r.note}" for r in waits
+        )
+        again = f"novacron jobs resume {ident} tries {_these(waits)} again"
+        lines = dict.fromkeys(r.stage.command for r in waits if r.stage.verb is StageVerb.COMMAND)
+        if lines:
+            commands = " and ".join(f"`{line}`" for line in lines)
+            again = f"novacron jobs resume {ident} RUNS {commands} AGAIN unless it succeeded"
+        skip = f"novacron jobs skip {ident} counts {_these(waits)} as done"
+        if waits[0].state is MoveState.BLOCKED:
             skip = "its own screen and messages say more"
         fix = f"mend that, then: {again}; {skip}; novacron jobs cancel {ident} ends the upgrade"
-        return Problem(what, upgrade_words(operation), fix, "blocked")
+        return Problem(what, upgrade_words(self.operation), fix, "blocked")
 
     async def _cancel(self) -> bool:
         """Drains and returns are given up; a command that runs is let end."""
@@ -145,3 +160,7 @@ class UpgradeDrive(Drive):
             self._record.tell(words, bad=True)
         await self._end(OperationState.CANCELLED)
         return True
+
+
+def _these(waits: Sequence[StageRun]) -> str:
+    return "this step" if len(waits) == 1 else f"these {len(waits)} steps"

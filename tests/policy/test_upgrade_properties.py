@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from console.policy.drain.fits import Fit
 from console.policy.upgrade.order import hosts_out, is_home, next_stages
 from console.policy.upgrade.plan import Facts, plan_upgrade, stage_runs
+from console.policy.upgrade.words import upgrade_words
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host
-from drivers.model.operation import Limits, Move, MoveState, StageRun, UpgradePlan
+from drivers.model.operation import Limits, Move, MoveState, Operation, StageRun, UpgradePlan
 from drivers.model.upgrade import StageVerb, Standing, UpgradeRules
 from drivers.model.vm import Vm
 from tests.policy.test_drain_properties import NOW, make_host, vms_on
@@ -194,3 +195,19 @@ def test_a_failure_lets_nothing_more_begin():
     assert [r.stage.id for r in next_stages(plan.upgrade, runs)] == ["s1"]
     failed = (replace(runs[0], state=MoveState.FAILED), *runs[1:])
     assert next_stages(plan.upgrade, failed) == ()
+
+
+def test_a_host_whose_drain_is_tried_again_counts_as_out_and_one_never_begun_does_not():
+    """The first is half empty already; the other can be left as it is."""
+    snapshot = FleetSnapshot(NOW, 1, tuple(make_host(f"h{n}", 9, 9, 0, ()) for n in range(3)))
+    plan = plan_upgrade(("h0", "h1"), UpgradeRules(commands=("x",)), facts(snapshot))
+    assert plan.upgrade is not None
+    first, *rest = stage_runs(plan.upgrade)
+    again = (replace(first, boot="b", tries=1), *rest)
+    assert hosts_out(plan.upgrade, again) == ("h0",)
+    assert [r.stage.id for r in next_stages(plan.upgrade, again)] == ["s1"]
+    blocked = (replace(first, state=MoveState.BLOCKED, note="no answer"), *rest)
+    assert hosts_out(plan.upgrade, blocked) == ()
+    assert [r.stage.id for r in next_stages(plan.upgrade, blocked)] == ["s1"]
+    told = upgrade_words(Operation("u", plan, stages=blocked))
+    assert told == ("h0 (canary) blocked at drain: no answer; 0 of 2 hosts done; safe to stop: yes")

@@ -180,6 +180,15 @@ async def test_a_failure_is_told_and_skipped_or_tried_again_only_after_asking(
             await pilot.press("tab", "enter")
             await until(pilot, lambda verb=verb: desk.asked[-1] == (verb, "upgrade-1"))
             await until(pilot, lambda: isinstance(app.screen, UpgradeScreen))
+        asked = len(desk.asked)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        more = replace(one, problem=replace(problem, what="kvm2 cannot go on either"))
+        app._publish(OperationsReady((more,), ()))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: "kvm2 cannot go on either" in shown(app))
+        assert isinstance(app.screen, ConfirmDialog)
+        assert len(desk.asked) == asked
 
 
 async def test_progress_is_read_on_the_screens_of_upgrade_and_host(

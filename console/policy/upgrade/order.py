@@ -8,7 +8,6 @@ from drivers.model.operation import MoveState, StageRun, UpgradePlan
 from drivers.model.upgrade import StageVerb
 
 _MOVES = (StageVerb.DRAIN, StageVerb.RETURN)
-_UNTOUCHED = (MoveState.PENDING, MoveState.DROPPED)
 _OPEN = (MoveState.PENDING, MoveState.BLOCKED)
 
 
@@ -23,12 +22,15 @@ def is_home(runs: Sequence[StageRun], host: str) -> bool:
 
 
 def hosts_out(upgrade: UpgradePlan, runs: Sequence[StageRun]) -> tuple[str, ...]:
-    """Hosts that were begun and are not home again."""
+    """Hosts that were begun and are not home again, a drain that is to be tried again included."""
     return tuple(
-        name
-        for name in upgrade.names
-        if of_host(runs, name)[0].state not in _UNTOUCHED and not is_home(runs, name)
+        name for name in upgrade.names if _begun(of_host(runs, name)[0]) and not is_home(runs, name)
     )
+
+
+def _begun(drain: StageRun) -> bool:
+    """Whether a drain was ever begun: then the boot before it is known. One skipped counts too."""
+    return bool(drain.boot) or drain.state in (MoveState.RUNNING, MoveState.DONE)
 
 
 def next_stages(upgrade: UpgradePlan, runs: Sequence[StageRun]) -> tuple[StageRun, ...]:
@@ -41,20 +43,19 @@ def next_stages(upgrade: UpgradePlan, runs: Sequence[StageRun]) -> tuple[StageRu
         return ()
     open_ = [h for h in upgrade.hosts if not is_home(runs, h.host)]
     batch = min((h.batch for h in open_), default=0)
-    out = len(hosts_out(upgrade, runs))
+    out = set(hosts_out(upgrade, runs))
     moving = any(r.stage.verb in _MOVES and r.state is MoveState.RUNNING for r in runs)
     chosen = []
     for host in open_:
         run = next(r for r in of_host(runs, host.host) if r.state is not MoveState.DONE)
         if host.batch != batch or run.state not in _OPEN:
             continue
-        fresh = run.stage.verb is StageVerb.DRAIN and run.state is MoveState.PENDING
-        if fresh and out >= upgrade.rules.max_out:
+        if host.host not in out and len(out) >= upgrade.rules.max_out:
             continue
         if run.stage.verb in _MOVES:
             if moving:
                 continue
             moving = True
-        out += fresh
+        out.add(host.host)
         chosen.append(run)
     return tuple(chosen)

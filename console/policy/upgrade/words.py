@@ -99,7 +99,9 @@ def upgrade_words(operation: Operation) -> str:
         return ""
     runs = operation.stages
     out = hosts_out(upgrade, runs)
-    parts = [f"{label(upgrade, name)} {_doing(of_host(runs, name))}" for name in out]
+    stuck = {r.stage.host for r in runs if r.state in (MoveState.FAILED, MoveState.BLOCKED)}
+    shown = [name for name in upgrade.names if name in out or name in stuck]
+    parts = [f"{label(upgrade, name)} {_doing(of_host(runs, name))}" for name in shown]
     last = max(
         (r for r in runs if r.stage.verb is StageVerb.WAIT and r.state is MoveState.DONE),
         key=lambda r: r.ended_at or 0.0,

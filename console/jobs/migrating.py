@@ -114,10 +114,10 @@ async def follow(work: Work, running: Coroutine[Any, Any, None], cockpit: Cockpi
     When the console closes, the call is let go and not aborted: the runner decides before.
     """
     task = asyncio.create_task(running)
-    meter = Meter(work.now())
+    meter, stall = Meter(work.now()), postcopy.Stall(work)
     aborted_at: float | None = None
     try:
-        while not task.done():
+        while not task.done() and not await stall.over():
             if work.cancelled.is_set() and not cockpit.switched and _due(work, aborted_at):
                 aborted_at = work.now()
                 await _abort(work)
@@ -132,6 +132,10 @@ async def follow(work: Work, running: Coroutine[Any, Any, None], cockpit: Cockpi
     except Exception:
         await _call_back(work, task)
         raise
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_SETTLE_S)
+        raise postcopy.stalled(work)
     try:
         task.result()
     except DriverError as error:
@@ -189,8 +193,9 @@ async def follow_existing(work: Work, step: Step) -> str:
     Raises:
         Cancelled: On request, once no job runs on the source, or it has not answered for twenty
             seconds; where the VM is may be open still, and is settled as after any failure.
+        Failed: Its switch to post-copy failed, and its job does not end.
     """
-    meter = Meter(work.now())
+    meter, stall = Meter(work.now()), postcopy.Stall(work)
     silent: float | None = None
     while True:
         work_left = await _show(work, meter)
@@ -205,6 +210,8 @@ async def follow_existing(work: Work, step: Step) -> str:
             raise Cancelled("cancelled on request", proof=told)
         if ended and not (where is Whereabouts.SOURCE and await _job_runs(work)):
             return told
+        if await stall.over(source):
+            raise postcopy.stalled(work)
         if work.cancelled.is_set():
             await _abort(work)
         await work.pause()

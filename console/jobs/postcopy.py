@@ -9,9 +9,14 @@ from console.jobs.work import Work
 from console.policy.features import RESUME, lack
 from console.policy.recovery import BROKEN, DISMISS, RECOVER
 from console.policy.truth import Sighting
-from drivers.errors import Refused
+from drivers.errors import Failed, Refused
 from drivers.model.job import Action, Step
 from drivers.protocol import MigrationSpec
+
+PATIENCE_S = 30.0
+"""How long a source may say that the switch failed before its call is let go."""
+
+_LOOK_EVERY_S = 2.0
 
 NO_WAY_BACK = "neither host alone has all of its memory, so nothing can be undone"
 
@@ -19,6 +24,48 @@ NO_WAY_BACK = "neither host alone has all of its memory, so nothing can be undon
 def is_broken(*seen: Sighting) -> bool:
     """A host says of the VM that its switch to post-copy failed midway."""
     return any(s.known and s.vm is not None and s.vm.reason == BROKEN for s in seen)
+
+
+class Stall:
+    """Tells when libvirt's call goes on although its source says that the switch failed.
+
+    The target's QEMU may wait for memory that never comes, its daemon for that QEMU, and the call
+    for that daemon: without an end.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._since: float | None = None
+        self._looked = float("-inf")
+
+    async def over(self, source: Sighting | None = None) -> bool:
+        """Whether the source has said so for half a minute; ``source`` where it was just read."""
+        work, now = self._work, self._work.now()
+        if source is None:
+            if now - self._looked < _LOOK_EVERY_S or not self._may_be():
+                return False
+            source = await work.see()
+        self._looked = now
+        if source.known:
+            self._since = (self._since or now) if is_broken(source) else None
+        return self._since is not None and now - self._since >= PATIENCE_S
+
+    def _may_be(self) -> bool:
+        found = self._work.tools.snapshot().host(self._work.host)
+        seen = (v.reason for v in found.vms if v.uuid == self._work.uuid) if found else ()
+        pulled = self._work.cockpit is not None and self._work.cockpit.switched
+        return pulled or any(reason.startswith("post-copy") for reason in seen)
+
+
+def stalled(work: Work) -> Failed:
+    """What is said of a call that nobody waits for any more."""
+    return Failed(
+        f"the post-copy migration of {work.name} broke, and libvirt does not end it",
+        proof=f"{work.host} has said '{BROKEN}' for {PATIENCE_S:.0f} s; the call has not returned",
+        fix="once both hosts reach each other, recover it; where that ends here again, the "
+        "target's QEMU waits for memory and does not answer: force it off on both hosts and start "
+        "it from its disks",
+    )
 
 
 def why_not(work: Work, target: str) -> str:

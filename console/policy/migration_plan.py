@@ -125,7 +125,7 @@ def _post_copy_problem(target: Host) -> Problem:
     return Problem(
         "post-copy needs a peer-to-peer migration",
         proof="a migration that this console manages ends with it, and after the switch the guest "
-        "would stop with it",
+        "would stop with it; what is left then cannot always be recovered",
         fix=f"set peer_uri for {target.name} and migrate in mode p2p, or leave post-copy out",
         code="bad-option",
     )

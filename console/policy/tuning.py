@@ -174,6 +174,12 @@ _VIRSH_TIMEOUT = {Lever.PAUSE: ["--timeout-suspend"], Lever.POST_COPY: ["--timeo
 """virsh itself knows no cancel at a timeout: there it pauses the guest."""
 
 
+_MAYBE = (
+    "it can be recovered after, unless the target's QEMU itself waits for memory by then and "
+    "answers its daemon no more (seen with QEMU 7.2)"
+)
+
+
 def tuning_checks(
     options: Mapping[str, str], name: str, no_way_back: str = ""
 ) -> tuple[Check, ...]:
@@ -191,7 +197,7 @@ def tuning_checks(
                 f"once switched to post-copy, {name} stops if the link or either host fails before "
                 "all memory has arrived",
                 "neither host then holds the whole memory; "
-                + (f"to recover it {no_way_back}" if no_way_back else "it can be recovered after"),
+                + (f"to recover it {no_way_back}" if no_way_back else _MAYBE),
                 "leave post-copy out for guests that must not be lost",
             )
         )

@@ -236,9 +236,8 @@ class KvmDriver:
 
     async def abort_job(self, uuid: str) -> None:
         """Cancel the domain's running job."""
-        await self._domains("cancel a job").act(
-            uuid, "rid of its job", lambda d: d.abortJob(), even_stuck=True
-        )
+        domains, lv = self._domains("cancel a job"), self._up().session.lv
+        await domains.act(uuid, "rid of its job", lambda d: migrate.abort(lv, d), even_stuck=True)
 
     async def tune_migration(
         self,

@@ -50,13 +50,15 @@ async def migrate(
     what = f"{name} could not be migrated to {peer.spec.name}"
     definition = parse_domain(await source.call(lambda: _xml(source, uuid, 0), what))
     made = await _absent_files(peer, definition, spec)
+    calls: list[asyncio.Future[None]] = []
     try:
-        async with _connections(source, peer, p2p=spec.p2p) as (here, there):
+        async with _connections(source, peer, calls, p2p=spec.p2p) as (here, there):
             work = asyncio.ensure_future(
                 source.call(
                     lambda: _run(source, peer, here, there, uuid, spec), what, deadline_s=LONG_S
                 )
             )
+            calls.append(work)
             await _wait(source, uuid, work, p2p=spec.p2p)
     except DriverError as failure:
         # Evidence first: the clean-up may free the very space that was missing.
@@ -95,14 +97,18 @@ async def _with_evidence(
 
 @contextlib.asynccontextmanager
 async def _connections(
-    source: Session, peer: Session, *, p2p: bool
+    source: Session, peer: Session, calls: list[asyncio.Future[None]], *, p2p: bool
 ) -> AsyncIterator[tuple[Any, Any]]:
     """Connections of the migration's own: libvirtd serves one client five calls at a time."""
-    async with source.extra() as here:
+
+    def hangs() -> bool:
+        return not all(call.done() for call in calls)
+
+    async with source.extra(in_use=hangs) as here:
         if p2p:
             yield here, None
             return
-        async with peer.extra() as there:
+        async with peer.extra(in_use=hangs) as there:
             yield here, there
 
 
@@ -112,7 +118,10 @@ async def _wait(source: Session, uuid: str, work: asyncio.Future[None], *, p2p: 
     except asyncio.CancelledError:
         if not p2p:
             with contextlib.suppress(DriverError):
-                await source.call(lambda: _abort(source, uuid), "the migration was not aborted")
+                await source.call(
+                    lambda: abort(source.lv, source.conn.lookupByUUIDString(uuid)),
+                    "the migration was not aborted",
+                )
             await asyncio.wait({work}, timeout=_ABORT_WAIT_S)
         work.add_done_callback(_heard)
         raise
@@ -124,8 +133,21 @@ def _heard(work: asyncio.Future[None]) -> None:
         work.exception()
 
 
-def _abort(source: Session, uuid: str) -> None:
-    source.conn.lookupByUUIDString(uuid).abortJob()
+def abort(lv: Any, domain: Any) -> None:
+    """End the domain's job, unless a guest that runs elsewhere already would be lost with it.
+
+    Raises:
+        Refused: It was switched to post-copy: QEMU would throw the memory left here away.
+    """
+    state, reason = domain.state()
+    split = (lv.VIR_DOMAIN_PAUSED_POSTCOPY, lv.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+    if state == lv.VIR_DOMAIN_PAUSED and reason in split:
+        raise Refused(
+            f"the migration of {domain.name()} is past its switch to post-copy",
+            "neither host alone has all of its memory: ending the job would lose the guest",
+            "wait until the rest has followed, or recover it where its link broke",
+        )
+    domain.abortJob()
 
 
 def _xml(source: Session, uuid: str, flags: int) -> str:

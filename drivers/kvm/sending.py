@@ -38,10 +38,16 @@ async def send(
         raise Gone(f"{clean(path)} is in no pool of {source.spec.name}")
     total = volume.allocation or volume.capacity
     pump = _Pump(source.lv, path, there)
-    async with source.extra() as here, peer.extra() as far:
+    calls: list[asyncio.Future[None]] = []
+
+    def hangs() -> bool:
+        return not all(call.done() for call in calls)
+
+    async with source.extra(in_use=hangs) as here, peer.extra(in_use=hangs) as far:
         work = asyncio.ensure_future(
             source.call(lambda: pump.run(here, far), what, deadline_s=LONG_S)
         )
+        calls.append(work)
         try:
             while not (await asyncio.wait({work}, timeout=_LOOK_S))[0]:
                 progress(min(pump.sent, total), total)

@@ -199,13 +199,19 @@ class Session:
             lane.close()
 
     @contextlib.asynccontextmanager
-    async def extra(self) -> AsyncIterator[Any]:
-        """A connection for one long operation, closed after it."""
+    async def extra(self, in_use: Callable[[], bool] = lambda: False) -> AsyncIterator[Any]:
+        """A connection for one long operation, closed after it.
+
+        Args:
+            in_use: Whether a call still hangs on it at the end: then it is closed once nothing
+                holds it any more, for libvirt would free it under the call.
+        """
         conn = await self.second()
         try:
             yield conn
         finally:
-            await self.hang_up(conn)
+            if not in_use():
+                await self.hang_up(conn)
 
     async def hang_up(self, conn: Any) -> None:
         """Close a connection that ``second`` gave; never raises."""

@@ -11,11 +11,12 @@ import pytest_asyncio
 
 from console.jobs.runner import JobRunner
 from console.policy.plans import make_plan
-from drivers.errors import Refused
+from drivers.errors import Failed, Refused
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Plan, Request
 from drivers.model.migration import Lever
 from drivers.model.vm import VmState
+from drivers.protocol import MigrationSpec
 from drivers.sim.driver import SimDriver
 from drivers.sim.fleet import SimFleet
 from tests.console.jobworld import Console, MemoryStore, World
@@ -160,3 +161,59 @@ async def test_a_target_that_ended_after_the_switch_is_no_case_for_recovery(benc
     assert ended.followup == ("force-off", "dismiss")
     home = next(name for name in bench.drivers if name != bench.target)
     assert (await bench.states())[home] == (VmState.PAUSED, "post-copy failed")
+
+
+@pytest.fixture
+def hangs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """libvirt's call never returns once the link broke, as while the target's QEMU waits.
+
+    Gives the hosts whose calls were let go.
+    """
+    let_go: list[str] = []
+    migrate = SimDriver.migrate
+
+    async def hanging(self: SimDriver, uuid: str, spec: MigrationSpec) -> None:
+        try:
+            await migrate(self, uuid, spec)
+        except Failed:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                let_go.append(self.spec.name)
+
+    monkeypatch.setattr(SimDriver, "migrate", hanging)
+    return let_go
+
+
+async def test_a_call_that_never_returns_is_let_go(bench: Bench, hangs: list[str]) -> None:
+    """The job ends with what the source says, and recovery is offered; that one ends as well."""
+    job = await bench.broken()
+    assert job.state is JobState.INTERRUPTED
+    assert job.problem is not None
+    assert "libvirt does not end it" in job.problem.what
+    assert "has said 'post-copy failed' for 30 s" in job.problem.proof
+    assert job.followup == ("recover", "dismiss")
+    assert hangs == [job.plan.host]
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    again = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(again).state.ended)
+    assert bench.job(again).state is JobState.INTERRUPTED
+    assert "force it off on both hosts" in bench.job(again).problem.fix  # type: ignore[union-attr]
+    assert bench.job(again).followup == ("recover", "dismiss")
+    assert hangs == [job.plan.host] * 2
+
+
+async def test_a_switch_by_another_client_is_seen_to_fail_too(
+    bench: Bench, hangs: list[str]
+) -> None:
+    """Nobody pulled a lever here: what the poller last saw says where to look."""
+    job_id = await bench.jobs.submit(bench.plan())
+    await bench.until(lambda: (p := bench.job(job_id).progress) is not None and p.levers)
+    bench.fleet.cut(bench.target)
+    await bench.drivers[bench.job(job_id).plan.host].start_post_copy(bench.uuid)
+    async with asyncio.timeout(60):
+        while not bench.job(job_id).state.ended:
+            bench.snapshot = await picture(bench.drivers, bench.clock())
+            await asyncio.sleep(0)
+    assert bench.job(job_id).followup == ("recover", "dismiss")
+    assert len(hangs) == 1

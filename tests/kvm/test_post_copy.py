@@ -1,0 +1,67 @@
+"""What must not be done to a migration that is past its switch to post-copy, or to a hung call."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from drivers.errors import Refused
+from drivers.kvm.migrate import abort
+from drivers.kvm.session import Session
+from drivers.model.host import HostSpec
+from drivers.ssh.desk import Desk
+from tests.kvm.test_parting import Nobody
+
+LV = SimpleNamespace(
+    VIR_DOMAIN_PAUSED=3, VIR_DOMAIN_PAUSED_POSTCOPY=11, VIR_DOMAIN_PAUSED_POSTCOPY_FAILED=12
+)
+
+
+class Domain:
+    """Says its state, and counts how often its job was ended."""
+
+    def __init__(self, state: int, reason: int) -> None:
+        self._state = [state, reason]
+        self.ended = 0
+
+    def state(self) -> list[int]:
+        return self._state
+
+    def name(self) -> str:
+        return "web1"
+
+    def abortJob(self) -> None:  # noqa: N802 - libvirt's name
+        self.ended += 1
+
+
+@pytest.mark.parametrize("reason", [11, 12], ids=["post-copy", "post-copy failed"])
+def test_a_split_guest_is_not_thrown_away(reason: int) -> None:
+    domain = Domain(3, reason)
+    with pytest.raises(Refused, match="past its switch"):
+        abort(LV, domain)
+    assert domain.ended == 0
+
+
+@pytest.mark.parametrize(("state", "reason"), [(1, 1), (1, 11), (3, 2)])
+def test_any_other_job_is_ended(state: int, reason: int) -> None:
+    domain = Domain(state, reason)
+    abort(LV, domain)
+    assert domain.ended == 1
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_connection_is_not_closed_under_a_call_that_hangs(hangs: bool) -> None:
+    """libvirt would free what the call still uses."""
+    session = Session(HostSpec("kvm1", "test:///default"), Nobody(), lambda _reason: None, Desk())
+    closed: list[bool] = []
+
+    async def second() -> object:
+        return SimpleNamespace(close=lambda: closed.append(True))
+
+    known = cast(Any, session)
+    known.second, known.lv = second, SimpleNamespace(libvirtError=RuntimeError)
+    async with session.extra(in_use=lambda: hangs):
+        assert not closed
+    assert closed == ([] if hangs else [True])

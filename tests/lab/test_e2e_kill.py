@@ -284,7 +284,7 @@ def test_a_managed_migration_whose_console_is_killed_is_undone(
     back_home(lab, "kill-man", uuid)
     second = next_console(desk, "Migrate kill-man", "The migration has ended")
     title = f"Undo: Migrate kill-man from kvm1 to {target}"
-    follow_up(second, "u", title, "end the migration, so that kill-man runs on kvm1 alone")
+    follow_up(second, "u", title, "end the migration, so that kill-man is on kvm1 alone")
     settled(second, title)
     assert running_on(lab, uuid) == defined_on(lab, uuid) == ["kvm1"]
     one_disk(lab, "kill-man", "kvm1:hot/kill-man.raw")

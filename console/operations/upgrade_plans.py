@@ -16,7 +16,7 @@ from drivers.errors import Busy, DriverError, Gone
 from drivers.lane import Lane
 from drivers.model.operation import Choice, Operation, OperationPlan
 from drivers.model.problem import Problem
-from drivers.model.upgrade import Standing
+from drivers.model.upgrade import Standing, UpgradeRules
 
 _PLAN_S = 100.0
 """Seconds that a plan of very many hosts may take."""
@@ -43,12 +43,7 @@ async def upgrade_plan(
         Gone: No upgrade of that name is configured.
     """
     await desk.book.refresh()
-    rules = desk.hands.rules.get(name)
-    if rules is None:
-        table = f"[upgrades.{name}]" if name else "[upgrade]"
-        known = ", ".join(n or "[upgrade]" for n in sorted(desk.hands.rules)) or "none"
-        what = f"how to upgrade hosts is not configured: there is no {table}"
-        raise Gone(what, f"the fleet file has: {known}", "novacron init --stdout shows an example")
+    rules = _configured(desk, name)
     rules = replace(rules, max_out=max_out or rules.max_out, canary=canary or rules.canary)
     if rules.canary not in hosts and not canary:
         rules = replace(rules, canary="")  # the configured one is not among these hosts
@@ -66,12 +61,23 @@ async def upgrade_plan(
         tuple(desk.book.cordoned),
         choices,
         desk.rules.link_bps,
+        grounds.evidence.bandwidth if grounds.evidence is not None else {},
     )
     lane = Lane("upgrade plan", _PLAN_S)  # of many hosts it takes long: polling goes on meanwhile
     try:
         return await lane.run(lambda: plan_upgrade(hosts, rules, facts))
     finally:
         lane.close()
+
+
+def _configured(desk: Desk, name: str) -> UpgradeRules:
+    rules = desk.hands.rules.get(name)
+    if rules is None:
+        table = f"[upgrades.{name}]" if name else "[upgrade]"
+        known = ", ".join(n or "[upgrade]" for n in sorted(desk.hands.rules)) or "none"
+        what = f"how to upgrade hosts is not configured: there is no {table}"
+        raise Gone(what, f"the fleet file has: {known}", "novacron init --stdout shows an example")
+    return rules
 
 
 async def _standing(desk: Desk, host: str) -> Standing | Problem:

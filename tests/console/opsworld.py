@@ -16,7 +16,7 @@ from console.operations.leases import LeaseDesk
 from console.operations.runner import OperationRunner
 from console.operations.tools import Desk
 from console.policy.plans import make_plan
-from console.policy.preflight.grounds import Evidence, Grounds, Rules
+from console.policy.preflight.grounds import Bandwidth, Evidence, Grounds, Rules
 from drivers.errors import Busy, Unreachable, Unsupported
 from drivers.model.caps import Reach, Reached
 from drivers.model.fleet import FleetSnapshot
@@ -62,6 +62,7 @@ class OpsWorld(World):
     """(source, target) between which no migration data goes."""
     meet: int = 0
     """No migration ends before so many were under way on one host at once."""
+    bandwidth: dict[tuple[str, str], Bandwidth] = field(default_factory=dict)
 
     def tick(self, seconds: float) -> None:
         for host, at in self.die_at.items():
@@ -269,7 +270,8 @@ class OpsConsole:
             for there in targets
             for cut in [(here, there) in self.world.severed]
         }
-        return Grounds(Rules(cpu_overcommit=8.0), evidence=Evidence(data=data))
+        measured = Evidence(data=data, bandwidth=self.world.bandwidth)
+        return Grounds(Rules(cpu_overcommit=8.0), evidence=measured)
 
     async def hold(self, host: str, words: str) -> HeldLease:
         """As a host's shell does it: one console at a time, for as long as that lives."""

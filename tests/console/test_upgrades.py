@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from console.policy.preflight.grounds import Bandwidth
 from drivers.errors import Busy, Gone, Refused
 from drivers.model.operation import (
     Choice,
@@ -30,6 +31,8 @@ from tests.console.upgradeworld import (
 
 OTHER = f"you@{socket.gethostname()}:4194304:2"
 ALL = ("kvm2", "kvm1", "kvm3")
+LAST_CALL = 250
+"""By then two hosts of one VM each are through, killed or not."""
 
 
 async def upgraded(console: OpsConsole, hosts: tuple[str, ...] = ALL) -> Operation:
@@ -79,6 +82,18 @@ async def test_without_a_reboot_the_boot_stays():
     assert world.ran == [("kvm1", UPGRADE)]
     assert not world.boots
     assert world.where() == home()
+    await console.close()
+
+
+async def test_the_plan_tells_how_long_moves_take_by_what_was_measured():
+    """Two VMs of one byte, there and back."""
+    world = upgrade_fleet()
+    pairs = ((here, there) for here in HOSTS for there in HOSTS if here != there)
+    world.bandwidth = {pair: Bandwidth(0.1, "measured") for pair in pairs}
+    console = OpsConsole(world)
+    plan = await console.operations.plan_upgrade(("kvm1",))
+    assert plan.upgrade is not None
+    assert plan.upgrade.move_s == pytest.approx(40.0)
     await console.close()
 
 
@@ -360,7 +375,7 @@ async def killed(world: UpgradeWorld, at: int, mode: str) -> str:
 @pytest.mark.parametrize("start", range(2))
 async def test_a_killed_upgrade_goes_on_and_runs_nothing_twice(start: int, mode: str):
     """At whatever call the console dies, a resume ends as planned: no command twice."""
-    for at in range(1 + start * 9, 200, 18):
+    for at in range(1 + start * 9, LAST_CALL, 18):
         world = upgrade_fleet(per_host=1)
         ident = await killed(world, at, mode)
         if not ident:

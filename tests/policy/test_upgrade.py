@@ -9,6 +9,8 @@ import pytest
 from console.config.schema import FleetFile, UpgradeEntry
 from console.config.upgrades import upgrades_of
 from console.policy.drain.fits import fits_in
+from console.policy.preflight.estimate import ASSUMED_BPS
+from console.policy.preflight.grounds import Bandwidth
 from console.policy.upgrade.health import Wanted, kernel_problem, missing, well_words
 from console.policy.upgrade.plan import Facts, plan_upgrade, stage_runs
 from console.policy.upgrade.words import time_words, upgrade_words
@@ -48,6 +50,26 @@ def upgrade(
         NOW,
     )
     return plan_upgrade(hosts, rules, replace(facts, **fields))  # type: ignore[arg-type]
+
+
+def test_moves_take_as_long_as_was_measured():
+    """Both ways, each by its own link; what is shut down does not travel."""
+    one, off = guest(1), guest(2, shared=False)
+    choices = {off.uuid: Choice.SHUTDOWN}
+    closed, size = ("kvm3",), one.memory
+
+    def seconds(**known: object) -> float | None:
+        plan = upgrade(fleet(one, off), ("kvm1",), choices=choices, cordoned=closed, **known)
+        assert plan.upgrade is not None
+        return plan.upgrade.move_s
+
+    assert seconds() == pytest.approx(2 * size / ASSUMED_BPS)
+    assert seconds(link_bps=size / 8) == pytest.approx(16)
+    ways = {
+        ("kvm1", "kvm2"): Bandwidth(size / 10, "measured"),
+        ("kvm2", "kvm1"): Bandwidth(size / 50, "measured"),
+    }
+    assert seconds(link_bps=size / 8, bandwidth=ways) == pytest.approx(60)
 
 
 def test_the_plan_tells_order_commands_and_targets():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from console.policy.drain.fits import Fits
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rooms import given, totals
-from console.policy.preflight.estimate import ASSUMED_BPS
+from console.policy.preflight.estimate import ASSUMED_BPS, measured_between
+from console.policy.preflight.grounds import Bandwidth
 from console.policy.protect import protection_problem
 from console.policy.subject import host_problem
 from console.policy.upgrade.words import effects_of
@@ -19,6 +20,7 @@ from drivers.model.job import Action, Verdict
 from drivers.model.operation import (
     Choice,
     Limits,
+    Move,
     MoveVerb,
     OperationKind,
     OperationPlan,
@@ -43,8 +45,10 @@ class Facts:
         standings: What each host says of itself, or why it says nothing.
         cordoned: Hosts that take no VMs.
         choices: VM UUID to what was decided for it.
-        link_bps: Bytes a second that moves get; None takes the usual assumption.
+        link_bps: Bytes a second that moves get where nothing was measured, as configured; None
+            takes the usual assumption.
         now: The console's clock, to judge how old readings are.
+        bandwidth: (source, target) to what was measured between them.
     """
 
     snapshot: FleetSnapshot
@@ -55,6 +59,7 @@ class Facts:
     cordoned: Collection[str] = ()
     choices: Mapping[str, Choice] | None = None
     link_bps: float | None = None
+    bandwidth: Mapping[tuple[str, str], Bandwidth] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,14 +218,13 @@ def _whole(
             hosts.append(host)
             number += len(host.stages)
     drains = [d for b in batches for d in b.drains]
-    moved = sum(m.memory + m.copy_bytes for d in drains for m in d.moves)
     low = min((_low(b, facts) for b in batches), key=_left)
     upgrade = UpgradePlan(
         rules,
         tuple(hosts),
         tuple((facts.choices or {}).items()),
         low,
-        2 * moved / (facts.link_bps or ASSUMED_BPS),
+        sum(_there_and_back_s(m, facts) for d in drains for m in d.moves),
         sum(s.limit_s for h in hosts for s in h.stages),
     )
     stuck: dict[str, Stuck] = {s.uuid: s for d in drains for s in d.stuck}
@@ -240,6 +244,16 @@ def _whole(
         effects=effects_of(upgrade, facts.snapshot, tuple(facts.cordoned)),
         upgrade=upgrade,
     )
+
+
+def _there_and_back_s(move: Move, facts: Facts) -> float:
+    """Seconds that a VM is on its way, both ways, by what was measured."""
+    if move.verb is not MoveVerb.MIGRATE:
+        return 0.0
+    ends = move.source, move.target
+    measured = [measured_between(facts.bandwidth, *way) for way in (ends, ends[::-1])]
+    usual = facts.link_bps or ASSUMED_BPS
+    return sum((move.memory + move.copy_bytes) / (m.bps if m else usual) for m in measured)
 
 
 def _outlook_text(drains: Sequence[OperationPlan], worst: Outlook) -> str:

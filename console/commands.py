@@ -67,7 +67,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("uncordon", "Let VMs move to a host again", ("host",)),
     Command("tier", "Plan to move a disk to another tier", ("vm",)),
     Command("autostart", "Plan to turn autostart on or off", ("vm", "onoff")),
-    Command("upgrade", "Plan to upgrade hosts one after another, or show how it goes", ("host*",)),
+    Command("upgrade", "Plan to upgrade hosts (--name NAME HOST...), or how it goes", ("host*",)),
     Command("refresh", "Read all hosts, or one, again now", ("host?",)),
     Command("poll", "Stop or resume reading the hosts", ("onoff",)),
     Command("problems", "Show only what wants attention", ("onoff",)),

@@ -23,6 +23,7 @@ from screens.messages import (
 )
 from screens.prompt import PromptLine
 from screens.render.preflight import place_arg
+from screens.render.upgrade import upgrade_arg
 from themes import THEMES
 
 if TYPE_CHECKING:
@@ -88,8 +89,11 @@ def _shell(app: NovaCronApp, args: Args) -> None:
 
 
 def _upgrade(app: NovaCronApp, args: Args) -> None:
-    if all(_known_host(app, name) for name in args):
-        app.post_message(ViewRequested("upgrade", ",".join(args)))
+    name, hosts = (args[1], args[2:]) if args[:1] == ("--name",) and args[1:] else ("", args)
+    if name and not hosts:
+        app.tell(Problem("Which hosts, is not said.", fix=f":upgrade --name {name} HOST..."))
+    elif all(_known_host(app, host) for host in hosts):
+        app.post_message(ViewRequested("upgrade", upgrade_arg(hosts, name)))
 
 
 def _drain(app: NovaCronApp, args: Args) -> None:

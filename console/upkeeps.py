@@ -50,7 +50,8 @@ class Upkeeps:
             if message.kind is OperationKind.DRAIN:
                 plan = await answer(desk.plan_drain(message.host, choices, pins))
             elif message.kind is OperationKind.UPGRADE:
-                plan = await answer(desk.plan_upgrade(message.host.split(","), "", choices))
+                hosts = message.host.split(",")
+                plan = await answer(desk.plan_upgrade(hosts, message.rules, choices))
             else:
                 plan, parent = await answer(desk.plan_back(message.kind, message.host, choices))
         except DriverError as error:

@@ -13,6 +13,7 @@ from screens.caption import Caption
 from screens.messages import CordonSet, HostOpened, RefreshRequested, ShellRequested, ViewRequested
 from screens.render.hosts import host_columns, host_narrowed, host_rows
 from screens.render.preflight import place_arg
+from screens.render.upgrade import upgrade_arg
 from screens.table import LineTable, Pen
 
 
@@ -106,7 +107,7 @@ class HostsScreen(FleetScreen):
         chosen = self.table.chosen
         names = [host.name for host in self.view.snapshot.hosts if host.name in chosen]
         if names:
-            self.post_message(ViewRequested("upgrade", ",".join(names)))
+            self.post_message(ViewRequested("upgrade", upgrade_arg(names)))
 
     def action_shell(self) -> None:
         """A shell on the host under the cursor."""

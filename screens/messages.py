@@ -217,7 +217,7 @@ class Upkeep(Message):
 class PlanWanted(Upkeep):
     """Plan an operation for the screen in front; the answer reaches its ``plan``.
 
-    An upgrade's ``host`` is all its hosts with commas.
+    An upgrade's ``host`` is all its hosts with commas, ``rules`` the name of ``[upgrades.NAME]``.
 
     ``choices`` and ``pins`` are (VM UUID, choice) and (VM UUID, target).
     """
@@ -228,12 +228,14 @@ class PlanWanted(Upkeep):
         host: str,
         choices: tuple[tuple[str, Choice], ...] = (),
         pins: tuple[tuple[str, str], ...] = (),
+        rules: str = "",
     ) -> None:
         super().__init__()
         self.kind = kind
         self.host = host
         self.choices = choices
         self.pins = pins
+        self.rules = rules
 
 
 class OperationStarted(Upkeep):

@@ -30,6 +30,7 @@ from screens.render.upgrade import (
     Line,
     columns,
     is_failed,
+    of_upgrade_arg,
     plan_rows,
     shown_upgrade,
     stage_rows,
@@ -46,7 +47,7 @@ class UpgradeScreen(FleetScreen):
     """The plan, VMs that need a choice first; once it runs, its stages.
 
     Args:
-        hosts: Names with commas; empty for the upgrade that is under way.
+        hosts: As ``upgrade_arg`` makes it; empty for the upgrade that is under way.
     """
 
     CSS_PATH = "upgrade.tcss"
@@ -84,7 +85,7 @@ class UpgradeScreen(FleetScreen):
 
     def __init__(self, hosts: str = "") -> None:
         super().__init__()
-        self.hosts = tuple(name for name in hosts.split(",") if name)
+        self.hosts, self.rules = of_upgrade_arg(hosts)
         self.parent_id = ""
         self._choices: dict[str, Choice] = {}
         self._asked = False
@@ -180,7 +181,8 @@ class UpgradeScreen(FleetScreen):
         self._asked = True
         self.failure = None
         choices = tuple(self._choices.items())
-        self.post_message(PlanWanted(OperationKind.UPGRADE, ",".join(self.hosts), choices))
+        hosts = ",".join(self.hosts)
+        self.post_message(PlanWanted(OperationKind.UPGRADE, hosts, choices, rules=self.rules))
 
     def action_host(self) -> None:
         """Open the maintenance of the host."""

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from drivers.model.deadletter import dead_jobs, dead_operations, operation_failed_for_good
 from drivers.model.job import Job
-from drivers.model.operation import MoveState, Operation, OperationKind, OperationState
+from drivers.model.operation import MoveState, Operation, OperationState
 from drivers.model.operation_trace import jobs_of, whole_trace
 from screens.columns import Cell, Pen, Row
 from screens.format import bar, duration, percent
 from screens.prose import BLANK, DIM, HEAD, Para, para
 from screens.render.maintenance import operation_text
+from screens.render.upgrade import upgrade_arg
 from screens.render.waterfall import span_lines
 
 _TONES = {
@@ -73,8 +74,10 @@ def operation_offers(operation: Operation) -> tuple[str, ...]:
 
 def place_of(operation: Operation) -> tuple[str, str]:
     """(view, argument) of the screen on which it is steered."""
-    upgrade = operation.plan.kind is OperationKind.UPGRADE
-    return ("upgrade" if upgrade else "maintenance"), operation.plan.host
+    upgrade = operation.plan.upgrade
+    if upgrade is not None:
+        return "upgrade", upgrade_arg(upgrade.names, upgrade.rules.name)
+    return "maintenance", operation.plan.host
 
 
 def task_rows(jobs: Sequence[Job], operations: Sequence[Operation], *, failed: bool) -> list[Row]:

@@ -156,6 +156,17 @@ def shown_upgrade(operations: Sequence[Operation], hosts: Sequence[str]) -> Oper
     return None
 
 
+def upgrade_arg(hosts: Sequence[str], name: str = "") -> str:
+    """The argument of the screen: these hosts, as ``[upgrades.NAME]`` says."""
+    return f"{name}=" * bool(name) + ",".join(hosts)
+
+
+def of_upgrade_arg(arg: str) -> tuple[tuple[str, ...], str]:
+    """The hosts and the name that ``upgrade_arg`` was made of."""
+    name, _, hosts = arg.rpartition("=")
+    return tuple(host for host in hosts.split(",") if host), name
+
+
 def summary(hosts: Sequence[str], running: int) -> str:
     """``kvm1, kvm2: 12 VMs run there``."""
     return f"{', '.join(hosts)}: {plural(running, 'VM')} there now"

@@ -9,6 +9,7 @@ import pytest
 from console.backend import OperationsReady
 from console.policy.upgrade.plan import stage_runs
 from console.policy.upgrade.words import upgrade_words
+from console.run_command import run_command
 from drivers.errors import Gone
 from drivers.model.operation import (
     Choice,
@@ -19,9 +20,12 @@ from drivers.model.operation import (
     StageRun,
 )
 from drivers.model.problem import Problem
+from drivers.model.upgrade import UpgradeRules
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.pick import PickDialog
 from screens.hosts import HostsScreen
+from screens.render.operations import place_of
+from screens.render.upgrade import of_upgrade_arg
 from screens.upgrade import UpgradeScreen
 from tests.policy.test_drain import drain, fleet, guest
 from tests.policy.test_upgrade import upgrade
@@ -104,6 +108,34 @@ async def to_upgrade(app, pilot) -> UpgradeScreen:
     await until(pilot, lambda: isinstance(app.screen, UpgradeScreen))
     await until(pilot, lambda: app.screen.plan is not None or app.screen.failure is not None)
     return app.screen
+
+
+async def test_another_way_to_upgrade_is_chosen_by_its_name(
+    running: Running, desk: FakeMaintenance
+) -> None:
+    """``:upgrade --name``; without hosts, and for hosts that are not there, it says why not."""
+    async with running() as (app, pilot):
+        first, second = (host.name for host in app.view.snapshot.hosts[:2])
+        run_command(app, f"upgrade --name nightly {first} {second}")
+        await until(pilot, lambda: bool(desk.asked))
+        assert desk.asked[-1][:3] == ("plan_upgrade", (first, second), "nightly")
+        run_command(app, "upgrade --name nightly nowhere")
+        await until(pilot, lambda: "There is no host 'nowhere'" in shown(app))
+        run_command(app, "upgrade --name nightly")
+        await until(pilot, lambda: "Which hosts, is not said" in shown(app))
+        assert len(desk.asked) == 1
+
+
+def test_its_screen_is_found_again_by_its_hosts_and_its_name() -> None:
+    """From Jobs: also one host alone, whose title is not its name."""
+    snapshot = fleet(guest(1))
+    alone = upgrade(snapshot, ("kvm1",))
+    assert alone.host == "kvm1 alone"
+    assert place_of(Operation("u", alone)) == ("upgrade", "kvm1")
+    named = upgrade(snapshot, ("kvm2", "kvm1"), UpgradeRules("nightly", ("apt-get update",)))
+    view, arg = place_of(Operation("u", named))
+    assert (view, of_upgrade_arg(arg)) == ("upgrade", (("kvm2", "kvm1"), "nightly"))
+    assert of_upgrade_arg("") == ((), "")
 
 
 @pytest.mark.parametrize("look", [{}, {"ascii": True, "theme": "novacron-16"}])

@@ -11,8 +11,9 @@ simulated:
 	@./setup.sh --simulated
 	@$(PYTHON) -m console.cli demo --simulated
 
+# The tests on real hosts wait more than they work: one process runs them, another all others.
 test: setup lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup
 
 soak: setup
 	$(PYTHON) -m pytest -m soak tests/soak

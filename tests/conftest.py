@@ -15,7 +15,8 @@ from tests.labs import RunFolder, sweep_leftovers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tests run by ``-m soak`` alone; NOVACRON_SKIP_LAB=1 leaves out what needs real hosts.
 
-    Without it a missing lab fails.
+    Without it a missing lab fails. All that shares the practice fleet runs in one process, one
+    after the other.
     """
     if "soak" not in config.option.markexpr:
         long = [item for item in items if item.get_closest_marker("soak")]
@@ -25,6 +26,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("lab"):
                 item.add_marker(pytest.mark.skip(reason="NOVACRON_SKIP_LAB=1"))
+    for item in items:
+        if item.get_closest_marker("lab"):
+            item.add_marker(pytest.mark.xdist_group("lab"))
 
 
 @pytest.fixture(scope="session")

@@ -44,8 +44,8 @@ class Questions:
                 dialog.dismiss(None)
 
     def _next(self) -> None:
-        if self._shown is not None or not self._waiting:
-            return
+        if self._shown is not None or not self._waiting or self._app.front is None:
+            return  # the last: a timer of a console that is closing has nobody left to ask
         if (left := self._busy_for()) > 0:
             self._app.set_timer(left, self._next)
             return

@@ -54,6 +54,18 @@ async def test_host_key_questions_come_one_at_a_time(
         await until(pilot, lambda: len(app.screen_stack) == 2)
 
 
+async def test_a_question_that_comes_while_the_console_closes_is_let_be(
+    running: Running, backend: FakeBackend
+) -> None:
+    """As from the timer of one that waited for a pause at the keys."""
+    async with running() as (app, pilot):
+        await until(pilot, lambda: app.front is not None)
+    assert not app.screen_stack
+    app.key_at = 0.0
+    app._questions.take(QuestionAsked(HostKeyQuestion("q1", "kvm1", "kvm1:22", "rsa", "SHA256:a")))
+    assert app._questions._shown is None
+
+
 async def test_news_reach_the_screen_together(running: Running, backend: FakeBackend) -> None:
     """An event and the picture after it are on the screen at once."""
     async with running() as (app, pilot):

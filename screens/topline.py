@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -32,18 +32,18 @@ class TopLine(Horizontal):
 
     DEFAULT_CSS = """
     TopLine { dock: top; height: 1; background: $panel; color: $foreground; }
-    TopLine #standing { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    TopLine #topline { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     TopLine #clock { width: 9; height: 1; color: $faint; }
     """
 
     def compose(self) -> ComposeResult:
         """Two parts, so that a tick of the clock repaints nothing else."""
-        yield Static(id="standing", markup=False)
+        yield Static(id="topline", markup=False)
         yield Static(id="clock", markup=False)
 
     def show(self, view: View, heading: str) -> None:
         """Show this standing; unchanged parts are not repainted."""
-        self._set("#standing", standing(view, heading, self.size.width - 9))
+        self._set("#topline", standing(view, heading, self.size.width - 9))
         self._set("#clock", Content(time.strftime(CLOCK, time.localtime(view.now))))
 
     def _set(self, selector: str, content: Content) -> None:
@@ -52,45 +52,58 @@ class TopLine(Horizontal):
             part.update(content, layout=False)
 
 
+class _Piece(NamedTuple):
+    """A part of the header: the highest rank gives way first, to its short form if it has one."""
+
+    content: Content
+    rank: int
+    short: Content = Content("")
+
+
 def standing(view: View, heading: str, width: int) -> Content:
     """The header's text: the most important parts that fit into ``width`` cells."""
-    pieces = [piece for piece in _pieces(view, heading) if piece[0].plain]
+    pieces = [piece for piece in _pieces(view, heading) if piece.content.plain]
     gap = Content("  ")
-    while len(pieces) > 1 and gap.join(p for p, _ in pieces).cell_length > width - 2:
-        pieces.remove(max(pieces, key=lambda piece: piece[1]))
-    line = Content(" ") + gap.join(p for p, _ in pieces)
+    while len(pieces) > 1 and gap.join(p.content for p in pieces).cell_length > width - 2:
+        at = max(range(len(pieces)), key=lambda n: pieces[n].rank)
+        short = pieces[at].short
+        pieces[at : at + 1] = [_Piece(short, 1)] if short.plain else []
+    line = Content(" ") + gap.join(p.content for p in pieces)
     return Content(ascii_only(line.plain)) if view.ascii and not line.plain.isascii() else line
 
 
-def _pieces(view: View, heading: str) -> list[tuple[Content, int]]:
-    """Parts of the header with their rank: the highest rank gives way first."""
+def _pieces(view: View, heading: str) -> list[_Piece]:
+    """Parts of the header: what is bad stays before what is under way, that before what is."""
+    paused = Content.styled("PAUSED", "bold reverse $care") if view.paused else Content("")
+    only = Content.styled("problems only", "$care") if view.problems_only else Content("")
     return [
-        (Content.styled(clean(view.fleet) or "NovaCron", "bold"), 5),
-        (SIMULATED if view.snapshot.simulated else Content(""), 0),
-        (Content.styled(heading, "bold $calm"), 2),
-        (_hosts(view), 1),
-        (Content.styled("PAUSED", "bold reverse $care") if view.paused else Content(""), 1),
-        (Content.styled("problems only", "$care") if view.problems_only else Content(""), 4),
+        _Piece(Content.styled(clean(view.fleet) or "NovaCron", "bold"), 6),
+        _Piece(SIMULATED if view.snapshot.simulated else Content(""), 0),
+        _Piece(Content.styled(heading, "bold $calm"), 3),
+        _hosts(view),
+        _Piece(paused, 1),
+        _Piece(only, 5),
         _degraded(view),
-        (_jobs(view), 3),
-        (_failed(view), 4),
-        (_recording(view), 4 if view.store.warning else 5),
+        _Piece(_jobs(view), 4),
+        _Piece(_failed(view), 2),
+        _Piece(_recording(view), 5 if view.store.warning else 6),
     ]
 
 
-def _hosts(view: View) -> Content:
+def _hosts(view: View) -> _Piece:
+    """How many are up; those that are neither up nor down give way to what failed."""
     hosts = view.snapshot.hosts
     if view.snapshot.all_down:
-        return Content.styled("all hosts down: suspect the local network", "bold $bad")
+        return _Piece(Content.styled("all hosts down: suspect the local network", "bold $bad"), 1)
     states = [host.link.state for host in hosts]
     down = states.count(LinkState.DOWN)
     rest = len(states) - down - states.count(LinkState.UP)
     line = Content(f"hosts {states.count(LinkState.UP)}/{len(hosts)} up")
     if down:
         line += Content.styled(f" {down} down", "bold $bad")
-    if rest:
-        line += Content.styled(f" {rest} not ready", "$care")
-    return line
+    if not rest:
+        return _Piece(line, 1)
+    return _Piece(line + Content.styled(f" {rest} not ready", "$care"), 3, line)
 
 
 def _jobs(view: View) -> Content:
@@ -103,17 +116,18 @@ def _failed(view: View) -> Content:
     return Content.styled(f"{dead} failed for good", "$bad") if dead else Content("")
 
 
-def _degraded(view: View) -> tuple[Content, int]:
+def _degraded(view: View) -> _Piece:
     """The worst of what is missing now; the list of problems on Fleet has all of it.
 
-    Hosts that are missing are counted beside it, so their names are the first to give way.
+    Hosts that are missing are counted beside it, so their names are the first to give way. That
+    something is missing is always said.
     """
     lacks = degraded(view.snapshot, view.store)
     if not lacks or view.snapshot.all_down:
-        return Content(""), 6
+        return _Piece(Content(""), 7)
     more = f" +{len(lacks) - 1}" if len(lacks) > 1 else ""
     words = Content.styled(f"DEGRADED: {lacks[0].text}{more}", "bold $bad")
-    return words, 6 if lacks[0].hosts else 2
+    return _Piece(words, 7 if lacks[0].hosts else 3, Content.styled("DEGRADED", "bold $bad"))
 
 
 def _recording(view: View) -> Content:

@@ -9,6 +9,7 @@ import pytest
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import StoreStatus
 from drivers.model.host import Host, HostSpec, Link, LinkState
+from drivers.model.job import Action, Job, JobState, Plan, Request
 from screens.base import View
 from screens.render.degraded import degraded
 from screens.render.problems import troubles
@@ -63,6 +64,25 @@ def test_a_narrow_top_line_keeps_the_hosts_and_what_is_missing() -> None:
     line = standing(view, "Hosts", 60).plain
     assert "hosts 2/2 up" in line
     assert "DEGRADED: not recording: disk full" in line
+
+
+@pytest.mark.parametrize("paused", ["", "disk full"])
+def test_in_80_columns_the_worst_stays_beside_running_jobs(paused: str) -> None:
+    """What is missing and what failed for good give way to no name, heading or running job."""
+    plan = Plan("p", Request(Action.START, "u"), "web1", "kvm1", 0.0)
+    busy = [Job(f"j{n}", plan, JobState.RUNNING, ()) for n in range(12)]
+    dead = Job("d", plan, JobState.FAILED, (), ended_at=1.0, followup=("retry", "dismiss"))
+    states = (UP, DOWN, DOWN, LinkState.DEGRADED)
+    view = View(
+        snapshot=replace(fleet(*states), simulated=True),
+        store=replace(GOOD, paused=paused),
+        jobs=(*busy, dead),
+        fleet="a fleet of a long name",
+    )
+    line = standing(view, "Maintenance", 80 - 9).plain
+    assert len(line) <= 80 - 9
+    for words in ("SIMULATED", "hosts 1/4 up 2 down", "DEGRADED", "1 failed for good"):
+        assert words in line
 
 
 def test_the_problems_tell_all_of_it() -> None:

@@ -29,13 +29,12 @@ from screens.messages import (
     PlanWanted,
     VmOpened,
 )
-from screens.prose import DIM, WARN, Prose, para
+from screens.prose import DIM, Prose, para
 from screens.reading import Reading
 from screens.render.maintenance import (
     CHOICES,
     Line,
     columns,
-    cordon_line,
     last_drain,
     operation_text,
     plan_rows,
@@ -43,6 +42,7 @@ from screens.render.maintenance import (
     problem_paras,
     run_rows,
     shown_operation,
+    standing_paras,
 )
 from screens.render.upgrade import shown_upgrade
 from screens.table import LineTable, Pen
@@ -168,11 +168,10 @@ class MaintenanceScreen(FleetScreen):
         self.refresh_bindings()
 
     def _show_standing(self, view: View, operation: Operation | None) -> None:
-        host = view.snapshot.host(self.host)
-        active = sum(vm.state.active for vm in host.vms) if host is not None else 0
-        cordoned = cordon_line(view.cordons, self.host, view.now)
-        words = f"{self.host}: {active} VMs run, {cordoned or 'open to new VMs'}"
-        lines = [para(words, WARN if cordoned else "")]
+        plan = self.plan if operation is None else None
+        lines = standing_paras(
+            view.snapshot.host(self.host), self.host, view.cordons, plan, view.now
+        )
         ended = next((o for o in view.operations if o.plan.host == self.host), None)
         if operation is None and ended is not None and ended.state.ended:
             lines.append(para(f"last {ended.plan.kind}: {ended.outcome}", DIM))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from drivers.model.host import Host
 from drivers.model.job import Verdict
 from drivers.model.operation import (
     Choice,
@@ -24,6 +25,7 @@ from drivers.model.problem import Problem
 from screens.columns import Cell, Column, Row
 from screens.format import age, plural, size
 from screens.prose import BAD, BLANK, DIM, GOOD, HEAD, WARN, Para, para
+from screens.render.states import stale_words
 
 CHOICES: dict[Choice, tuple[str, str]] = {
     Choice.COPY: ("Copy its storage", "it moves, its local disks are copied along"),
@@ -188,6 +190,30 @@ def cordon_line(cordons: Sequence[Cordon], host: str, now: float) -> str:
         return ""
     reason = f": {found.reason}" if found.reason else ""
     return f"cordoned {age(found.since, now)} by {found.by}{reason}"
+
+
+OLD = "bold $stale"
+
+PLAN_OLD_S = 60.0
+"""From this age on a plan that waits is marked; its steps are judged by fresh readings anyway."""
+
+
+def standing_paras(
+    host: Host | None, name: str, cordons: Sequence[Cordon], plan: OperationPlan | None, now: float
+) -> list[Para]:
+    """What runs on a host and whether it takes VMs; how old that is, and the plan below it."""
+    active = sum(vm.state.active for vm in host.vms) if host is not None else None
+    running = "its VMs are not known" if active is None else f"{plural(active, 'VM')} running"
+    cordoned = cordon_line(cordons, name, now)
+    words = f"{name}: {running}, {cordoned or 'open to new VMs'}"
+    lines = [para(words, WARN if cordoned else "")]
+    if host is not None and (stale := stale_words(host, now)):
+        lines.append(para(stale, OLD))
+    if plan is not None:
+        old = now - plan.made_at > PLAN_OLD_S
+        made = f"planned {age(plan.made_at, now)} ago"
+        lines.append(para(f"{made}: STALE", OLD) if old else para(made, DIM))
+    return lines
 
 
 def shown_operation(operations: Sequence[Operation], host: str) -> Operation | None:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from console.backend import OperationsReady
+from console.app import NovaCronApp
+from console.appsettings import AppSettings
+from console.backend import OperationsReady, SnapshotReady
 from console.policy.drain.layout import Wishes
 from console.policy.drain.words import progress_words
 from drivers.errors import Refused
@@ -23,6 +25,7 @@ from drivers.model.operation import (
 from drivers.model.problem import Problem
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.pick import PickDialog
+from screens.format import age
 from screens.hosts import HostsScreen
 from screens.maintenance import MaintenanceScreen
 from tests.policy.test_drain import drain, guest
@@ -31,6 +34,9 @@ from tests.screens.backend import FakeBackend, done
 from tests.screens.conftest import Running, until
 from tests.screens.fleets import NOW
 from tests.screens.test_app import shown
+from tests.screens.test_app_snapshots import SIZES, Compare, after, utc
+
+__all__ = ["utc"]
 
 LOCAL = guest(2, shared=False)
 
@@ -217,3 +223,41 @@ async def test_hosts_show_cordons_and_u_toggles(running: Running, desk: FakeMain
         await until(pilot, lambda: "cordoned by me" in shown(app))
         await pilot.press("u")
         await until(pilot, lambda: ("uncordon", key) in desk.asked)
+
+
+async def test_what_is_old_is_told_above_the_plan(running: Running, desk: FakeMaintenance) -> None:
+    """The plan with its age; a host that is not read any more with its own."""
+    async with running() as (app, pilot):
+        screen = await to_maintenance(app, pilot)
+        await until(pilot, lambda: f"planned {age(screen.plan.made_at, NOW)} ago" in shown(app))
+        screen.plan = replace(screen.plan, made_at=NOW - 5)
+        await until(pilot, lambda: "planned 5s ago" in shown(app))
+        assert "STALE" not in shown(app)
+        screen.plan = replace(screen.plan, made_at=NOW - 125)
+        await until(pilot, lambda: "planned 2m ago: STALE" in shown(app))
+        hosts = tuple(
+            replace(h, fast_at=NOW - 95, slow_at=NOW - 95) for h in app.view.snapshot.hosts
+        )
+        app._publish(SnapshotReady(replace(app.view.snapshot, hosts=hosts, version=2)))
+        await until(pilot, lambda: "STALE: last read 1m ago" in shown(app))
+
+
+def maintaining(read_at: float) -> NovaCronApp:
+    """The plan of a host that was read then, made a minute after."""
+
+    class Planning(FakeMaintenance):
+        def plan_drain(self, host: str, choices: dict, pins: dict):
+            return done(replace(make_plan(choices, pins), host=host, made_at=read_at + 60))
+
+    backend = FakeBackend()
+    hosts = tuple(replace(h, fast_at=read_at, slow_at=read_at) for h in backend.snapshot.hosts)
+    backend.snapshot = replace(backend.snapshot, hosts=hosts)
+    backend.maintenance = Planning()  # type: ignore[attr-defined]
+    return NovaCronApp(backend, settings=AppSettings(fleet="prod"), clock=lambda: NOW)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x50"])
+def test_looks_of_an_old_plan(snap_compare: Compare, size: tuple[int, int]) -> None:
+    """Two marks of age over the VMs, and the room that there is beside or below."""
+    app = maintaining(NOW - 240)
+    assert snap_compare(app, terminal_size=size, run_before=after(("2", "g", "r")))

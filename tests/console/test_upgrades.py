@@ -375,7 +375,12 @@ async def killed(world: UpgradeWorld, at: int, mode: str) -> str:
 @pytest.mark.parametrize("start", range(2))
 async def test_a_killed_upgrade_goes_on_and_runs_nothing_twice(start: int, mode: str):
     """At whatever call the console dies, a resume ends as planned: no command twice."""
-    for at in range(1 + start * 9, LAST_CALL, 18):
+    await kill_and_resume(range(1 + start * 9, LAST_CALL, 18), mode)
+
+
+async def kill_and_resume(calls: range, mode: str) -> None:
+    """Kill a console at each of these calls, and have another one go on."""
+    for at in calls:
         world = upgrade_fleet(per_host=1)
         ident = await killed(world, at, mode)
         if not ident:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from console.jobs import offline
 from console.jobs.work import Work
 from console.policy.lifecycle import PAUSED
 from console.policy.truth import Sighting
@@ -149,8 +150,10 @@ async def check_off(work: Work, _step: Step) -> str:
 
 
 async def undefine(work: Work, step: Step) -> str:
-    """Forget the definition."""
+    """Forget the definition; that of a VM which moved while off, only while its copies are true."""
     work.check_cancel()
+    if work.facts.get("mode") == offline.MODE:
+        await offline.ready_to_move(work)
     await work.driver().undefine(work.uuid, nvram=step.args["nvram"] == "yes")
     work.tools.nudge(work.host)
     return f"{work.host} accepted it"

@@ -77,9 +77,11 @@ async def migrate(work: Work, step: Step) -> str:
         tuning=tuning_of(args),
         offline=args["mode"] == offline.MODE,
     )
+    facts = {"phase": "migrating", "mode": args["mode"], "cap_mib": args["bandwidth_mib"]}
     if spec.offline:
         await offline.ready_to_move(work)
-    await work.remember(phase="migrating", mode=args["mode"], cap_mib=args["bandwidth_mib"])
+        facts["defining"] = "yes"
+    await work.remember(**facts)
     cockpit = Cockpit(
         work.driver(), work.uuid, settings_of(args), promise_of(args), work.cancelled.set
     )

@@ -90,6 +90,7 @@ async def compare_sent(work: Work, step: Step) -> str:
         if step.args.get("must"):
             raise
         await work.remember(**{f"unread-{step.args['disk']}": "yes"})
+        await _remember_copy(work, step, new)
         return f"content not compared: {error.problem.what}; the old volume will stay"
     if here != there:
         raise Failed(
@@ -97,7 +98,17 @@ async def compare_sent(work: Work, step: Step) -> str:
             proof=f"SHA-256 {here[:16]}... of {old} and {there[:16]}... of {new} on {target}",
             fix="somebody wrote to the disk meanwhile, or the storage is faulty",
         )
+    await _remember_copy(work, step, new)
     return f"same SHA-256 {here[:16]}..."
+
+
+async def _remember_copy(work: Work, step: Step, path: str) -> None:
+    """Journal when the copy was last written to: what is newer was written by its guest."""
+    volume = await work.driver(step.args["target"]).find_volume(path)
+    if volume is not None:
+        copied = json.loads(work.facts.get("copied", "{}"))
+        copied[step.args["disk"]] = volume.written
+        await work.remember(copied=json.dumps(copied, sort_keys=True))
 
 
 def _path(work: Work, step: Step) -> str:
@@ -154,15 +165,35 @@ def where_words(name: str, source: Sighting, there: Sighting) -> str:
     return "; ".join(parts)
 
 
+async def _copies_unused(work: Work, there: Sighting) -> None:
+    copied = json.loads(work.facts.get("copied", "{}"))
+    for own in work.made:
+        if own.host != there.host or own.disk not in copied:
+            continue
+        volume = await work.driver(own.host).find_volume(own.path)
+        if volume is not None and volume.written != copied[own.disk]:
+            raise Refused(
+                f"{work.name} was used on {own.host} meanwhile, so nothing is taken back",
+                proof=f"{own.path}: written {volume.written}, its copy ended {copied[own.disk]}",
+                fix="compare the disks of both hosts, and undefine the VM where they are older",
+            )
+
+
 async def take_back(work: Work, source: Sighting, there: Sighting) -> str:
     """Where both hosts know the VM and neither runs it: the target forgets it again.
 
     Unless it held a definition of it before: whether that is still the old one cannot be told.
+
+    Raises:
+        Refused: It was run there meanwhile: its newest data is there.
     """
     if source.vm is None or there.vm is None or source.active or there.active:
         return ""
     if work.facts.get("there") != "new":
         return f"{there.host} holds a definition of it, as it did before"
+    if work.facts.get("defining") != "yes":
+        return f"{there.host} holds a definition of it that this job did not make"
+    await _copies_unused(work, there)
     await work.driver(there.host).undefine(work.uuid)
     work.tools.nudge(there.host)
     return f"{there.host} forgot it again"

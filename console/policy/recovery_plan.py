@@ -151,7 +151,8 @@ def _migration(
     job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec]
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     target = job.plan.request.target
-    verify = (*steps_of(job, Verb.VERIFY_MIGRATION), *_removals(job, specs))
+    # The source's volumes go only where that was asked for.
+    verify = steps_of(job, Verb.VERIFY_MIGRATION, Verb.REMOVE_SOURCE)
     name = job.plan.vm_name
     if choice == RECOVER:
         begun = steps_of(job, Verb.MIGRATE, Verb.RECOVER_MIGRATION)
@@ -220,23 +221,6 @@ def _again(step: Step, name: str, target: str) -> Step:
         line = line.replace(" migrate --live ", " migrate --postcopy-resume --live ")
     text = f"go on with the post-copy migration of {name} to {target} where its link broke"
     return Step(Verb.RECOVER_MIGRATION, text, line, step.args)
-
-
-def _removals(job: Job, specs: Mapping[str, HostSpec]) -> tuple[Step, ...]:
-    """Deleting the source's volumes whose copies arrived."""
-    planned = steps_of(job, Verb.REMOVE_SOURCE)
-    if planned:
-        return planned
-    return tuple(
-        Step(
-            Verb.REMOVE_SOURCE,
-            f"delete {path} on {job.plan.host}, now that its copy is verified",
-            _line(specs, job.plan.host, "vol-delete", path),
-            {"path": path, "disk": step.args["disk"]},
-        )
-        for step in steps_of(job, Verb.CREATE_VOLUME)
-        for path in (step.args["old_path"],)
-    )
 
 
 def _tier(

@@ -187,6 +187,12 @@ def _move_definition(lv: Any, domain: Any, there: Any, spec: MigrationSpec) -> N
     """Define there and forget here a domain that is off; libvirt does both or neither."""
     if domain.isActive():
         raise Refused(f"{domain.name()} runs", "it was started meanwhile", "migrate it live")
+    if domain.hasManagedSaveImage(0):
+        raise Refused(
+            f"{domain.name()} has saved memory, which would stay behind",
+            "libvirt keeps a managed save of it and moves none",
+            "start it and migrate it live, or shut it down from inside first",
+        )
     flags = lv.VIR_MIGRATE_OFFLINE | lv.VIR_MIGRATE_PERSIST_DEST | lv.VIR_MIGRATE_UNDEFINE_SOURCE
     params: dict[str, Any] = {}
     if spec.dest_paths:

@@ -23,7 +23,7 @@ _FRESH_S = 12.0
 
 STEP_AGE_S = 15.0
 """How old an answer may be that a step is judged by: a login from host to host costs as much as the
-beginning of a migration. Readings and definitions of guests are asked for anew for each step."""
+beginning of a migration. Readings and definitions of guests are at most a few seconds old."""
 
 PLAN_AGE_S = 60.0
 """How old it may be for a plan that a person looks at first."""

@@ -41,8 +41,7 @@ class Upkeeps:
                 raise NotImplementedError(type(message).__name__)
 
     async def _plan(self, screen: FleetScreen | None, message: ask.PlanWanted) -> None:
-        from screens.maintenance import MaintenanceScreen  # after the first paint
-        from screens.upgrade import UpgradeScreen
+        from screens.operating import OperationScreen  # after the first paint
 
         desk, parent = self._app.backend.maintenance, ""
         try:
@@ -55,10 +54,10 @@ class Upkeeps:
             else:
                 plan, parent = await answer(desk.plan_back(message.kind, message.host, choices))
         except DriverError as error:
-            if isinstance(screen, MaintenanceScreen | UpgradeScreen) and screen.is_attached:
+            if isinstance(screen, OperationScreen) and screen.is_attached:
                 screen.failure = error.problem
             return
-        if isinstance(screen, MaintenanceScreen | UpgradeScreen) and screen.is_attached:
+        if isinstance(screen, OperationScreen) and screen.is_attached:
             screen.parent_id = parent
             screen.plan = plan
 

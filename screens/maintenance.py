@@ -4,33 +4,27 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.reactive import reactive
 
 from drivers.model.operation import (
     Choice,
     Operation,
     OperationKind,
-    OperationPlan,
     OperationState,
     WishVerb,
 )
-from drivers.model.problem import Problem
-from screens.base import FleetScreen, View
+from screens.base import View
 from screens.binding import bind
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.pick import PickDialog
 from screens.messages import (
     CordonSet,
     MoveRetargeted,
-    OperationStarted,
-    OperationSteered,
     PlanWanted,
     VmOpened,
 )
+from screens.operating import OperationScreen
 from screens.prose import DIM, Prose, para
-from screens.reading import Reading
 from screens.render.maintenance import (
     CHOICES,
     Line,
@@ -48,11 +42,10 @@ from screens.render.upgrade import shown_upgrade
 from screens.table import LineTable, Pen
 
 
-class MaintenanceScreen(FleetScreen):
+class MaintenanceScreen(OperationScreen):
     """The plan of a drain, blocked VMs first; once it runs, its progress."""
 
-    CSS_PATH = "maintenance.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
+    columns = columns()
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("maintenance.run", "r", "run", "Run", "Run the plan that is shown, after asking"),
         bind("maintenance.choose", "c", "choose", "Choose",
@@ -84,29 +77,13 @@ class MaintenanceScreen(FleetScreen):
         "maintenance.vm",
     )
 
-    plan: reactive[OperationPlan | None] = reactive(None, repaint=False)
-    """What would be done."""
-
-    failure: reactive[Problem | None] = reactive(None, repaint=False)
-    """Why nothing could be planned."""
-
     def __init__(self, place: str) -> None:
         """``place`` is a host, or ``return:HOST`` to plan the way home at once."""
         super().__init__()
         way, _, self.host = place.rpartition(":")
-        self.parent_id = ""
-        self._choices: dict[str, Choice] = {}
         self._pins: dict[str, str] = {}
-        self._asked = False
         self._kind = OperationKind.DRAIN
         self._first = OperationKind.RETURN if way == "return" else OperationKind.DRAIN
-
-    def compose(self) -> ComposeResult:
-        """How the host stands, the VMs, and what it all means."""
-        yield Prose(id="standing")
-        yield LineTable(columns(), id="moves", placeholder="nothing is planned yet")
-        with Reading(id="text"):
-            yield Prose(id="told")
 
     @property
     def operation(self) -> Operation | None:
@@ -116,7 +93,7 @@ class MaintenanceScreen(FleetScreen):
     @property
     def line(self) -> Line | None:
         """The VM under the cursor."""
-        item = self.query_one("#moves", LineTable).cursor_item if self.is_mounted else None
+        item = self.cursor_item
         return item if isinstance(item, Line) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -137,21 +114,13 @@ class MaintenanceScreen(FleetScreen):
             return True if allowed[action] else None
         return super().check_action(action, parameters)
 
-    def watch_plan(self) -> None:
-        """Another plan."""
-        self.redraw()
-
-    def watch_failure(self) -> None:
-        """None could be made."""
-        self.redraw()
-
     def show_view(self, view: View) -> None:
         """The operation under way, else the plan, else why there is none."""
         operation, plan = self.operation, self.plan
         if operation is None and not self._asked:
             self._plan(self._first)
             self._first = OperationKind.DRAIN
-        table, told = self.query_one("#moves", LineTable), self.query_one("#told", Prose)
+        table, told = self.table, self.query_one("#told", Prose)
         if operation is not None:
             self.plan, self._asked = None, False
             rows, lines = run_rows(operation), operation_text(operation)
@@ -178,10 +147,6 @@ class MaintenanceScreen(FleetScreen):
         if (upgrade := shown_upgrade(view.operations, (self.host,))) is not None:
             lines.append(para(f"upgrade {upgrade.state.value}: {upgrade.outcome}"))
         self.query_one("#standing", Prose).paras = tuple(lines)
-
-    def on_line_table_row_highlighted(self) -> None:
-        """Another VM, other keys."""
-        self.refresh_bindings()
 
     def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
         """Enter decides about the VM while it can be decided, else opens it."""
@@ -242,28 +207,18 @@ class MaintenanceScreen(FleetScreen):
 
     def action_run(self) -> None:
         """Run exactly the plan that is shown, once a person said so."""
-        plan = self.plan
-        if plan is None:
-            return
-
-        def decided(yes: bool | None) -> None:
-            if yes:
-                self.post_message(OperationStarted(plan, self.parent_id))
-
-        title = f"{str(plan.kind).capitalize()} {self.host}?"
-        harsh = any("SHUT DOWN" in line for line in plan.effects)
-        dialog = ConfirmDialog(title, plan_text(plan), yes=f"Run the {plan.kind}", harsh=harsh)
-        self.app.push_screen(dialog, decided)
+        if (plan := self.plan) is not None:
+            harsh = any("SHUT DOWN" in line for line in plan.effects)
+            title = f"{str(plan.kind).capitalize()} {self.host}?"
+            self.ask_to_run(title, plan_text(plan), yes=f"Run the {plan.kind}", harsh=harsh)
 
     def action_pause(self) -> None:
         """Begin nothing more."""
-        if (operation := self.operation) is not None:
-            self.post_message(OperationSteered(operation.id, WishVerb.PAUSE))
+        self.steer(WishVerb.PAUSE, self.operation)
 
     def action_resume(self) -> None:
         """Go on, also with what an ended console left."""
-        if (operation := self.operation) is not None:
-            self.post_message(OperationSteered(operation.id, WishVerb.RESUME))
+        self.steer(WishVerb.RESUME, self.operation)
 
     def action_cancel(self) -> None:
         """Cancel the operation, once a person said so."""
@@ -273,7 +228,7 @@ class MaintenanceScreen(FleetScreen):
 
         def decided(yes: bool | None) -> None:
             if yes:
-                self.post_message(OperationSteered(operation.id, WishVerb.CANCEL))
+                self.steer(WishVerb.CANCEL, operation)
 
         told = para("VMs that move now stay where they are; those that arrived stay there.")
         dialog = ConfirmDialog("Cancel this operation?", [told], yes="Cancel it", no="Let it run")

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.reactive import reactive
 
 from drivers.model.operation import (
     Choice,
     Operation,
     OperationKind,
-    OperationPlan,
     OperationState,
     WishVerb,
 )
-from drivers.model.problem import Problem
-from screens.base import FleetScreen, View
+from screens.base import View
 from screens.binding import bind
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.pick import PickDialog
 from screens.format import plural
-from screens.messages import OperationStarted, OperationSteered, PlanWanted, ViewRequested
+from screens.messages import PlanWanted, ViewRequested
+from screens.operating import OperationScreen
 from screens.prose import DIM, Prose, para
-from screens.reading import Reading
 from screens.render.maintenance import CHOICES, problem_paras
 from screens.render.upgrade import (
     Line,
@@ -43,15 +39,14 @@ from screens.table import LineTable, Pen
 _NOTHING = "no upgrade is under way; mark hosts on Hosts and press w, or :upgrade HOST..."
 
 
-class UpgradeScreen(FleetScreen):
+class UpgradeScreen(OperationScreen):
     """The plan, VMs that need a choice first; once it runs, its stages.
 
     Args:
         hosts: As ``upgrade_arg`` makes it; empty for the upgrade that is under way.
     """
 
-    CSS_PATH = "upgrade.tcss"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012 - Textual's type
+    columns = columns()
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("upgrade.run", "r", "run", "Run", "Run the upgrade that is shown, after asking"),
         bind("upgrade.choose", "c", "choose", "Choose",
@@ -77,25 +72,9 @@ class UpgradeScreen(FleetScreen):
         "upgrade.host",
     )
 
-    plan: reactive[OperationPlan | None] = reactive(None, repaint=False)
-    """What would be done."""
-
-    failure: reactive[Problem | None] = reactive(None, repaint=False)
-    """Why nothing could be planned."""
-
     def __init__(self, hosts: str = "") -> None:
         super().__init__()
         self.hosts, self.rules = of_upgrade_arg(hosts)
-        self.parent_id = ""
-        self._choices: dict[str, Choice] = {}
-        self._asked = False
-
-    def compose(self) -> ComposeResult:
-        """How it stands, hosts or stages, and what it all means."""
-        yield Prose(id="standing")
-        yield LineTable(columns(), id="stages", placeholder="nothing is planned yet")
-        with Reading(id="text"):
-            yield Prose(id="told")
 
     @property
     def operation(self) -> Operation | None:
@@ -105,7 +84,7 @@ class UpgradeScreen(FleetScreen):
     @property
     def line(self) -> Line | None:
         """What is under the cursor."""
-        item = self.query_one("#stages", LineTable).cursor_item if self.is_mounted else None
+        item = self.cursor_item
         return item if isinstance(item, Line) else None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -125,14 +104,6 @@ class UpgradeScreen(FleetScreen):
             return True if allowed[action] else None
         return super().check_action(action, parameters)
 
-    def watch_plan(self) -> None:
-        """Another plan."""
-        self.redraw()
-
-    def watch_failure(self) -> None:
-        """None could be made."""
-        self.redraw()
-
     def show_view(self, view: View) -> None:
         """The upgrade under way, else the plan, else why there is none."""
         operation, plan = self.operation, self.plan
@@ -147,7 +118,7 @@ class UpgradeScreen(FleetScreen):
             rows, lines = [], [para("Asking the hosts..." if self.hosts else _NOTHING, DIM)]
             if self.failure is not None:
                 lines = problem_paras(self.failure)
-        self.query_one("#stages", LineTable).set_rows(rows, Pen(view.now, view.ascii))
+        self.table.set_rows(rows, Pen(view.now, view.ascii))
         self.query_one("#told", Prose).paras = tuple(lines)
         self._show_standing(view, operation)
         self.refresh_bindings()
@@ -164,10 +135,6 @@ class UpgradeScreen(FleetScreen):
             if last is not None:
                 lines.append(para(f"last upgrade: {last.outcome}", DIM))
         self.query_one("#standing", Prose).paras = tuple(lines)
-
-    def on_line_table_row_highlighted(self) -> None:
-        """Another line, other keys."""
-        self.refresh_bindings()
 
     def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:
         """Enter decides about a VM that needs it, else shows the host."""
@@ -191,7 +158,7 @@ class UpgradeScreen(FleetScreen):
 
     def action_choose(self) -> None:
         """Decide about the marked VMs, or the one under the cursor; the plan is made anew."""
-        plan, chosen = self.plan, self.query_one("#stages", LineTable).chosen
+        plan, chosen = self.plan, self.table.chosen
         stuck = [s for s in plan.stuck if s.uuid in chosen] if plan is not None else []
         if not stuck:
             return
@@ -212,30 +179,21 @@ class UpgradeScreen(FleetScreen):
 
     def action_run(self) -> None:
         """Run exactly the plan that is shown, once a person said so."""
-        plan = self.plan
-        if plan is None:
-            return
-
-        def decided(yes: bool | None) -> None:
-            if yes:
-                self.post_message(OperationStarted(plan))
-
-        harsh = any("SHUT DOWN" in line or "GOES DOWN" in line for line in plan.effects)
-        text = upgrade_plan_text(plan)
-        title = f"Upgrade {plan.host}?"
-        dialog = ConfirmDialog(title, text, yes="Run the upgrade", harsh=harsh)
-        self.app.push_screen(dialog, decided)
+        if (plan := self.plan) is not None:
+            harsh = any("SHUT DOWN" in line or "GOES DOWN" in line for line in plan.effects)
+            title, text = f"Upgrade {plan.host}?", upgrade_plan_text(plan)
+            self.ask_to_run(title, text, yes="Run the upgrade", harsh=harsh)
 
     def action_pause(self) -> None:
         """Begin nothing more."""
-        self._steer(WishVerb.PAUSE)
+        self.steer(WishVerb.PAUSE, self.operation)
 
     def action_resume(self) -> None:
         """Go on; where a command failed it is run again, once a person said so."""
         if is_failed(self.operation):
             self._ask(WishVerb.RESUME, "Try what failed again?", "Try it again")
         else:
-            self._steer(WishVerb.RESUME)
+            self.steer(WishVerb.RESUME, self.operation)
 
     def action_skip(self) -> None:
         """Count what failed as done, once a person said so."""
@@ -252,10 +210,10 @@ class UpgradeScreen(FleetScreen):
 
         def decided(agreed: bool | None) -> None:
             now = self.operation
-            if not agreed or now is None:
+            if not agreed or now is None or now.id != operation.id:
                 return
             if verb is WishVerb.CANCEL or now.problem == operation.problem:
-                self._steer(verb)
+                self.steer(verb, now)
             else:
                 self._ask(verb, title, yes)  # something else has failed since it was asked
 
@@ -264,7 +222,3 @@ class UpgradeScreen(FleetScreen):
             words = "A command that runs is let end. A host that is out stays cordoned and empty."
             told = [para(words)]
         self.app.push_screen(ConfirmDialog(title, told, yes=yes, no="Leave it"), decided)
-
-    def _steer(self, verb: WishVerb) -> None:
-        if (operation := self.operation) is not None:
-            self.post_message(OperationSteered(operation.id, verb))

@@ -15,14 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.errors import DriverError
 from drivers.lab.fleet import LabFleet
-from drivers.lab.model import GuestSpec, Mode
-from tests.bench.hosts import practice
-from tests.bench.link import astray, bring_home, limited, migrate_words, sent
-from tests.bench.part import end_tidily, scratch
+from drivers.lab.model import GuestSpec
+from tests.bench.link import astray, bring_home, limited, migrate_words, print_rows, sent
 from tests.bench.table import Beside, Table, times
-from tests.kvm.daemon import available
 from tests.lab.e2e_cli import Cli
 
 GUESTS = int(os.environ.get("NOVACRON_BENCH_GUESTS", "20"))
@@ -147,23 +143,5 @@ def rows(table: Table, lab: LabFleet, folder: Path) -> None:
         )  # fmt: skip
 
 
-def main() -> None:
-    """Print the rows, or why there are none."""
-    table = Table()
-    reason = available() or ("" if os.geteuid() == 0 else "network namespaces need root")
-    if reason:
-        table.skip(NAME, reason)
-        return
-    end_tidily()
-    try:
-        with scratch() as folder, practice(3) as lab:
-            if lab.mode is not Mode.NETNS:
-                table.skip(NAME, "the practice hosts have no links of their own here")
-                return
-            rows(table, lab, folder)
-    except (DriverError, OSError) as error:
-        table.skip(NAME, error)
-
-
 if __name__ == "__main__":
-    main()
+    print_rows(NAME, 3, rows)

@@ -18,13 +18,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.errors import DriverError
 from drivers.lab.fleet import LabFleet
 from drivers.lab.guests import wait_for_count
 from drivers.lab.host import LabHost
-from drivers.lab.model import GuestSpec, Mode
+from drivers.lab.model import GuestSpec
 from drivers.lab.processes import wait_until
-from tests.bench.hosts import practice
 from tests.bench.link import (
     MIB,
     astray,
@@ -32,10 +30,9 @@ from tests.bench.link import (
     job_figures,
     limited,
     migrate_words,
+    print_rows,
 )
-from tests.bench.part import end_tidily, scratch
 from tests.bench.table import Beside, Table, below
-from tests.kvm.daemon import available
 from tests.lab.e2e_cli import Cli
 
 LONG = "NOVACRON_BENCH_LONG"
@@ -201,23 +198,5 @@ def rows(table: Table, lab: LabFleet, folder: Path) -> None:
     )  # fmt: skip
 
 
-def main() -> None:
-    """Print the rows, or why there are none."""
-    table = Table()
-    reason = available() or ("" if os.geteuid() == 0 else "network namespaces need root")
-    if reason:
-        table.skip(NAME, reason)
-        return
-    end_tidily()
-    try:
-        with scratch() as folder, practice(2) as lab:
-            if lab.mode is not Mode.NETNS:
-                table.skip(NAME, "the practice hosts have no links of their own here")
-                return
-            rows(table, lab, folder)
-    except (DriverError, OSError) as error:
-        table.skip(NAME, error)
-
-
 if __name__ == "__main__":
-    main()
+    print_rows(NAME, 2, rows)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
-from drivers.errors import Unsupported
+from drivers.errors import DriverError, Unsupported
 from drivers.lab.fleet import LabFleet
 from drivers.lab.host import LabHost
+from drivers.lab.model import Mode
+from tests.bench.hosts import practice
+from tests.bench.part import end_tidily, scratch
+from tests.bench.table import Table
+from tests.kvm.daemon import available
 
 _NIC = "eth0"
 _BUFFER = ("burst", "256kb", "latency", "50ms")
@@ -111,3 +118,21 @@ def job_figures(host: LabHost, name: str, *words: str) -> dict[str, float]:
             label, value, unit = match.groups()
             found[label] = float(value) * scale.get(unit.removesuffix("/s"), 1.0)
     return found
+
+
+def print_rows(name: str, hosts: int, rows: Callable[[Table, LabFleet, Path], None]) -> None:
+    """Print what is measured on so many hosts with links of their own, or why it cannot be."""
+    table = Table()
+    reason = available() or ("" if os.geteuid() == 0 else "network namespaces need root")
+    if reason:
+        table.skip(name, reason)
+        return
+    end_tidily()
+    try:
+        with scratch() as folder, practice(hosts) as lab:
+            if lab.mode is not Mode.NETNS:
+                table.skip(name, "the practice hosts have no links of their own here")
+                return
+            rows(table, lab, folder)
+    except (DriverError, OSError) as error:
+        table.skip(name, error)

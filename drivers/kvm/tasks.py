@@ -46,15 +46,18 @@ cat "$d/tail" "$d/out" 2>/dev/null | tail -c {KEPT}
 
 _BEGIN = f"""{_WHERE}
 [ "$boot" = "$2" ] || {{ echo "boot $boot"; exit 0; }}
-mkdir "$d" 2>/dev/null || exit 0
-exec 9>"$d/lock"; flock 9
+t=$(mktemp -d "$d.XXXXXX") || exit 0
+exec 9>"$t/lock"; flock 9
+mv -T "$t" "$d" 2>/dev/null || {{ rm -rf -- "$t"; exit 0; }}
 setsid sh -c '
   sh -c "$2" >>"$1/out" 2>&1 </dev/null 9<&-
   echo $? >"$1/new"; mv "$1/new" "$1/status"
 ' sh "$d" "$3" >/dev/null 2>&1 </dev/null &
 """
+# The folder gets its name when the lock is held: nobody finds it without the one who begins.
+
 _FORGET = f"""{_WHERE}
-if [ ! -L "$d" ] && [ -O "$d" ] && [ -f "$d/status" ]; then rm -rf -- "$d"; fi
+if [ ! -L "$d" ] && [ -O "$d" ] && [ -f "$d/status" ]; then rm -rf -- "$d" "$d".??????; fi
 """
 _AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -c "$@"; else exec sudo -n sh -c "$@"; fi'
 _STANDING = """

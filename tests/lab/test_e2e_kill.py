@@ -301,7 +301,7 @@ def test_a_managed_migration_left_by_a_quit_is_ended_and_tried_again(
     back_home(lab, "quit-man", uuid)
     second = next_console(desk, "Migrate quit-man", "The migration has ended")
     title = f"Migrate quit-man from kvm1 to {target}"
-    follow_up(second, "r", title, "this console drives it")
+    follow_up(second, "r", title, "managed by this console")
     second.sees("running", "Migrate quit-man", "%")
     lab.host("kvm1").virsh("migrate-setspeed", "quit-man", "1000")
     second.sees("done", "Migrate quit-man")

@@ -12,6 +12,7 @@ from drivers.lab.fleet import LabFleet
 from tests.labs import RunFolder, sweep_leftovers
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tests run by ``-m soak`` alone; NOVACRON_SKIP_LAB=1 leaves out what needs real hosts.
 

@@ -113,6 +113,9 @@ class Starter:
         home = home_of(operation)
         moved = (move.uuid,) if move.verb is MoveVerb.MIGRATE else ()
         grounds = await desk.grounds(moved, (move.target,) if moved else (), home)
+        # To ask may have taken long: what was read before it could count as old by now.
+        since = desk.clock() - READ_AGE_S
+        snapshot = await desk.fresh({move.source, move.target}, since)
         problem = step_problem(
             snapshot,
             move,

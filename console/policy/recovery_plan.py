@@ -18,7 +18,7 @@ from console.policy.truth import Whereabouts, whereabouts
 from console.policy.verbs import Verb
 from console.policy.virsh import virsh
 from drivers.model.host import HostSpec
-from drivers.model.job import Action, Check, Confirm, Job, Plan, Step, Verdict
+from drivers.model.job import Action, Check, Confirm, Job, JobState, Plan, Step, Verdict
 from drivers.model.problem import Problem
 
 
@@ -130,7 +130,19 @@ _PASSING = ("verified", "compared", "phase", "unread", "choice")
 def _inherited(job: Job) -> dict[str, str]:
     facts = {key: text for key, text in job.facts.items() if key not in _PASSING}
     older = job.facts.get("origin", "")
-    return {**facts, "origin": f"{older},{job.id}" if older else job.id}
+    olds = {f"{_OLD}{disk}": path for disk, path in _originals(job).items()}
+    return {**facts, **olds, "origin": f"{older},{job.id}" if older else job.id}
+
+
+_OLD = "old-"
+"""Start of the facts that name a volume whose copy a migration made, by its disk."""
+
+
+def _originals(job: Job) -> dict[str, str]:
+    """Disk to the path on the source of a volume that this migration, or an older one, copied."""
+    told = {k.removeprefix(_OLD): path for k, path in job.facts.items() if k.startswith(_OLD)}
+    made = [s.args for s in steps_of(job, Verb.CREATE_VOLUME)]
+    return told | {args["disk"]: args["old_path"] for args in made if "old_path" in args}
 
 
 def _steps(
@@ -151,8 +163,10 @@ def _migration(
     job: Job, choice: str, left: Left, specs: Mapping[str, HostSpec]
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     target = job.plan.request.target
-    # The source's volumes go only where that was asked for.
+    # The source's volumes go only where that was asked for: before, or now that all is done.
     verify = steps_of(job, Verb.VERIFY_MIGRATION, Verb.REMOVE_SOURCE)
+    if job.state is JobState.DONE:
+        verify = (*steps_of(job, Verb.VERIFY_MIGRATION), *_removals(job, specs))
     name = job.plan.vm_name
     if choice == RECOVER:
         begun = steps_of(job, Verb.MIGRATE, Verb.RECOVER_MIGRATION)
@@ -212,6 +226,19 @@ def _finish(
             ),
         )
     return (), ()
+
+
+def _removals(job: Job, specs: Mapping[str, HostSpec]) -> tuple[Step, ...]:
+    """Deleting the source's volumes whose copies arrived."""
+    return tuple(
+        Step(
+            Verb.REMOVE_SOURCE,
+            f"delete {path} on {job.plan.host}, now that its copy is verified",
+            _line(specs, job.plan.host, "vol-delete", path),
+            {"path": path, "disk": disk},
+        )
+        for disk, path in _originals(job).items()
+    )
 
 
 def _again(step: Step, name: str, target: str) -> Step:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.model.job import Action, JobState
+from console.jobs.runner import JobRunner
+from drivers.model.job import Action, Job, JobState
 from drivers.model.vm import VmState
 from tests.console.jobworld import Console, World, web1
 from tests.console.test_jobs_survive import ended, plan_of, run, runner
@@ -57,7 +58,29 @@ async def test_finishing_deletes_no_original_unasked() -> None:
     (left,) = await jobs.recover()
     (plan,) = await jobs.followup(left.id, "finish")
     job = await ended(jobs, await jobs.submit(plan))
-    await jobs.stop()
     assert job.state is JobState.DONE, (job.problem, job.outcome)
     assert {host for host, _ in world.domains} == {"kvm2"}
     assert set(world.volumes) == {OLD, NEW}
+    await finish(jobs, job)
+    assert set(world.volumes) == {NEW}
+
+
+@pytest.mark.parametrize("state", [VmState.OFF, VmState.RUNNING])
+async def test_finishing_what_is_done_deletes_the_original(state: VmState) -> None:
+    """Nothing else is left to finish then, and the preview names what is deleted."""
+    world = web1(state)
+    jobs = runner(Console(world), "me@nowhere.invalid.:0:1")
+    job = await ended(jobs, await jobs.submit(plan_of(world, Action.MIGRATE, "kvm2")))
+    assert set(world.volumes) == {OLD, NEW}
+    await finish(jobs, job)
+    assert set(world.volumes) == {NEW}
+
+
+async def finish(jobs: JobRunner, job: Job) -> None:
+    """Choose so for a job that is done."""
+    assert "finish" in job.followup
+    (plan,) = await jobs.followup(job.id, "finish")
+    assert f"{OLD[1]} on {OLD[0]} is DELETED" in plan.effects
+    done = await ended(jobs, await jobs.submit(plan))
+    await jobs.stop()
+    assert (done.state, done.followup) == (JobState.DONE, ()), (done.problem, done.outcome)

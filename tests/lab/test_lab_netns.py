@@ -135,7 +135,8 @@ def kill_store(fleet: LabFleet) -> None:
     )
     for pid in found.stdout.split():
         kill(int(pid))
-    assert not fleet.status().healthy
+    # Its other threads may hold the port a little longer.
+    assert wait_until(lambda: not fleet.status().healthy, PATIENCE_S)
 
 
 def undefine(fleet: LabFleet) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from console.operations.hands import Hands
 from drivers.errors import Unreachable
 from drivers.model.host import Host
-from drivers.model.operation import MoveState, Operation, StageRun
+from drivers.model.operation import MoveState, Operation, OperationState, StageRun
 from drivers.model.upgrade import HostTask, Standing, TaskLook, TaskState, UpgradeRules
 from drivers.model.vm import VmState
 from tests.console.jobworld import Console, Domain
-from tests.console.opsworld import HOSTS, OpsWorld, uuid_of
+from tests.console.opsworld import HOSTS, OpsConsole, OpsWorld, until, uuid_of
 
 UPGRADE = "apt-get -y full-upgrade"
 REBOOT = "systemctl reboot"
@@ -181,3 +181,11 @@ def states(operation: Operation) -> dict[str, list[MoveState]]:
     for run in operation.stages:
         found.setdefault(run.stage.host, []).append(run.state)
     return found
+
+
+async def go_on(console: OpsConsole, operation: Operation, verb: str = "resume") -> Operation:
+    """Ask so of one that is paused, and wait until it is paused again or ended."""
+    await getattr(console.operations, verb)(operation.id)
+    world = console.world
+    await until(lambda: world.operations[operation.id].state is not OperationState.PAUSED)
+    return await console.ended(operation.id)

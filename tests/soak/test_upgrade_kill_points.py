@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.console import test_upgrades as short
+from tests.console import test_upgrades_taken_up as short
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 

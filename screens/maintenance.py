@@ -30,6 +30,7 @@ from screens.render.maintenance import (
     Line,
     columns,
     last_drain,
+    no_rows,
     operation_text,
     plan_rows,
     plan_text,
@@ -130,7 +131,7 @@ class MaintenanceScreen(OperationScreen):
             rows, lines = [], [para("Planning...", DIM)]
             if self.failure is not None:
                 lines = problem_paras(self.failure)
-        table.placeholder = "no VM runs here" if plan is not None else "nothing is planned yet"
+        table.placeholder = no_rows(plan)
         table.set_rows(rows, Pen(view.now, view.ascii))
         told.paras = tuple(lines)
         self._show_standing(view, operation)

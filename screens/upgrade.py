@@ -127,8 +127,7 @@ class UpgradeScreen(OperationScreen):
         upgrade = operation.plan.upgrade if operation is not None else None
         names = upgrade.names if upgrade is not None else self.hosts
         found = [h for h in view.snapshot.hosts if h.name in names]
-        running = sum(vm.state.active for h in found for vm in h.vms)
-        lines = [para(summary(names, running))] if names else []
+        lines = [para(summary(names, found))] if names else []
         if operation is None:
             ended = (o for o in view.operations if o.plan.upgrade and o.state.ended)
             last = next((o for o in ended if set(names) & set(o.plan.hosts)), None)

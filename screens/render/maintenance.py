@@ -202,8 +202,9 @@ def standing_paras(
     host: Host | None, name: str, cordons: Sequence[Cordon], plan: OperationPlan | None, now: float
 ) -> list[Para]:
     """What runs on a host and whether it takes VMs; how old that is, and the plan below it."""
-    active = sum(vm.state.active for vm in host.vms) if host is not None else None
-    running = "its VMs are not known" if active is None else f"{plural(active, 'VM')} running"
+    running = "its VMs are not known"
+    if host is not None and vms_known(host):
+        running = f"{plural(sum(vm.state.active for vm in host.vms), 'VM')} running"
     cordoned = cordon_line(cordons, name, now)
     words = f"{name}: {running}, {cordoned or 'open to new VMs'}"
     lines = [para(words, WARN if cordoned else "")]
@@ -214,6 +215,20 @@ def standing_paras(
         made = f"planned {age(plan.made_at, now)} ago"
         lines.append(para(f"{made}: STALE", OLD) if old else para(made, DIM))
     return lines
+
+
+def vms_known(host: Host) -> bool:
+    """Whether anybody ever told which VMs are there."""
+    return bool(host.slow_at or host.vms)
+
+
+def no_rows(plan: OperationPlan | None) -> str:
+    """What an empty table of moves means."""
+    if plan is None:
+        return "nothing is planned yet"
+    if plan.refusal is not None:
+        return "nothing could be planned"
+    return "no VM runs here" if plan.kind is OperationKind.DRAIN else "no VM has to move"
 
 
 def shown_operation(operations: Sequence[Operation], host: str) -> Operation | None:

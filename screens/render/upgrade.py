@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from drivers.model.host import Host
 from drivers.model.operation import (
     Choice,
     MoveState,
@@ -20,7 +21,7 @@ from drivers.model.upgrade import StageVerb
 from screens.columns import Cell, Column, Row
 from screens.format import age, plural
 from screens.prose import BAD, BLANK, DIM, GOOD, HEAD, WARN, Para, block, para
-from screens.render.maintenance import plan_text, problem_paras
+from screens.render.maintenance import plan_text, problem_paras, vms_known
 
 _TONES = {
     MoveState.PENDING: "job-pending",
@@ -167,9 +168,15 @@ def of_upgrade_arg(arg: str) -> tuple[tuple[str, ...], str]:
     return tuple(host for host in hosts.split(",") if host), name
 
 
-def summary(hosts: Sequence[str], running: int) -> str:
-    """``kvm1, kvm2: 12 VMs run there``."""
-    return f"{', '.join(hosts)}: {plural(running, 'VM')} there now"
+def summary(names: Sequence[str], hosts: Sequence[Host]) -> str:
+    """``kvm1, kvm2: 12 VMs there now``, and whose VMs are not known."""
+    running = sum(vm.state.active for host in hosts for vm in host.vms)
+    known = {host.name for host in hosts if vms_known(host)}
+    unknown = [name for name in names if name not in known]
+    if len(unknown) == len(names):
+        return f"{', '.join(names)}: their VMs are not known"
+    rest = f", those of {', '.join(unknown)} not known" if unknown else ""
+    return f"{', '.join(names)}: {plural(running, 'VM')} there now{rest}"
 
 
 def _span(seconds: float) -> str:

@@ -1,11 +1,17 @@
-"""What the figures of a VM's line say when only some sources answer."""
+"""What figures and counts say when only some sources answer, or none did."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from drivers.model.operation import Limits, OperationKind, OperationPlan
+from drivers.model.problem import Problem
 from drivers.model.vm import Vm
 from screens.columns import Pen
+from screens.render.maintenance import no_rows, standing_paras
+from screens.render.upgrade import summary
 from screens.render.vms import VmItem, vm_columns
 from tests.screens.fleets import MIB, NOW, make_host, make_vm
 
@@ -33,3 +39,25 @@ def test_the_share_of_memory_is_of_what_the_guest_may_use(
         rss=None if resident is None else resident * MIB,
     )  # fmt: skip
     assert share(vm) == words
+
+
+def test_a_host_that_was_never_read_is_not_called_empty() -> None:
+    """Nobody reboots a host because its VMs are unknown."""
+    silent = make_host(1, slow_at=0.0, fast_at=0.0)
+    (first, *_) = standing_paras(silent, "kvm1", (), None, NOW)
+    assert first.text == "kvm1: its VMs are not known, open to new VMs"
+    (first, *_) = standing_paras(make_host(2), "kvm2", (), None, NOW)
+    assert first.text == "kvm2: 0 VMs running, open to new VMs"
+    both = (silent, make_host(2, [make_vm(1, "kvm2")]))
+    assert summary(("kvm1", "kvm2"), both) == "kvm1, kvm2: 1 VM there now, those of kvm1 not known"
+    assert summary(("kvm1",), both[:1]) == "kvm1: their VMs are not known"
+
+
+def test_an_empty_table_of_a_refused_plan_says_nothing_of_vms() -> None:
+    """Only a plan that could be made tells that no VM is there."""
+    plan = OperationPlan(OperationKind.DRAIN, "kvm1", NOW, Limits())
+    assert no_rows(plan) == "no VM runs here"
+    assert no_rows(replace(plan, refusal=Problem("kvm1 does not answer"))) == (
+        "nothing could be planned"
+    )
+    assert no_rows(replace(plan, kind=OperationKind.RETURN)) == "no VM has to move"

@@ -47,17 +47,17 @@ def worst_first(checks: Sequence[Check]) -> list[Para]:
 
 
 def plan_text(plan: Plan) -> list[Para]:
-    """One plan in full: refusal, effects, steps, checks, and the same as virsh lines."""
+    """One plan in full: what speaks against it, its steps, and at the end what is well."""
     lines: list[Para] = []
     if plan.refusal is not None:
         lines += [para("This cannot be done now", HEAD), *problem_text(plan.refusal), BLANK]
     lines += [para(effect, label="* ") for effect in plan.effects]
     if plan.effects:
         lines.append(BLANK)
-    if plan.checks:
-        lines.append(para("Checks", HEAD))
-        lines += worst_first(plan.checks)
-        lines.append(BLANK)
+    well = [check for check in plan.checks if check.verdict is Verdict.OK]
+    against = [check for check in plan.checks if check.verdict is not Verdict.OK]
+    if against:
+        lines += [para("Checks that are not ok", HEAD), *worst_first(against), BLANK]
     if plan.steps:
         lines.append(para("Steps", HEAD))
         lines += [
@@ -65,7 +65,12 @@ def plan_text(plan: Plan) -> list[Para]:
             for number, step in enumerate(plan.steps, 1)
         ]
         lines.append(BLANK)
-    return [*lines, *virsh_text(plan)]
+    if well:
+        count = f"{len(well)} of {plural(len(plan.checks), 'check')}"
+        lines += [para(f"{count}, in full at the end", GOOD, label="ok: ", label_style=GOOD), BLANK]
+    by_hand = virsh_text(plan)
+    lines += [*by_hand, BLANK] if by_hand and well else by_hand
+    return [*lines, *([para("Checks that are ok", HEAD), *worst_first(well)] if well else [])]
 
 
 def virsh_text(plan: Plan) -> list[Para]:

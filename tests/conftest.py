@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers.lab.fleet import LabFleet
+from drivers.scratch import Scratch
 from tests.labs import RunFolder, sweep_leftovers
 
 
@@ -30,6 +31,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("lab"):
             item.add_marker(pytest.mark.xdist_group("lab"))
+
+
+def pytest_sessionfinish() -> None:
+    """Leave nothing of the consoles that tests killed: the next that starts removes it."""
+    for large in (False, True):
+        with Scratch(large=large).passing():
+            pass
 
 
 @pytest.fixture(scope="session")

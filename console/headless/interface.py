@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from console.headless.status import Exit
 from console.loading import loading
 from console.sources import FleetSource, simulated_fleet
 from drivers.errors import DriverError
+from drivers.scratch import Scratch
 from store.api import Store
 
 SIMULATED_HOSTS = 6
@@ -63,8 +63,8 @@ def _wants_simulated() -> bool:
 
 def _on_simulated(args: argparse.Namespace) -> int:
     source = simulated_fleet(args.hosts or SIMULATED_HOSTS, args.vms, args.seed)
-    with tempfile.TemporaryDirectory(prefix="novacron-") as folder:
-        return _on_practice(args, source, Path(folder))
+    with Scratch(large=True).passing() as folder:
+        return _on_practice(args, source, folder)
 
 
 def _on_practice(args: argparse.Namespace, source: FleetSource, folder: Path) -> int:

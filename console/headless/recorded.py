@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -15,6 +14,7 @@ from console.headless.context import Context
 from console.headless.status import Exit
 from console.headless.tables import print_rows
 from drivers.model.history import HOST_METRICS, VM_METRICS, HistoryQuery
+from drivers.scratch import Scratch
 from store.api import Store, StoreError
 
 
@@ -134,8 +134,8 @@ def _export(store: Store, queries: Sequence[HistoryQuery], target: str, kind: st
     if kind == "parquet" and sys.stdout.isatty():
         print("Parquet is not for a terminal: name a file, or redirect.", file=sys.stderr)
         return Exit.USAGE
-    with tempfile.TemporaryDirectory(prefix="novacron-") as folder:
-        path = Path(folder) / f"samples.{kind}"
+    with Scratch(large=True).passing() as folder:
+        path = folder / f"samples.{kind}"
         store.export(queries, path)
         sys.stdout.buffer.write(path.read_bytes())
         sys.stdout.flush()

@@ -33,6 +33,7 @@ from drivers.kvm.words import CLOSE_REASONS
 from drivers.lane import Lane
 from drivers.model.host import HostSpec, Protect, Transport
 from drivers.protocol import Prompter
+from drivers.scratch import drop
 from drivers.ssh.desk import Desk
 from drivers.uri import LibvirtUri, parse_uri
 
@@ -172,7 +173,7 @@ class Session:
     async def _leave_ssh(self) -> None:
         wrapper, self._wrapper = self._wrapper, ""
         if wrapper:
-            shutil.rmtree(Path(wrapper).parent, ignore_errors=True)
+            drop(Path(wrapper).parent)
         ssh, self.ssh = self.ssh, None
         if ssh is not None:
             with contextlib.suppress(DriverError, OSError):
@@ -287,7 +288,7 @@ class Session:
                 self.spec.uri,
                 "remove it, or allow it for this host in the configuration",
             )
-        self._wrapper = ssh_wrapper(self.uri, self.spec.ssh_config)
+        self._wrapper = ssh_wrapper(self.uri, self.spec.ssh_config, self._desk.scratch)
         self._address = stock_uri(self.uri, self._wrapper)
         self.conn = await self._dial(self._address)
         self.route = f"{self.uri.host} > libvirt's own SSH client"

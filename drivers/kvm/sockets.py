@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from drivers.scratch import Scratch
 from drivers.uri import LibvirtUri
 
 # Prints the sockets that exist and may be opened, in the order given as arguments.
@@ -68,14 +68,14 @@ def stock_uri(uri: LibvirtUri, wrapper: str = "") -> str:
     return f"{text}{'&' if '?' in text else '?'}{'&'.join(more)}" if more else text
 
 
-def ssh_wrapper(uri: LibvirtUri, ssh_config: str) -> str:
+def ssh_wrapper(uri: LibvirtUri, ssh_config: str, scratch: Scratch) -> str:
     """A script that runs ``ssh`` with this host's configuration and known hosts.
 
     libvirt's client passes neither on: it ignores ``known_hosts=``, knows no other ssh_config, and
     its ``command=`` takes one path without arguments.
 
     Returns:
-        The script's path, alone in a private folder that the caller removes; empty where ``ssh``
+        The script's path, alone in a private folder that the caller drops; empty where ``ssh``
         by itself does, or where the URI names a command of its own.
     """
     options = ["-F", str(Path(ssh_config).expanduser())] if ssh_config else []
@@ -83,7 +83,7 @@ def ssh_wrapper(uri: LibvirtUri, ssh_config: str) -> str:
         options += ["-o", f"UserKnownHostsFile={uri.known_hosts}"]
     if not options or uri.command:
         return ""
-    script = Path(tempfile.mkdtemp(prefix="novacron-")) / "ssh"
+    script = scratch.new() / "ssh"
     script.write_text(f'#!/bin/sh\nexec ssh {shlex.join(options)} "$@"\n')
     script.chmod(0o700)
     return str(script)

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from drivers.scratch import Scratch
+
 if TYPE_CHECKING:
     import asyncssh
 
@@ -43,13 +45,19 @@ class Slot:
 
 
 class Desk:
-    """Shared by all links of one console, in one event loop."""
+    """Shared by all links of one console, in one event loop.
+
+    Attributes:
+        opened: Private keys that were opened with their passphrase.
+        scratch: Makes the folders of forwarded sockets.
+    """
 
     def __init__(self) -> None:
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._once: set[tuple[str, bytes]] = set()
         self.opened: dict[str, asyncssh.SSHKey] = {}
+        self.scratch = Scratch()
 
     def login(self, address: str) -> Slot:
         """A slot to log in at ``address``; hold it from TCP until authenticated."""

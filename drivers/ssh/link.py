@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import shutil
-import tempfile
 import time
 import weakref
 from collections.abc import Sequence
@@ -18,6 +15,7 @@ import asyncssh
 from drivers.errors import DriverError, Unreachable, Unsupported
 from drivers.model.host import HostSpec
 from drivers.protocol import ByteStream, Prompter
+from drivers.scratch import drop
 from drivers.ssh.client import Login
 from drivers.ssh.desk import Desk
 from drivers.ssh.dial import Dialer
@@ -45,9 +43,6 @@ class Completed:
     status: int
     stdout: bytes
     stderr: bytes
-
-
-_BASE_BYTES = 80
 
 
 class SshLink:
@@ -133,7 +128,7 @@ class SshLink:
         if dialer is not None:
             await dialer.hang_up()
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            drop(Path(self._folder))
             self._folder = ""
         self.closed.set()
 
@@ -331,20 +326,12 @@ class SshLink:
         return self._connection
 
     def _socket_path(self) -> str:
-        """A fresh path in a folder that only this user may enter (mkdtemp makes it 0700)."""
+        """A fresh path in a folder that only this user may enter."""
         if not self._folder:
-            self._folder = tempfile.mkdtemp(prefix="novacron-", dir=_socket_base())
+            self._folder = str(self._desk.scratch.new())
             # A link that could not be closed in time leaves no folder behind either.
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            weakref.finalize(self, drop, Path(self._folder))
         return str(Path(self._folder) / f"{len(self._listeners)}.sock")
-
-
-def _socket_base() -> str:
-    """Where the socket's folder goes: a socket's whole path may have 107 bytes."""
-    for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
-        if base and len(os.fsencode(base)) <= _BASE_BYTES and os.access(base, os.W_OK):
-            return base
-    return "/tmp"  # noqa: S108 - mkdtemp makes a folder of our own in it
 
 
 def helper_argv(uri: LibvirtUri) -> list[str]:

@@ -58,6 +58,7 @@ class KvmDriver:
         self._clock = clock
         self._desk = desk or Desk()
         self._live: Live | None = None
+        self._leases = lease.Leases()
 
     async def connect(self) -> HostFacts:
         """Reach the host, open libvirt, register for events and read what the host is."""
@@ -323,7 +324,7 @@ class KvmDriver:
 
     async def hold_lease(self, words: str) -> HeldLease:
         """Work on the whole host alone, by a file lock that its shell holds there."""
-        return await lease.take(self._writable("take its lease").session, words)
+        return await self._leases.take(self._writable("take its lease").session, words)
 
     async def lease_holder(self) -> str:
         """Who holds the lease, in their words."""

@@ -3,6 +3,9 @@
 The lease is a file lock held on the host by a shell that lives as long as its input does: it ends
 when this console lets go, dies, or is not heard of for ``EXPIRES_S`` seconds. The file is named
 after the host's own UUID, so that several libvirt daemons of one machine do not meet.
+
+A link that breaks leaves such a shell on the host, which does not know it yet. The console that
+left it ends it when it takes the lease again: it alone knows the mark in that shell's arguments.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -38,16 +42,24 @@ other() { [ ! -L "$o" ] && [ -f "$o" ] && [ -r "$o" ] && ! flock -n -s "$o" true
 # share a folder that all may write to; each kind of login looks at the other's file too.
 
 _TAKE = f"""{_PLACES}
+words=$2; shift 3
+for left in "$@"; do
+  printf 'mark-%s\\n' "$left" | grep -lsF -f /dev/stdin /proc/[0-9]*/cmdline | while read -r at; do
+    at=${{at%/cmdline}}; kill "${{at#/proc/}}" 2>/dev/null
+  done
+done
 other && {{ echo taken; cat "$o"; exit {_TAKEN}; }}
 [ -e "$f" ] || (umask 0; [ "$o" = "/run/$n" ] || umask 022; set -C; : > "$f") 2>/dev/null
 exec 9<"$f" || {{ echo "$f cannot be opened"; exit {_NO_FILE}; }}
 flock -w 2 9 || {{ echo taken; cat "$f"; exit {_TAKEN}; }}
-printf '%-{_WORDS}s\\n' "$2" | dd of="$f" conv=notrunc,nocreat 2>/dev/null || exit {_NO_FILE}
+printf '%-{_WORDS}s\\n' "$words" | dd of="$f" conv=notrunc,nocreat 2>/dev/null || exit {_NO_FILE}
 echo held
 while timeout {EXPIRES_S} sh -c 'read -r _' 9<&-; do :; done
 """
 # Opened for reading and written without O_CREAT: in a sticky folder the kernel refuses to create
 # over another user's file, and the console before may have logged in as somebody else.
+# Arguments: the host's UUID, the words, this shell's own mark, and the bare marks of those left
+# behind; without its ``mark-`` none of these matches the shell that looks for them.
 
 _WHO = f"""{_PLACES}
 other && {{ echo taken; cat "$o"; exit 0; }}
@@ -57,44 +69,59 @@ if flock -n -s 9; then echo free; else echo taken; cat "$f"; fi
 """
 
 
-async def take(session: Session, words: str) -> HeldLease:
-    """Hold the lease of a host until it is released, lost or this console ends.
+class Leases:
+    """The leases that this console takes on one host, over all its connections there."""
 
-    Args:
-        session: The host.
-        words: Who holds it, since when and for what: one line that others are shown.
+    def __init__(self) -> None:
+        self._left: set[str] = set()
 
-    Raises:
-        Busy: Another console holds it; says who.
-        Unsupported: No command can be run there, or it has no ``flock``.
-    """
-    name = session.spec.name
-    pipes = await _run(session, _TAKE, await _host_id(session), clean(words)[:_WORDS])
-    try:
-        async with asyncio.timeout(session.spec.deadline_s):
-            answer, rest = await _line(pipes)
-            if answer == "taken":
-                rest += await _all(pipes)
-                holder = clean(rest.decode(errors="replace").strip())
-                raise Busy(
-                    f"{name} is being worked on by another console",
-                    proof=holder or "its holder left no name",
-                    fix="wait for it, or talk to them; a dead console's lease ends within "
-                    f"{EXPIRES_S} s",
-                )
-            if answer != "held":
-                raise Unsupported(
-                    f"no lease can be taken on {name}",
-                    proof=f"it answered {clean(answer) or 'nothing'}",
-                    fix="it needs flock, timeout and a writable /tmp there",
-                )
-    except TimeoutError:
-        await pipes.close()
-        raise Failed(f"{name} did not answer when asked for its lease") from None
-    except (DriverError, OSError):
-        await pipes.close()
-        raise
-    return _hold(pipes)
+    async def take(self, session: Session, words: str) -> HeldLease:
+        """Hold the lease of a host until it is released, lost or this console ends.
+
+        A shell that a broken connection of this console has left there is ended first.
+
+        Args:
+            session: The host.
+            words: Who holds it, since when and for what: one line that others are shown.
+
+        Raises:
+            Busy: Another console holds it; says who.
+            Unsupported: No command can be run there, or it has no ``flock``.
+        """
+        name = session.spec.name
+        mark, left = secrets.token_hex(8), sorted(self._left)
+        ident, words = await _host_id(session), clean(words)[:_WORDS]
+        pipes = await _run(session, _TAKE, ident, words, f"mark-{mark}", *left)
+        try:
+            async with asyncio.timeout(session.spec.deadline_s):
+                answer, rest = await _line(pipes)
+                if answer == "taken":
+                    rest += await _all(pipes)
+                    raise _busy(name, rest)
+                if answer != "held":
+                    raise Unsupported(
+                        f"no lease can be taken on {name}",
+                        proof=f"it answered {clean(answer) or 'nothing'}",
+                        fix="it needs flock, timeout and a writable /tmp there",
+                    )
+        except TimeoutError:
+            self._left.add(mark)
+            await pipes.close()
+            raise Failed(f"{name} did not answer when asked for its lease") from None
+        except (DriverError, OSError):
+            await pipes.close()
+            raise
+        self._left.difference_update(left)
+        return _hold(pipes, lambda: self._left.add(mark))
+
+
+def _busy(name: str, rest: bytes) -> Busy:
+    holder = clean(rest.decode(errors="replace").strip())
+    return Busy(
+        f"{name} is being worked on by another console",
+        proof=holder or "its holder left no name",
+        fix=f"wait for it, or talk to them; a dead console's lease ends within {EXPIRES_S} s",
+    )
 
 
 async def holder(session: Session) -> str:
@@ -117,21 +144,25 @@ async def holder(session: Session) -> str:
     return clean(rest.decode(errors="replace").strip()) or "somebody"
 
 
-def _hold(pipes: Pipes) -> HeldLease:
+def _hold(pipes: Pipes, left_behind: Callable[[], None]) -> HeldLease:
     lost = asyncio.Event()
+
+    def end() -> None:
+        left_behind()
+        lost.set()
 
     async def beat() -> None:
         with contextlib.suppress(OSError):
             while not lost.is_set():
                 await pipes.write(b"\n")
                 await asyncio.sleep(BEAT_S)
-        lost.set()
+        end()
 
     async def watch() -> None:
         with contextlib.suppress(OSError):
             while await pipes.read(1024):
                 pass
-        lost.set()
+        end()
 
     tasks = (asyncio.create_task(beat()), asyncio.create_task(watch()))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -48,7 +50,7 @@ async def spawn_local(argv: Sequence[str]) -> Pipes:
 
     async def close() -> None:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
         await process.wait()
 
     return Pipes(write, stdout.read, close)

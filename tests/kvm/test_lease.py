@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from drivers.errors import Busy
 from drivers.kvm import lease
+from drivers.ssh.wire import Pipes, spawn_local
 
 NOBODY = 65534
 """A login that is not root: it shares /tmp with everybody."""
@@ -43,9 +47,9 @@ def ask(ident: str, **login: int) -> str:
 def take() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     begun: list[subprocess.Popen[str]] = []
 
-    def run(ident: str, words: str, **login: int) -> subprocess.Popen[str]:
+    def run(ident: str, words: str, *left: str, **login: int) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            ["sh", "-c", lease._TAKE, "sh", ident, words],
+            ["sh", "-c", lease._TAKE, "sh", ident, words, f"mark-{words.encode().hex()}", *left],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **login,  # type: ignore[call-overload]
         )  # fmt: skip
         begun.append(process)
@@ -68,6 +72,68 @@ def test_it_ends_with_its_input(ident: str, take: Callable[..., subprocess.Popen
     assert first_line(take(ident, "bert", **as_nobody())) == "taken"
     held.communicate()
     assert ask(ident, **as_nobody()) == "free\n"
+
+
+def test_what_a_broken_link_left_behind_is_ended_by_its_mark_alone(
+    ident: str, take: Callable[..., subprocess.Popen[str]]
+) -> None:
+    left = take(ident, "anna since noon", **as_nobody())
+    assert first_line(left) == "held"
+    assert first_line(take(ident, "bert", b"carl".hex(), **as_nobody())) == "taken"
+    again = take(ident, "anna again", b"bert".hex(), b"anna since noon".hex(), **as_nobody())
+    assert first_line(again) == "held"
+    left.wait(timeout=60)
+    assert "anna again" in ask(ident, **as_nobody())
+
+
+async def test_a_lease_whose_link_broke_is_taken_again_at_once(
+    ident: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shell still runs there: it has not heard that the link is gone."""
+    shells: list[Pipes] = []
+    links: list[asyncio.Event] = []
+
+    async def run(_session: object, script: str, *args: str) -> Pipes:
+        there, cut = await spawn_local(["sh", "-c", script, "sh", *args]), asyncio.Event()
+        shells.append(there)
+        links.append(cut)
+
+        async def read(size: int) -> bytes:
+            data = asyncio.create_task(there.read(size))
+            broken = asyncio.create_task(cut.wait())
+            await asyncio.wait((data, broken), return_when=asyncio.FIRST_COMPLETED)
+            broken.cancel()
+            if not cut.is_set():
+                return await data
+            data.cancel()
+            return b""
+
+        async def close() -> None:
+            """Nothing reaches the other side."""
+
+        return Pipes(there.write, read, close)
+
+    async def who(_session: object) -> str:
+        return ident
+
+    monkeypatch.setattr(lease, "_run", run)
+    monkeypatch.setattr(lease, "_host_id", who)
+    session = SimpleNamespace(spec=SimpleNamespace(name="kvm1", deadline_s=60.0))
+    mine, others = lease.Leases(), lease.Leases()
+    try:
+        held = await mine.take(session, "anna")  # type: ignore[arg-type]
+        links[0].set()
+        await held.lost.wait()
+        with pytest.raises(Busy):
+            await others.take(session, "bert")  # type: ignore[arg-type]
+        again = await mine.take(session, "anna")  # type: ignore[arg-type]
+        assert not again.lost.is_set()
+        await held.release()
+        await again.release()
+        await shells[0].write(b"\n")  # heard by what the ended shell had started
+        assert await shells[0].read(1) == b""
+    finally:
+        await asyncio.gather(*(shell.close() for shell in shells))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs two logins")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import libvirt
@@ -15,8 +16,9 @@ from drivers.lab.fleet import LabFleet
 from drivers.lab.host import LabHost
 from drivers.lab.model import TINY_POOL, GuestSpec
 from drivers.lab.netns import NetnsHost
+from drivers.lab.processes import wait_until
 from drivers.model.operation import Choice, Operation, OperationState
-from tests.lab.e2e_console import Console, sweep, volumes
+from tests.lab.e2e_console import PATIENCE_S, Console, sweep, volumes
 
 HOME = "kvm1"
 VICTIM = "flt-disk"
@@ -125,6 +127,7 @@ class Scene:
                 (self.lab.host(host_name).pool_folder(pool) / file).unlink()
         for host in self.lab.hosts:
             host.virsh("pool-refresh", TINY_POOL)
+            assert wait_until(partial(_unleased, host), PATIENCE_S), f"{host.name} stays leased"
 
     def _home(self, name: str, uuid: str) -> None:
         home = self.lab.host(HOME)
@@ -156,6 +159,12 @@ class Scene:
         running = self.lab.host(HOME).domains(running=True)
         left = {uuid: Choice.LEAVE for uuid in running if uuid not in self.guests.values()}
         return {**left, self.victim: Choice.COPY}
+
+
+def _unleased(host: LabHost) -> bool:
+    """Whether no console holds it; the lease behind a link that was cut ends by itself."""
+    script = 'for f in /run/*.lease; do [ ! -e "$f" ] || flock -n -s "$f" true || exit 1; done'
+    return host.run(["sh", "-c", script], check=False).returncode == 0
 
 
 def set_clock(host: LabHost, ahead_s: int) -> None:

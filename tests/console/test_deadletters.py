@@ -26,7 +26,7 @@ from drivers.model.operation import MoveRun, MoveState, OperationState
 from drivers.model.problem import Problem
 from drivers.model.vm import VmState
 from tests.console.jobworld import UUID, Console, Domain, World, web1
-from tests.console.opsworld import OpsConsole, fleet
+from tests.console.opsworld import OpsConsole, fleet, until
 from tests.console.test_jobs_audit import finished
 from tests.console.test_jobs_survive import MANAGED, plan_of, runner
 
@@ -156,8 +156,7 @@ async def test_an_operation_that_cannot_go_on_is_listed_instead_of_its_jobs() ->
     with pytest.raises(Refused, match="has not failed for good"):
         await console.operations.dismiss(well.id)
     await console.operations.dismiss(ident)
-    operation = await console.ended(ident)
-    assert operation.state is OperationState.CANCELLED
+    await until(lambda: world.operations[ident].state is OperationState.CANCELLED)
     assert dead_operations(world.operations.values()) == ()
     assert any(e.title == "Cancel: Drain of kvm1" for e in world.ledger)
     await console.close()

@@ -1,4 +1,4 @@
-"""Sizes in words, for the proofs of checks."""
+"""Sizes and numbers in words, for the proofs of checks."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def size_words(count: int) -> str:
         unit += 1
     number = f"{value:.1f}".removesuffix(".0")
     return f"{'-' if count < 0 else ''}{number} {_UNITS[unit]}"
+
+
+def count_words(number: int, noun: str) -> str:
+    """``no VM``, ``1 VM``, ``2 VMs``."""
+    return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"

@@ -68,6 +68,8 @@ def test_local_storage_needs_a_choice_and_is_copied_only_by_choice():
     assert stuck.choices == (Choice.COPY, Choice.LEAVE, Choice.SHUTDOWN)
     assert plan.undecided == (stuck,)
     assert [m.verb for m in plan.moves] == [MoveVerb.MIGRATE]
+    assert plan.effects[0] == "1 VM moves from kvm1 to kvm2 (1)"
+    assert plan.outlook_text.startswith("1 VM has a place; 1 cannot simply move")
     chosen = drain(snapshot, Wishes(choices={stuck.uuid: Choice.COPY}))
     assert not chosen.stuck
     assert [m.copy_bytes for m in chosen.moves if m.uuid == stuck.uuid] == [2 * GIB]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from console.policy.drain.fits import Fit
-from console.policy.sizes import size_words
+from console.policy.sizes import count_words, size_words
 from console.policy.upgrade.words import upgrade_words
 from drivers.model.operation import (
     Choice,
@@ -39,13 +39,15 @@ def reason_words(fit: Fit, together: bool, missed: str = "") -> str:
 def outlook_words(outlook: Outlook, stuck: Sequence[Stuck], moves: Sequence[Move]) -> str:
     """Whether every VM has a place, claiming no more than was searched."""
     going = sum(m.verb is MoveVerb.MIGRATE for m in moves)
+    having = f"{count_words(going, 'VM')} {'has' if going < 2 else 'have'} a place"
     if outlook is Outlook.POSSIBLE and not stuck:
-        return f"all {going} VMs have a place" if going else "there is nothing to move"
+        every = having if going == 1 else f"all {having}"
+        return every if going else "there is nothing to move"
     if outlook is Outlook.POSSIBLE:
-        return f"{going} VMs have a place; for {len(stuck)} a choice decides"
+        return f"{having}; for {len(stuck)} a choice decides"
     if outlook is Outlook.IMPOSSIBLE:
-        return f"impossible for all: {going} have a place, and no other placement holds more"
-    return f"{going} have a place; whether another placement holds more is not proven"
+        return f"{having}; {len(stuck)} cannot simply move, and no other placement changes that"
+    return f"{having}; whether another placement holds more is not proven"
 
 
 def effects_of(
@@ -58,7 +60,9 @@ def effects_of(
         away = kind is OperationKind.DRAIN
         ends = Counter(m.target if away else m.source for m in going)
         places = ", ".join(f"{name} ({n})" for name, n in sorted(ends.items()))
-        lines.append(f"{len(going)} VMs move {f'from {host} to' if away else 'back from'} {places}")
+        way = f"from {host} to" if away else "back from"
+        verb = "moves" if len(going) == 1 else "move"
+        lines.append(f"{count_words(len(going), 'VM')} {verb} {way} {places}")
         copied = sum(m.copy_bytes for m in going)
         memory = size_words(sum(m.memory for m in going))
         extra = f" and {size_words(copied)} of storage" if copied else ""
@@ -70,7 +74,8 @@ def effects_of(
             lines.append(f"{move.vm_name} is started on {move.source}")
     left = [s.vm_name for s in stuck if s.choice is Choice.LEAVE]
     if left:
-        lines.append(f"{', '.join(left)} stay on {host}, as chosen: it is not safe to reboot")
+        stay = "stays" if len(left) == 1 else "stay"
+        lines.append(f"{', '.join(left)} {stay} on {host}, as chosen: it is not safe to reboot")
     if kind is OperationKind.DRAIN:
         lines.append(f"{host} is cordoned: it takes no VMs until it is uncordoned")
     return tuple(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from console.policy.sizes import count_words
 from console.policy.upgrade.order import hosts_out, is_home, of_host
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.operation import (
@@ -65,7 +66,8 @@ def effects_of(
     moves = [m for h in upgrade.hosts for m in h.moves if m.verb is MoveVerb.MIGRATE]
     lines = [order_words(upgrade.hosts), *(f"each host {line}" for line in run_lines(rules))]
     if moves:
-        lines.append(f"{len(moves)} VMs move away and come home again; each pauses at its ends")
+        go = "moves away and comes" if len(moves) == 1 else "move away and come"
+        lines.append(f"{count_words(len(moves), 'VM')} {go} home again; each pauses at its ends")
     for name in upgrade.names:
         host = snapshot.host(name)
         for vm in host.vms if host is not None else ():

@@ -7,10 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from drivers.lab.fleet import LabFleet
 from drivers.scratch import Scratch
 from tests.labs import RunFolder, sweep_leftovers
+
+settings.register_profile(
+    "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")  # the same examples on every machine, however slow it is
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read

@@ -190,7 +190,7 @@ READINGS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(READINGS, max_size=12))
 def test_any_order_of_readings_and_events_keeps_the_picture_sound(
     story: list[tuple[str, tuple[object, ...]]],

@@ -50,14 +50,14 @@ def _load(data: bytes) -> None:
         assert all(told)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.binary(max_size=400))
 def test_any_bytes(data: bytes) -> None:
     """Not a fleet file at all."""
     _load(data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_damaged_file(data: st.DataObject) -> None:
     """A good file with pieces cut out and others spliced in."""
@@ -69,7 +69,7 @@ def test_a_damaged_file(data: st.DataObject) -> None:
     _load(text.encode("utf-8", "replace"))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.text(max_size=300))
 def test_line_finding_takes_anything(text: str) -> None:
     """Finding lines is for errors and may not make one."""

@@ -256,7 +256,7 @@ def movable(case: Case) -> list[Vm]:
     ]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases(), st.data())
 def test_every_plan_keeps_every_rule_at_every_step(case: Case, data: st.DataObject):
     """Room, groups, cordons and caps hold in any order the plan allows, and nobody is lost."""
@@ -273,7 +273,7 @@ def test_every_plan_keeps_every_rule_at_every_step(case: Case, data: st.DataObje
         assert len({frozenset(sim.at[v.uuid]) for v in group}) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_impossible_means_impossible(case: Case):
     """An exhaustive search finds a place for exactly as many, never for more."""
@@ -307,7 +307,7 @@ def tight_cases(draw: st.DrawFn) -> Case:
     return Case(FleetSnapshot(NOW, 1, tuple(hosts)), {}, Limits(vcpu_overcommit=1.0), Wishes())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tight_cases())
 def test_the_one_placement_is_found(case: Case):
     """Where guessing fails the search decides, and agrees with trying everything."""
@@ -319,7 +319,7 @@ def test_the_one_placement_is_found(case: Case):
     assert plan.outlook is (Outlook.POSSIBLE if best == len(groups) else Outlook.IMPOSSIBLE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(), st.data())
 def test_the_way_back_always_fits(case: Case, data: st.DataObject):
     """After a drain every VM has its old room again: return-home leaves nobody out."""

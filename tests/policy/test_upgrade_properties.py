@@ -108,7 +108,7 @@ class Places:
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(asked())
 def test_capacity_and_n_plus_1_hold_at_every_step(
     case: tuple[FleetSnapshot, tuple[str, ...], UpgradeRules],
@@ -143,7 +143,7 @@ def test_capacity_and_n_plus_1_hold_at_every_step(
     assert places.at == places.home
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(asked(), st.data())
 def test_stages_run_in_an_order_that_never_has_too_many_out(
     case: tuple[FleetSnapshot, tuple[str, ...], UpgradeRules], data: st.DataObject

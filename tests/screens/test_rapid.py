@@ -33,7 +33,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10)
 @given(STEPS)
 def test_the_interface_stands(steps: list[str | tuple[int, int]]) -> None:
     """Whatever came before, views and the whole last size are shown at the end."""

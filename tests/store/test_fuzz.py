@@ -28,7 +28,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([Job, Event, HistoryQuery, StoreStatus]), JSON)
 def test_any_json_is_a_value_or_a_refusal(kind: type, data: object) -> None:
     """Decoding knows one way to fail."""
@@ -38,7 +38,7 @@ def test_any_json_is_a_value_or_a_refusal(kind: type, data: object) -> None:
         return
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON | st.lists(JSON, min_size=6, max_size=6))
 def test_any_json_is_a_batch_or_a_refusal(data: object) -> None:
     """Samples from another console are checked before they are queued."""
@@ -48,7 +48,7 @@ def test_any_json_is_a_batch_or_a_refusal(data: object) -> None:
         return
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.floats(0, 2**31),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20),
@@ -60,7 +60,7 @@ def test_a_batch_survives_the_socket(at: float, name: str, figures: list[float])
     assert batch_from_plain(json.loads(json.dumps(batch_to_plain(batch)))) == batch
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=64))
 def test_any_bytes_are_a_frame_or_an_end(raw: bytes) -> None:
     """No bytes hang or break the reader of frames."""

@@ -59,13 +59,21 @@ setsid sh -c '
 _FORGET = f"""{_WHERE}
 if [ ! -L "$d" ] && [ -O "$d" ] && [ -f "$d/status" ]; then rm -rf -- "$d" "$d".??????; fi
 """
-_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec sh -c "$@"; else exec sudo -n sh -c "$@"; fi'
+_AS_ROOT = """
+if [ "$(id -u)" = 0 ]; then exec sh -c "$@"; fi
+exec sudo -n sh -c 'exec 2>/dev/null; exec sh -c "$@"' sh "$@" 2>&1
+"""
+# What sudo says of its own accord is heard, as it tells why it refuses.
 _STANDING = """
 LC_ALL=C; export LC_ALL
 echo "boot $(cat /proc/sys/kernel/random/boot_id)"
 echo "kernel $(uname -r)"
 echo "user $(id -un)"
-if [ "$(id -u)" = 0 ] || sudo -n sh -c : 2>/dev/null; then echo "root yes"; fi
+if [ "$(id -u)" = 0 ] || said=$(sudo -n sh -c : 2>&1); then
+  echo "root yes"
+else
+  echo "denied $(printf '%s\n' "$said" | tail -n 1)"
+fi
 """
 
 
@@ -85,7 +93,8 @@ class KvmTasks:
                 clean(text)[:200] or "no answer to a command",
                 "it needs a POSIX shell, /proc and uname",
             )
-        return Standing(told["boot"], told["kernel"], told.get("user", ""), "root" in told)
+        user, denied = told.get("user", ""), told.get("denied", "")
+        return Standing(told["boot"], told["kernel"], user, "root" in told, denied)
 
     async def begin(self, task: HostTask) -> TaskLook:
         """Begin a command unless it was begun, and look at it."""
@@ -104,11 +113,7 @@ class KvmTasks:
         try:
             state = TaskState(told.get("state", ""))
         except ValueError:
-            raise Refused(
-                f"what became of a command on {self._session.spec.name} cannot be read",
-                clean(text)[:200] or "no answer",
-                "it needs flock, setsid and, for root, sudo without a password",
-            ) from None
+            raise self._unread(text, root=root) from None
         status = whole(told.get("status"), -1) if state is TaskState.ENDED else None
         lines = (clean(line.replace("\t", " ")) for line in output.replace("\r", "\n").split("\n"))
         shown = "\n".join(line for line in lines if line.strip())
@@ -117,6 +122,15 @@ class KvmTasks:
     async def forget(self, token: str, *, root: bool) -> None:
         """Remove the folder of a command that has ended."""
         await self._script(_FORGET, root, token)
+
+    def _unread(self, text: str, *, root: bool) -> Refused:
+        """Why a look told nothing: sudo's own words, where it was that which refused."""
+        name, said = self._session.spec.name, clean(" ".join(text.split()))[:200]
+        if root and "sudo:" in said:
+            fix = "let the login use sudo without a password (NOPASSWD in sudoers) again"
+            return Refused(f"{name} refuses root to the login: {said}", said, fix)
+        what = f"what became of a command on {name} cannot be read"
+        return Refused(what, said or "no answer", "it needs a POSIX shell, flock and setsid")
 
     async def _script(self, script: str, root: bool, *words: str) -> str:
         way = ("sh", "-c", _AS_ROOT, "sh") if root else ("sh", "-c")

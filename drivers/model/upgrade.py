@@ -78,12 +78,14 @@ class Standing:
         kernel: Release that runs.
         user: Whose login it is.
         root: Whether that login may act as root without being asked for a password.
+        denied: What sudo said where it may not.
     """
 
     boot: str
     kernel: str
     user: str = ""
     root: bool = False
+    denied: str = ""
 
 
 class TaskState(StrEnum):

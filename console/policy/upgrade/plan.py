@@ -146,8 +146,9 @@ def _rights(name: str, rules: UpgradeRules, standing: Standing | Problem | None)
     if rules.root and not standing.root:
         return Problem(
             f"commands need root on {name}, and the login {standing.user} is not",
-            "sudo -n sh -c : was refused there",
-            f"log in as root, let {standing.user} use sudo without a password, or set root = false",
+            f"sudo -n sh -c : was refused there: {standing.denied or 'no reason was told'}",
+            f"let {standing.user} use sudo without a password (NOPASSWD in sudoers), log in as "
+            "root, or set root = false",
             "rights",
         )
     return None

@@ -110,7 +110,7 @@ class Children:
         await put_stage(self._record, begun)
         try:
             closed = tuple(h for h in _mates(upgrade, host) if h != host)
-            await self._crew.start(plan, parent, ident=ticket, excluded=closed)
+            await self._crew.start(plan, parent, ident=ticket, barred=closed)
         except DriverError:
             if self._desk.book.get(ticket) is None:
                 await put_stage(self._record, replace(run, tries=begun.tries))

@@ -35,7 +35,7 @@ class Crew(Protocol):
         parent: str = "",
         *,
         ident: str = "",
-        excluded: tuple[str, ...] = (),
+        barred: tuple[str, ...] = (),
     ) -> str:
         """Record a plan as an operation of that id and begin it."""
         ...

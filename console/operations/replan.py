@@ -35,7 +35,7 @@ async def grounds_of_rest(desk: Desk, operation: Operation, *more: str) -> Groun
         if r.state in WAITING and r.move.verb is MoveVerb.MIGRATE
     ]
     waiting += [uuid for uuid in more if uuid not in waiting]
-    names = [h.name for h in desk.snapshot().hosts if h.name not in operation.excluded]
+    names = [h.name for h in desk.snapshot().hosts if h.name not in operation.shut]
     ends = names if waiting else ()
     # Older answers do: each step is checked again by fresh ones, and they are asked every second.
     return await desk.grounds(waiting, ends, home_of(operation), age_s=PLAN_AGE_S)
@@ -81,7 +81,7 @@ def _rest(
     fits, now = desk.fits(snapshot, grounds), desk.clock()
     wishes = Wishes(
         cordoned=desk.book.cordoned,
-        excluded=operation.excluded,
+        excluded=operation.shut,
         choices=_choices(operation),
         pins=dict(operation.pins),
         moving={

@@ -142,7 +142,7 @@ class OperationRunner:
         parent: str = "",
         *,
         ident: str = "",
-        excluded: tuple[str, ...] = (),
+        barred: tuple[str, ...] = (),
     ) -> str:
         """Record a plan as an operation and begin it; returns its id once it is durable.
 
@@ -150,7 +150,7 @@ class OperationRunner:
 
         Args:
             ident: Its id, where an upgrade has recorded that already.
-            excluded: Targets ruled out beforehand.
+            barred: Targets ruled out for as long as it lasts.
 
         Raises:
             Refused: The plan carries a refusal, or a VM still needs a choice.
@@ -167,7 +167,7 @@ class OperationRunner:
             owner=self._desk.owner,
             created_at=self._desk.clock(),
             parent=parent,
-            excluded=excluded,
+            barred=barred,
             stages=stage_runs(plan.upgrade) if plan.upgrade is not None else (),
         )
         refuse_overlap(self.operations, operation)

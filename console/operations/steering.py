@@ -53,7 +53,7 @@ def given_up(operation: Operation) -> Operation:
 def reopened(operation: Operation) -> Operation:
     """The operation running again, with what had failed or was blocked to be tried anew.
 
-    Hosts that were ruled out are looked at again: somebody may have mended them.
+    Hosts that were ruled out as dead are looked at again: somebody may have mended them.
     """
     runs = tuple(
         replace(r, state=MoveState.PENDING, ended_at=None)
@@ -90,5 +90,9 @@ def with_pin(operation: Operation, uuid: str, target: str) -> Operation:
     again = replace(run, state=MoveState.PENDING, ended_at=None, ticket="")
     runs = tuple(again if r is run else r for r in operation.runs)
     pins = {**dict(operation.pins), uuid: target}
-    excluded = tuple(host for host in operation.excluded if host != target)
-    return replace(operation, runs=runs, pins=tuple(pins.items()), excluded=excluded)
+    excluded, barred = (
+        tuple(host for host in shut if host != target)
+        for shut in (operation.excluded, operation.barred)
+    )
+    pinned = replace(operation, runs=runs, pins=tuple(pins.items()))
+    return replace(pinned, excluded=excluded, barred=barred)

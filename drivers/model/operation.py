@@ -338,6 +338,7 @@ class Operation:
         outcome: How far it is or how it ended, in one sentence.
         owner: The console that runs it, ``user@host:pid:start``; empty when none does.
         excluded: Targets ruled out since the plan was made, because they died.
+        barred: Targets ruled out for as long as it lasts, because they are emptied next.
         pins: (VM UUID, target) as a person wants it.
         parent: The operation this one takes back, or the upgrade it is part of.
         stages: Of an upgrade, in order of hosts.
@@ -361,6 +362,12 @@ class Operation:
     stages: tuple[StageRun, ...] = ()
     trace: tuple[Span, ...] = ()
     dismissed: bool = False
+    barred: tuple[str, ...] = ()
+
+    @property
+    def shut(self) -> tuple[str, ...]:
+        """Hosts that take none of the VMs that wait."""
+        return (*self.barred, *self.excluded)
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -50,6 +50,26 @@ async def test_a_host_that_was_mended_is_a_target_again_after_a_resume():
     await console.close()
 
 
+async def test_a_host_that_is_emptied_next_is_no_target_after_a_resume_either():
+    """kvm3 is next in the upgrade that drains kvm1: a VM would only have to move once more."""
+    world = fleet(2)
+    console = OpsConsole(world)
+    await console.operations.cordon("kvm3", "upgrade")
+    plan = await console.operations.plan_drain("kvm1")
+    await console.operations.uncordon("kvm3")
+    assert {m.target for m in plan.moves} == {"kvm2"}
+    world.room["kvm2"] = 0
+    ident = await console.operations.start(plan, barred=("kvm3",))
+    operation = await console.ended(ident)
+    assert operation.state is OperationState.PAUSED
+    await console.operations.resume(ident)
+    await until(lambda: world.operations[ident].state is not OperationState.PAUSED)
+    again = await console.ended(ident)
+    assert again.state is OperationState.PAUSED, again.outcome
+    assert set(world.where().values()) == {"kvm1"}
+    await console.close()
+
+
 async def test_a_guest_paused_on_the_way_waits_for_a_person():
     """Nobody chose to move it paused: it is told, and the rest goes on."""
     world = fleet(3)

@@ -89,12 +89,26 @@ async def migrate(work: Work, step: Step) -> str:
 
 
 async def recover(work: Work, step: Step) -> str:
-    """Let a broken post-copy migration go on."""
+    """Let a broken post-copy migration go on, or wait while QEMU still does so by itself."""
     target = step.args["target"]
-    seen = await see_both(work, target)
-    spec, cockpit = await postcopy.resumption(work, step, *seen)
-    await work.remember(phase="migrating", mode=step.args["mode"], target=target)
-    return await _run(work, spec, cockpit)
+    meter, patience = Meter(work.now()), postcopy.Return(work.now())
+    failure: DriverError | None = None
+    while True:
+        work.check_cancel()
+        seen = await see_both(work, target)
+        if postcopy.went_on(*seen):
+            return f"it went on by itself; {where_sentence(work.name, seen)}"
+        if failure is None or postcopy.is_broken(*seen):
+            spec, cockpit = await postcopy.resumption(work, step, *seen)
+            await work.remember(phase="migrating", mode=step.args["mode"], target=target)
+            try:
+                return await _run(work, spec, cockpit)
+            except DriverError as error:
+                failure = error
+        progress = await _show(work, meter)
+        if postcopy.stands(failure) or patience.over(progress, work.now()):
+            raise failure
+        await work.pause(postcopy.LOOK_EVERY_S)
 
 
 async def _run(work: Work, spec: MigrationSpec, cockpit: Cockpit) -> str:

@@ -9,14 +9,25 @@ from console.jobs.work import Work
 from console.policy.features import RESUME, lack
 from console.policy.recovery import BROKEN, DISMISS, RECOVER
 from console.policy.truth import Sighting
-from drivers.errors import Failed, Refused
+from drivers.errors import DriverError, Failed, Refused, Unreachable
 from drivers.model.job import Action, Step
+from drivers.model.vm import JobProgress
 from drivers.protocol import MigrationSpec
 
 PATIENCE_S = 30.0
 """How long a source may say that the switch failed before its call is let go."""
 
-_LOOK_EVERY_S = 2.0
+RETURN_S = 150.0
+"""How long QEMU's own connection may take to move bytes again once the hosts reach each other.
+
+TCP asks for a lost answer every two minutes at last, and gives up after about fifteen.
+"""
+
+LOOK_EVERY_S = 2.0
+"""Between two tries to recover."""
+
+_STILL = "migration is still running"
+"""libvirt's refusal while QEMU on either host has not given its connection up."""
 
 NO_WAY_BACK = "neither host alone has all of its memory, so nothing can be undone"
 
@@ -42,7 +53,7 @@ class Stall:
         """Whether the source has said so for half a minute; ``source`` where it was just read."""
         work, now = self._work, self._work.now()
         if source is None:
-            if now - self._looked < _LOOK_EVERY_S or not self._may_be():
+            if now - self._looked < LOOK_EVERY_S or not self._may_be():
                 return False
             source = await work.see()
         self._looked = now
@@ -62,10 +73,39 @@ def stalled(work: Work) -> Failed:
     return Failed(
         f"the post-copy migration of {work.name} broke, and libvirt does not end it",
         proof=f"{work.host} has said '{BROKEN}' for {PATIENCE_S:.0f} s; the call has not returned",
-        fix="once both hosts reach each other, recover it; where that ends here again, the "
-        "target's QEMU waits for memory and does not answer: force it off on both hosts and start "
-        "it from its disks",
+        fix="once both hosts reach each other, give QEMU two minutes to go on by itself, then "
+        "recover it; where that ends here again, the target's QEMU waits for memory and does not "
+        "answer: force it off on both hosts and start it from its disks",
     )
+
+
+def went_on(source: Sighting, there: Sighting) -> bool:
+    """It arrived without help: QEMU's own connection outlived the break."""
+    return source.absent and there.active and not is_broken(there)
+
+
+def stands(failure: DriverError) -> bool:
+    """Whether a failed recovery is worth no second try.
+
+    QEMU notices a broken link only when TCP does: until then libvirt refuses to recover, and if
+    the link is back before, the rest follows over the old connection.
+    """
+    return not isinstance(failure, Unreachable) and _STILL not in failure.problem.proof
+
+
+class Return:
+    """How long QEMU is given to go on by itself: as long as bytes move, and a while more."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._left: int | None = None
+
+    def over(self, progress: JobProgress | None, now: float) -> bool:
+        """Whether nothing has moved for too long."""
+        left = progress.remaining if progress is not None else None
+        if left is not None and left != self._left:
+            self._left, self._since = left, now
+        return now - self._since >= RETURN_S
 
 
 def why_not(work: Work, target: str) -> str:
@@ -88,7 +128,7 @@ def words(work: Work, there: Sighting) -> str:
             f"{told}; recovering it {why}: what is left is to force {work.name} off on both hosts "
             "and to start it from its disks"
         )
-    return f"{told}; once both hosts reach each other, recover it"
+    return f"{told}; once both hosts reach each other, it goes on by itself or can be recovered"
 
 
 def offers(work: Work, there: Sighting) -> tuple[str, ...]:

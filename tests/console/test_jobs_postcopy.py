@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import pytest_asyncio
 
+from console.jobs.postcopy import RETURN_S
 from console.jobs.runner import JobRunner
 from console.policy.plans import make_plan
-from drivers.errors import Failed, Refused
+from drivers.errors import DriverError, Failed, Refused, Unreachable
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Plan, Request
 from drivers.model.migration import Lever
@@ -217,3 +219,100 @@ async def test_a_switch_by_another_client_is_seen_to_fail_too(
             await asyncio.sleep(0)
     assert bench.job(job_id).followup == ("recover", "dismiss")
     assert len(hangs) == 1
+
+
+@dataclass
+class Still:
+    """What QEMU and libvirt do while the old connection is not given up.
+
+    Attributes:
+        tries: Recoveries asked for so far.
+        arrives_at: The try after which the rest has followed by itself; 0 for never.
+        failure: What libvirt says to each.
+    """
+
+    tries: int = 0
+    arrives_at: int = 0
+    failure: DriverError = field(
+        default_factory=lambda: Refused(
+            "it could not be migrated", proof="QEMU reports migration is still running"
+        )
+    )
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> Still:
+    """libvirt refuses to recover, for QEMU has not noticed that the link was cut."""
+    told = Still()
+    migrate = SimDriver.migrate
+
+    async def refusing(self: SimDriver, uuid: str, spec: MigrationSpec) -> None:
+        if not spec.resume:
+            return await migrate(self, uuid, spec)
+        told.tries += 1
+        if told.tries == told.arrives_at:
+            await migrate(self, uuid, spec)
+        raise told.failure
+
+    monkeypatch.setattr(SimDriver, "migrate", refusing)
+    return told
+
+
+@pytest.mark.parametrize(
+    "failure", [None, Unreachable("kvm1 hung up", "End of file while reading data")]
+)
+async def test_what_goes_on_over_the_old_connection_is_waited_for(
+    bench: Bench, still: Still, failure: DriverError | None
+) -> None:
+    """The link came back before TCP gave up: nothing is left to recover, and it arrives."""
+    still.arrives_at, still.failure = 4, failure or still.failure
+    job = await bench.broken()
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    bench.fleet.cut(bench.target, cut=False)
+    done_id = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(done_id).state.ended)
+    assert bench.job(done_id).state is JobState.DONE, bench.job(done_id)
+    assert still.tries == still.arrives_at
+    assert "it went on by itself" in bench.job(done_id).steps[1].note
+    assert list(await bench.states()) == [bench.target]
+
+
+async def test_what_arrived_before_anybody_asked_is_not_recovered(
+    bench: Bench, still: Still
+) -> None:
+    """Nothing is sent again: both hosts are read, and the job is done."""
+    job = await bench.broken()
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    bench.fleet.cut(bench.target, cut=False)
+    still.arrives_at = 1
+    args = plan.steps[1].args
+    spec = MigrationSpec(
+        peer=bench.drivers[bench.target],
+        p2p=True,
+        copy_disks=tuple(disk for disk in args["copy"].split(",") if disk),
+        dest_paths=json.loads(args.get("dest_paths", "{}")),
+        resume=True,
+    )
+    with pytest.raises(Refused, match="could not be migrated"):
+        await bench.drivers[job.plan.host].migrate(bench.uuid, spec)
+    done_id = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(done_id).state.ended)
+    assert bench.job(done_id).state is JobState.DONE, bench.job(done_id)
+    assert still.tries == 1
+
+
+async def test_what_never_comes_back_ends_with_what_libvirt_said(
+    bench: Bench, still: Still
+) -> None:
+    """Not a byte for longer than TCP waits between two tries: the offer stands."""
+    job = await bench.broken()
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    began = bench.clock()
+    again = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(again).state.ended)
+    ended = bench.job(again)
+    assert ended.state is JobState.INTERRUPTED
+    assert ended.problem is not None
+    assert "still running" in ended.problem.proof
+    assert ended.followup == ("recover", "dismiss")
+    assert bench.clock() - began >= RETURN_S

@@ -28,18 +28,26 @@ _STALL_S = 10.0
 _FIRST_PASSES = 2
 """All memory, and what changed meanwhile."""
 
+_WINDOW_S = 3.0
+"""Seconds over which passes are taken together: short ones vary much, one by one."""
+
 
 _SHRINKING = (Pace.CONVERGING, Pace.SLOW)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One round over memory: ``size`` bytes to send when it began, ``done`` bytes sent before."""
+    """One round over memory: ``size`` bytes to send when it began, ``done`` bytes sent before.
+
+    Readings fall somewhere into a pass. What it sent before the first of them is known, and part
+    of ``size``, where the reading before fell into the pass before: then it is ``exact``.
+    """
 
     number: int
     began_at: float
     size: int
     done: int
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ class Course:
     Attributes:
         newest: The last reading; None before the first.
         rate_bps: Bytes a second sent, smoothed.
-        passes: The last two passes, oldest first.
+        passes: The newest pass and those just before it, oldest first.
         moved_at: When a byte was last seen to move, on the console's clock.
     """
 
@@ -70,16 +78,26 @@ def observe(course: Course, reading: JobProgress) -> Course:
         course,
         newest=reading,
         rate_bps=rate,
-        passes=_passes(course.passes, reading),
+        passes=_passes(course, reading),
         moved_at=reading.at if moved else course.moved_at,
     )
 
 
-def _passes(passes: tuple[Pass, ...], reading: JobProgress) -> tuple[Pass, ...]:
-    number, remaining = reading.iteration, reading.remaining
+def _passes(course: Course, reading: JobProgress) -> tuple[Pass, ...]:
+    passes, number, remaining = course.passes, reading.iteration, reading.remaining
     if not number or remaining is None or (passes and number <= passes[-1].number):
         return passes  # while QEMU sets up it tells of a pass 0, with nothing in it
-    return (*passes[-1:], Pass(number, reading.at, remaining, reading.done or 0))
+    done, last = reading.done or 0, course.newest
+    exact = last is not None and number == (last.iteration or 0) + 1
+    if last is not None and exact:
+        ended = (last.done or 0) + (last.remaining or 0)  # all of the pass before is sent
+        sent = max(0, done - ended)
+        remaining, done = remaining + sent, done - sent
+    if number > _FIRST_PASSES:  # the first counts pages that are never sent: they are all zeros
+        passes = tuple(p for p in passes if p.number > 1)
+    while len(passes) > 1 and reading.at - passes[1].began_at >= _WINDOW_S:
+        passes = passes[1:]
+    return (*passes, Pass(number, reading.at, remaining, done, exact))
 
 
 def outlook(course: Course, *, max_downtime_ms: float) -> Outlook:
@@ -124,17 +142,28 @@ def outlook(course: Course, *, max_downtime_ms: float) -> Outlook:
 
 
 def _ratios(course: Course, rate: float) -> list[float]:
-    """Bytes changed per byte sent: as QEMU measures it, and as the last two passes show it."""
+    """Bytes changed per byte sent: as QEMU measures it, and as the last passes show it."""
     found = []
     now = course.newest
     if now is not None and now.dirty_bps is not None and (now.iteration or 0) > 1:
         found.append(now.dirty_bps / rate)
-    if len(course.passes) == 2:
-        before, after = course.passes
-        sent = after.done - before.done
-        if sent > 0 and after.number == before.number + 1:
-            found.append(after.size / sent)
+    shown = _by_passes(course.passes)
+    if shown is not None:
+        found.append(shown)
     return found
+
+
+def _by_passes(passes: tuple[Pass, ...]) -> float | None:
+    """Bytes changed per byte sent from the beginning of the first to that of the last of these."""
+    exact = [p for p in passes if p.exact]
+    if len(exact) < 2:
+        return None
+    before, after = exact[0], exact[-1]
+    sent = after.done - before.done
+    if sent <= 0:
+        return None
+    held = sent if before.number == 1 else before.size
+    return max(0.0, (sent + after.size - held) / sent)  # what was sent and is not gone was changed
 
 
 def _proven(course: Course) -> bool:

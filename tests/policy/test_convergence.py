@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -82,6 +82,36 @@ def test_low_borderline_and_hopeless_are_called_right_within_three_passes(
     assert seen.changed_per_sent == pytest.approx(dirty_mib_s / 100, abs=0.05) or (
         dirty_mib_s > 100 and (seen.changed_per_sent or 0) >= 0.97
     )
+
+
+def looks(guest: Guest, every_s: float, first_s: float) -> list[JobProgress]:
+    """Readings at an even pace, wherever in a pass they fall; the dirty rate is not told."""
+    begins = [r for r in guest.play(7)[0] if r.remaining and r.remaining + (r.done or 0) == r.total]
+    begins = [r for n, r in enumerate(begins) if not n or r.iteration != begins[n - 1].iteration]
+    found, at = [], first_s
+    while at < begins[-1].at:
+        now = next(r for r in reversed(begins) if r.at <= at)
+        sent = round((at - now.at) * guest.rate_bps)
+        remaining, done = (now.remaining or 0) - sent, (now.done or 0) + sent
+        found.append(replace(now, at=at, done=done, remaining=remaining, dirty_bps=None))
+        at += every_s
+    return found
+
+
+@given(changed=st.floats(0.5, 1.2), every_s=st.floats(0.1, 2.0), first_s=st.floats(0.0, 2.0))
+def test_where_in_a_pass_readings_fall_does_not_matter(
+    changed: float, every_s: float, first_s: float
+) -> None:
+    """What a pass sent before it was first seen is counted to it, and passes missed to none."""
+    guest = Guest(
+        memory=512 * MIB, working_set=512 * MIB, dirty_bps=changed * 100 * MIB, max_downtime_ms=0
+    )
+    course = Course()
+    for reading in looks(guest, every_s, first_s):
+        course = observe(course, reading)
+        seen = outlook(course, max_downtime_ms=0)
+        if seen.changed_per_sent is not None:
+            assert seen.changed_per_sent == pytest.approx(min(changed, 1.0), abs=0.02)
 
 
 def test_a_small_memory_rewritten_without_end_is_not_called_tame_after_the_first_pass() -> None:

@@ -66,8 +66,15 @@ class Store(Protocol):
         """Operations on whole hosts, and cordons."""
         ...
 
-    def put_audit(self, entry: Entry) -> None:
-        """Add to the audit ledger, durable on return. Raises StoreError if it is not."""
+    def put_audit(self, entry: Entry, *, once: bool = False) -> Entry:
+        """Add to the audit ledger, durable on return. Raises StoreError if it is not.
+
+        Args:
+            once: An entry of that deed, job and title that is there already stands.
+
+        Returns:
+            The entry as the ledger has it.
+        """
         ...
 
     def jobs(

@@ -116,13 +116,16 @@ class SharedStore:
         """Operations on whole hosts, and cordons."""
         return AskedOperations(self._ask)
 
-    def put_audit(self, entry: Entry) -> None:
+    def put_audit(self, entry: Entry, *, once: bool = False) -> Entry:
         """Add to the audit ledger beside the file, whoever writes that; durable on return.
+
+        Args:
+            once: An entry of that deed, job and title that is there already is returned instead.
 
         Raises:
             StoreError: It is not durable.
         """
-        self._ledger.append(entry)
+        return self._ledger.append(entry, once=once)
 
     # --- reading -------------------------------------------------------------------------------
 

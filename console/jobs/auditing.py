@@ -16,7 +16,8 @@ class Auditor:
     """Puts deeds on the ledger.
 
     Args:
-        write: Adds an entry, durable on return; raises Failed when it cannot.
+        write: Adds an entry, durable on return, or returns the one that tells the same where that
+            is to be told once; raises Failed when it cannot.
         actor: Who sits at this console.
         clock: Epoch seconds.
         on_events: Told when an end could not be written.
@@ -24,7 +25,7 @@ class Auditor:
 
     def __init__(
         self,
-        write: Callable[[Entry], Awaitable[None]],
+        write: Callable[[Entry, bool], Awaitable[Entry]],
         actor: Actor,
         clock: Callable[[], float],
         on_events: Callable[[tuple[Event, ...]], None],
@@ -40,19 +41,28 @@ class Auditor:
         Raises:
             Failed: It could not be written; nothing must be done.
         """
-        await self._write(replace(entry, deed=Deed.BEGUN, actor=self.actor))
+        await self._write(replace(entry, deed=Deed.BEGUN, actor=self.actor), False)
 
-    async def end(self, entry: Entry) -> None:
-        """Say what became of it; a ledger that cannot take that is told of: the deed stands."""
+    async def end(self, entry: Entry, *, once: bool = False) -> Entry:
+        """Say what became of it; a ledger that cannot take that is told of: the deed stands.
+
+        Args:
+            once: What was told of that job under that title before stands.
+
+        Returns:
+            What the ledger tells of it.
+        """
         now = self._clock()
+        told = replace(entry, deed=Deed.ENDED, actor=self.actor, at=now)
         try:
-            await self._write(replace(entry, deed=Deed.ENDED, actor=self.actor, at=now))
+            return await self._write(told, once)
         except Failed as error:
-            told = f"{entry.title}: {error.problem.what}"
+            words = f"{entry.title}: {error.problem.what}"
             host = entry.hosts[0] if entry.hosts else ""
             detail, severity = str(error.problem), Severity.ERROR
-            event = Event(now, EventKind.ACTION, host, told, entry.vm, detail=detail)
+            event = Event(now, EventKind.ACTION, host, words, entry.vm, detail=detail)
             self._on_events((replace(event, severity=severity),))
+            return told
 
     @asynccontextmanager
     async def deed(

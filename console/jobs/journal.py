@@ -60,14 +60,19 @@ class Journal:
         """
         await asyncio.shield(self._write(job))
 
-    async def audit(self, entry: Entry) -> None:
-        """Add to the audit ledger; durable when this returns.
+    async def audit(self, entry: Entry, once: bool) -> Entry:
+        """Add to the audit ledger; durable when this returns, as the ledger has it.
+
+        Args:
+            once: An entry of that deed, job and title that is there already stands.
 
         Raises:
             Failed: It could not be written; nothing must be done.
         """
         try:
-            await asyncio.shield(self._lane.run(lambda: self._store.put_audit(entry)))
+            return await asyncio.shield(
+                self._lane.run(lambda: self._store.put_audit(entry, once=once))
+            )
         except (StoreError, DriverError) as error:
             problem = error.problem
             raise Failed(problem.what, proof=problem.proof, fix=problem.fix) from error

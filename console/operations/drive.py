@@ -148,7 +148,9 @@ class Drive:
         over = replace(operation, state=state, owner="", problem=None, ended_at=self._desk.clock())
         parts = [progress_words(over, running), self._leftovers.words()]
         over = replace(over, outcome=f"{'; '.join(p for p in parts if p)}.")
-        await self._desk.auditor.end(ended(over))
+        # A console that died between the two left an end there, and that one stands.
+        told = await self._desk.auditor.end(ended(over), once=True)
+        over = replace(over, state=OperationState(told.state), outcome=told.outcome)
         self._over = over
         await self._close(over)
 

@@ -65,7 +65,11 @@ class Move:
 
 @dataclass
 class World:
-    """Everything that outlives a console."""
+    """Everything that outlives a console.
+
+    Attributes:
+        forgets: The daemon of a migration's source lives until it has undefined the VM.
+    """
 
     now: float = 1_000_000.0
     domains: dict[tuple[str, str], Domain] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class World:
     ledger_full: bool = False
     damage: list[str] = field(default_factory=list)
     obeys: bool = True
+    forgets: bool = True
     agent: bool | None = None
     protect: Protect = Protect.RW
     frozen: FleetSnapshot | None = None
@@ -95,6 +100,8 @@ class World:
 
     def _arrive(self, uuid: str, move: Move) -> None:
         domain = self.domains.pop((move.source, uuid))
+        if not self.forgets:
+            self.domains[(move.source, uuid)] = replace(domain, state=VmState.OFF)
         if move.path != domain.path or (move.target, move.path) in self.volumes:
             self.volumes[(move.target, move.path)] = self.volumes[(move.source, domain.path)]
         self.domains[(move.target, uuid)] = replace(domain, state=domain.was, path=move.path)
@@ -252,11 +259,16 @@ class MemoryStore:
                 raise StoreError("another job of this VM was begun meanwhile", code="busy")
         self._console.world.journal[job.id] = job
 
-    def put_audit(self, entry: Entry) -> None:
-        """Durable at once, unless there is no room."""
+    def put_audit(self, entry: Entry, *, once: bool = False) -> Entry:
+        """Durable at once, unless there is no room; what is there once already stands."""
         if self._console.world.ledger_full:
             raise StoreError("the audit ledger cannot be written", "no space left", "make room")
+        told = (entry.deed, entry.job, entry.title)
+        for known in self._console.world.ledger if once else ():
+            if (known.deed, known.job, known.title) == told:
+                return known
         self._console.world.ledger.append(entry)
+        return entry
 
     def jobs(
         self, *, limit: int = 200, unfinished: bool = False, failed: bool = False

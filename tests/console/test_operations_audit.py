@@ -90,6 +90,35 @@ async def test_an_end_that_the_store_takes_late_is_on_the_ledger_once():
     assert operation.state is OperationState.DONE
 
 
+@pytest.mark.parametrize("asked", [None, WishVerb.CANCEL])
+async def test_an_end_on_the_ledger_stands_when_the_console_dies_before_it_is_on_record(
+    asked: WishVerb | None,
+):
+    """Killed between the two; the next console tells no second end, and records that one."""
+    world = fleet(2)
+    console = OpsConsole(world)
+    ident = await console.operations.start(await console.operations.plan_drain("kvm1"))
+
+    def killed(_number: int, name: str) -> None:
+        over = (world.ledger[-1].job, world.ledger[-1].deed) == (ident, Deed.ENDED)
+        if name == "put_operation" and over:
+            console.console.die()
+
+    console.console.on_call = killed
+    assert not (await console.ended(ident)).state.ended
+    assert console.console.dead
+    await console.close()
+    if asked is not None:
+        world.wishes.append(Wish(ident, asked, world.now, "me"))
+    second = OpsConsole(world, owner="me@elsewhere:1:1")
+    await second.operations.resume(ident)
+    operation = await second.ended(ident)
+    await second.close()
+    (last,) = [e for e in world.ledger if (e.deed, e.title) == (Deed.ENDED, "Drain of kvm1")]
+    assert (last.state, last.outcome) == (operation.state.value, operation.outcome)
+    assert operation.state is OperationState.DONE
+
+
 async def test_what_could_not_begin_is_told_on_the_ledger():
     world = fleet(2)
     console = OpsConsole(world)

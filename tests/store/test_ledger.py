@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,18 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def lines(ledger: Ledger) -> list[str]:
     return ledger.path.read_text().splitlines(keepends=True)
+
+
+def test_an_end_that_is_to_be_told_once_is_there_once(ledger: Ledger) -> None:
+    """Only the same deed of the same job under the same title is the same; the first stands."""
+    end = replace(entry(3), deed=Deed.ENDED, state="done", outcome="3 of 3 moved.")
+    first = ledger.append(end, once=True)
+    again = ledger.append(replace(end, outcome="other words"), once=True)
+    assert again == first
+    assert ledger.append(replace(end, job="job-33"), once=True).seq == first.seq + 1
+    assert ledger.append(replace(end, title="Cancel"), once=True).seq == first.seq + 2
+    assert ledger.append(end).seq == first.seq + 3
+    assert not ledger.verify().findings
 
 
 def test_what_was_written_is_read_back_and_sound(ledger: Ledger) -> None:

@@ -11,7 +11,8 @@ from console.policy.migration import MANAGED, MODES, OFFLINE, P2P, mode_check, t
 from console.policy.moved_paths import create_step, definition_lines, remove_step
 from console.policy.offline_plan import plan_offline
 from console.policy.placement import Placement, place
-from console.policy.preflight.grounds import NO_GROUNDS, Grounds
+from console.policy.post_copy import post_copy_check
+from console.policy.preflight.grounds import NO_GROUNDS, Grounds, told
 from console.policy.subject import Subject
 from console.policy.tuning import (
     option_problem,
@@ -24,7 +25,7 @@ from console.policy.usage import volume_at
 from console.policy.verbs import Verb
 from console.policy.virsh import domain_arg, virsh
 from drivers.model.host import Host
-from drivers.model.job import Request, Step
+from drivers.model.job import Check, Request, Step
 from drivers.model.problem import Problem
 
 
@@ -42,8 +43,8 @@ def plan_migration(
     refusal = blocked_problem(f"{vm.name} cannot go to {target.name}", fit.reasons)
     if refusal:
         return Draft(title, checks=fit.reasons, refusal=refusal)
-    no_way_back = lack(RESUME, subject.host, target)
-    if fit.mode == MANAGED and request.options.get("post_copy") == "yes":
+    post_copy = request.options.get("post_copy") == "yes"
+    if fit.mode == MANAGED and post_copy:
         refusal = _post_copy_problem(target)
         return Draft(title, checks=fit.reasons, refusal=refusal)
     placement = place(subject, target, now)
@@ -58,7 +59,8 @@ def plan_migration(
     if fit.mode == OFFLINE:
         return plan_offline(subject, target, request, fit.reasons, now=now)
     steps = _steps(subject, target, request, placement, layered, fit.mode)
-    checks = (*checks, *tuning_checks(request.options, vm.name, no_way_back))
+    risk = (_post_copy_check(subject, target, grounds),) if post_copy else ()
+    checks = (*checks, *risk, *tuning_checks(request.options, vm.name))
     remove = request.options.get("remove_source", "") == "yes"
     return Draft(title, steps, checks, _effects(subject, target, placement, fit.mode, remove))
 
@@ -119,6 +121,12 @@ def _request_problem(subject: Subject, request: Request, target: Host | None) ->
     if mode not in ("", "auto", *MODES):
         return _option("mode", mode, "auto, p2p, managed or offline")
     return option_problem(request.options)
+
+
+def _post_copy_check(subject: Subject, target: Host, grounds: Grounds) -> Check:
+    needs = told(grounds.evidence.needs.get(subject.vm.uuid)) if grounds.evidence else None
+    work = None if needs is None else needs.main_thread
+    return post_copy_check(subject.vm.name, lack(RESUME, subject.host, target), work)
 
 
 def _post_copy_problem(target: Host) -> Problem:

@@ -174,33 +174,9 @@ _VIRSH_TIMEOUT = {Lever.PAUSE: ["--timeout-suspend"], Lever.POST_COPY: ["--timeo
 """virsh itself knows no cancel at a timeout: there it pauses the guest."""
 
 
-_MAYBE = (
-    "it can be recovered after, unless the target's QEMU itself waits for memory by then and "
-    "answers its daemon no more (seen with QEMU 7.2)"
-)
-
-
-def tuning_checks(
-    options: Mapping[str, str], name: str, no_way_back: str = ""
-) -> tuple[Check, ...]:
-    """What the options mean for the guest, said before.
-
-    Args:
-        no_way_back: Why a broken post-copy migration could not be recovered; empty where it could.
-    """
+def tuning_checks(options: Mapping[str, str], name: str) -> tuple[Check, ...]:
+    """What the options mean for the guest, said before."""
     checks = []
-    if options.get("post_copy") == "yes":
-        checks.append(
-            Check(
-                "post-copy",
-                Verdict.WARN,
-                f"once switched to post-copy, {name} stops if the link or either host fails before "
-                "all memory has arrived",
-                "neither host then holds the whole memory; "
-                + (f"to recover it {no_way_back}" if no_way_back else _MAYBE),
-                "leave post-copy out for guests that must not be lost",
-            )
-        )
     if options.get("auto_converge") == "yes":
         text = f"QEMU may take up to 99 % of {name}'s CPU time away while it migrates"
         checks.append(Check("auto-converge", Verdict.WARN, text, "auto-converge is on"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from drivers.errors import Failed
 from drivers.kvm.domxml import disk_source, memory_bytes
+from drivers.kvm.mainloop import main_thread_work
 from drivers.kvm.session import Session
 from drivers.kvm.text import clean, parse_xml, whole
 from drivers.model.caps import BoundDevice, CpuNeed, DiskNeed, DomainNeeds, HugePages
@@ -107,6 +108,7 @@ def parse_needs(text: str, at: float) -> DomainNeeds | None:
         loader="" if loader is None else clean(loader.text).strip(),
         nvram="" if nvram is None else _nvram(nvram),
         sealed="" if sealed is None else clean(sealed.get("type")),
+        main_thread=main_thread_work(root),
     )
 
 

@@ -97,6 +97,7 @@ class DomainNeeds:
         loader: Path of its UEFI firmware; empty for BIOS.
         nvram: Path of its UEFI variables.
         sealed: Kind of memory encryption (``sev``...); empty for none.
+        main_thread: What may make QEMU's main thread wait for the guest's memory, in plain words.
         snapshots: How many snapshots libvirt keeps of it; None where it cannot tell.
         checkpoints: How many checkpoints; None where this libvirt cannot tell.
         jobs_known: False where block jobs could not be asked about.
@@ -121,6 +122,7 @@ class DomainNeeds:
     loader: str = ""
     nvram: str = ""
     sealed: str = ""
+    main_thread: tuple[str, ...] = ()
     autostart: bool = False
     persistent: bool = True
     snapshots: int | None = 0

@@ -100,7 +100,7 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_a_broken_switch_is_said_plainly_and_recovered(bench: Bench) -> None:
     """Both hosts hold a part; recovery goes on where it broke, and one host alone runs it."""
     told = [c for c in bench.plan().checks if c.name == "post-copy"]
-    assert "it can be recovered after" in told[0].proof
+    assert "whether it can be recovered after" in told[0].proof
     job = await bench.broken()
     assert job.state is JobState.INTERRUPTED
     assert "neither host alone has all of its memory" in job.outcome

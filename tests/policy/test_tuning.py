@@ -23,7 +23,7 @@ from console.policy.tuning import (
     virsh_words,
 )
 from console.policy.virsh import retry_line
-from drivers.model.job import Action, Request, Verdict
+from drivers.model.job import Action, Request
 from drivers.model.migration import Lever, Outlook, Pace, Tuning
 from drivers.model.vm import JobProgress
 from tests.policy.fleet import NOW, UUID, change, fleet, host
@@ -95,10 +95,8 @@ def test_virsh_says_the_same() -> None:
     ]  # fmt: skip
 
 
-def test_the_risk_of_post_copy_is_said_before() -> None:
+def test_the_promise_is_said_before() -> None:
     checks = {c.name: c for c in tuning_checks(FULL, "web1")}
-    assert checks["post-copy"].verdict is Verdict.WARN
-    assert "web1 stops" in checks["post-copy"].text
     assert "600 s" in checks["promise"].text
     assert "bandwidth, post-copy" in checks["promise"].proof
 

@@ -16,7 +16,7 @@ from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused
 from console.jobs.work import Work
 from console.policy.lifecycle import PAUSED, RUNNING
-from console.policy.recovery import steps_of
+from console.policy.recovery import forgets_source, steps_of
 from console.policy.truth import Sighting, Whereabouts, where_sentence, whereabouts
 from console.policy.verbs import Verb
 from drivers.errors import Cancelled, DriverError, Failed, Gone, Refused, Unsupported
@@ -295,8 +295,24 @@ async def verify(work: Work, step: Step) -> str:
     if kept and not steps_of(work.job, Verb.REMOVE_SOURCE):
         told += f"; still on {work.host}, unused: {', '.join(kept)}"
     if source.vm is not None:
-        told += f"; undefine it on {work.host} so that it is never started twice"
+        told += f"; {await _forgotten(work)}"
     return told
+
+
+async def _forgotten(work: Work) -> str:
+    """Forget on the source what runs on the target: libvirt does not, where a daemon died first."""
+    why = "as was asked"
+    if forgets_source(work.job):
+        try:
+            await work.driver().undefine(work.uuid)
+        except Gone:
+            return f"{work.host} has forgotten it"
+        except DriverError as error:
+            why = error.problem.what
+        else:
+            work.tools.nudge(work.host)
+            return f"{work.host} still knew it, and has forgotten it now"
+    return f"{work.host} still knows it ({why}): undefine it there, so that it never runs twice"
 
 
 async def guest_words(work: Work, target: str, there: Sighting) -> str:

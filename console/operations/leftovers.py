@@ -1,4 +1,4 @@
-"""What migrations to a dead target left there, taken back as soon as it answers again."""
+"""What interrupted migrations left on a dead host, settled as soon as it answers again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from console.operations.begin import Starter
 from console.operations.record import Record
 from console.operations.tools import Desk
-from console.policy.recovery import UNDO
+from console.policy.recovery import FINISH, UNDO
 from console.policy.subject import host_problem
 from drivers.errors import DriverError
 from drivers.model.job import Job, JobState
@@ -24,39 +24,42 @@ class Leftovers:
         self._tried: dict[str, float] = {}
 
     async def take_back(self) -> None:
-        """Begin to undo what each target that answers still holds, once for each connection."""
-        for run, job in list(self._open()):
-            host = self._desk.snapshot().host(job.plan.request.target)
+        """Begin to settle what each host that answers still holds, once for each connection."""
+        for run, job, choice in list(self._open()):
+            host = self._desk.snapshot().host(_holder(job, choice))
             if host is None or host_problem(host, self._desk.clock()) is not None:
                 continue
             if self._tried.get(job.id) == host.link.since or run.state is MoveState.RUNNING:
                 continue
             self._tried[job.id] = host.link.since
-            await self._undo(run, job)
+            await self._settle(run, job, choice)
 
     def words(self) -> str:
-        """What is still to be taken back, for the end of an operation; empty when nothing is."""
+        """What is still to be settled, for the end of an operation; empty when nothing is."""
         left = [
-            f"what {job.plan.vm_name} left on {job.plan.request.target} is to be taken back once "
+            f"what {job.plan.vm_name} left on {_holder(job, choice)} is to be taken back once "
             f"that answers: Jobs offers it"
-            for _, job in self._open()
+            for _, job, choice in self._open()
         ]
         return "; ".join(dict.fromkeys(left))
 
-    def _open(self) -> Iterator[tuple[MoveRun, Job]]:
+    def _open(self) -> Iterator[tuple[MoveRun, Job, str]]:
         known = {job.id: job for job in self._desk.jobs.jobs}
         for run in self._record.operation.runs:
             for job_id in run.jobs:
                 job = known.get(job_id)
-                left = job is not None and job.state is JobState.INTERRUPTED
-                if job is not None and left and UNDO in job.followup:
-                    yield run, job
+                if job is None or job.state is not JobState.INTERRUPTED:
+                    continue
+                last = job_id == run.jobs[-1]
+                choice = FINISH if last and run.state is MoveState.DONE else UNDO
+                if choice in job.followup:
+                    yield run, job, choice
 
-    async def _undo(self, run: MoveRun, job: Job) -> None:
-        for plan in await self._desk.jobs.followup(job.id, UNDO):
+    async def _settle(self, run: MoveRun, job: Job, choice: str) -> None:
+        for plan in await self._desk.jobs.followup(job.id, choice):
             if plan.refusal is not None:
                 continue
-            words = f"what {job.plan.vm_name} left on {job.plan.request.target} is taken back"
+            words = f"what {job.plan.vm_name} left on {_holder(job, choice)} is taken back"
             if not run.state.ended:
                 await self._starter.submit(run, plan, words)
                 return
@@ -66,3 +69,8 @@ class Leftovers:
                 self._record.complain(error.problem)
             else:
                 self._record.tell(words)
+
+
+def _holder(job: Job, choice: str) -> str:
+    """Where something is left: on the source of a migration that arrived, else on its target."""
+    return job.plan.host if choice == FINISH else job.plan.request.target

@@ -118,6 +118,11 @@ def is_offline(job: Job) -> bool:
     return job.facts.get("mode") == "offline"
 
 
+def forgets_source(job: Job) -> bool:
+    """The job moves a running VM, and its source is to know it no more."""
+    return not is_offline(job) and job.plan.request.options.get("keep_source") != "yes"
+
+
 def _moved_off(job: Job, left: Left, at: str, told: str) -> Finding:
     """A VM that is off belongs to whoever knows it."""
     if left.target.vm is not None and left.source.vm is None:
@@ -156,6 +161,9 @@ def _migration(job: Job, left: Left, at: str, told: str) -> Finding:
             rest = ", ".join(left.old)
             return _open(f"{at}It has arrived; {told}; still on the source: {rest}.",
                          FINISH, DISMISS)  # fmt: skip
+        if left.source.vm is not None and forgets_source(job):
+            words = f"{at}It has arrived; {told}; {left.source.host} still knows it"
+            return _open(f"{words}, and could start it a second time.", FINISH, DISMISS)
         return _done(told)
     paused = left.source.vm is not None and left.source.vm.state is VmState.PAUSED
     if paused and job.facts.get("was") != "paused":

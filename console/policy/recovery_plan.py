@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from console.policy.protect import confirm_for, protection_problem
 from console.policy.recovery import (
     FINISH,
     RECOVER,
     Left,
+    forgets_source,
     is_offline,
     steps_of,
     tier_paths,
@@ -217,8 +219,10 @@ def _finish(
         )
         verify = (forget, *verify)
     if left.target.active or known_there:
-        return verify, (
+        forgets = left.source.vm is not None and forgets_source(job)
+        return tuple(_forgetting(step, job, specs) if forgets else step for step in verify), (
             f"{name} stays on {target}",
+            *((f"{job.plan.host} forgets it",) if forgets else ()),
             *(
                 f"{s.args['path']} on {job.plan.host} is DELETED"
                 for s in verify
@@ -226,6 +230,15 @@ def _finish(
             ),
         )
     return (), ()
+
+
+def _forgetting(step: Step, job: Job, specs: Mapping[str, HostSpec]) -> Step:
+    """The same step; the one that reads both hosts tells that the source forgets the VM too."""
+    if step.verb != Verb.VERIFY_MIGRATION:
+        return step
+    line = _line(specs, job.plan.host, "undefine", job.plan.request.uuid, "--keep-nvram")
+    text = f"{step.text}; {job.plan.host} forgets it"
+    return replace(step, text=text, virsh=" && ".join(filter(None, (step.virsh, line))))
 
 
 def _removals(job: Job, specs: Mapping[str, HostSpec]) -> tuple[Step, ...]:

@@ -304,6 +304,8 @@ async def _forgotten(work: Work) -> str:
     why = "as was asked"
     if forgets_source(work.job):
         try:
+            if (await work.driver().needs(work.uuid)).tpm:
+                raise Refused("the state of its TPM may be shared, and would go too")
             await work.driver().undefine(work.uuid)
         except Gone:
             return f"{work.host} has forgotten it"

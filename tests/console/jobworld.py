@@ -69,6 +69,7 @@ class World:
 
     Attributes:
         forgets: The daemon of a migration's source lives until it has undefined the VM.
+        tpm: Kind of the TPM that its VMs have; empty for none.
     """
 
     now: float = 1_000_000.0
@@ -83,6 +84,7 @@ class World:
     damage: list[str] = field(default_factory=list)
     obeys: bool = True
     forgets: bool = True
+    tpm: str = ""
     agent: bool | None = None
     protect: Protect = Protect.RW
     frozen: FleetSnapshot | None = None

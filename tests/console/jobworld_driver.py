@@ -46,7 +46,8 @@ class WorldDriver:
 
     async def needs(self, uuid: str) -> DomainNeeds:
         await self._act("needs", lambda: None)
-        return DomainNeeds(uuid, "", self.world.now, snapshots=self._domain(uuid).snapshots)
+        snapshots = self._domain(uuid).snapshots
+        return DomainNeeds(uuid, "", self.world.now, snapshots=snapshots, tpm=self.world.tpm)
 
     async def _set(self, name: str, uuid: str, state: VmState) -> None:
         def act() -> None:

@@ -44,6 +44,17 @@ async def test_a_definition_that_was_to_stay_stays() -> None:
     assert "kvm1 still knows it (as was asked)" in job.outcome
 
 
+async def test_the_state_of_a_tpm_is_not_thrown_away() -> None:
+    """To forget such a VM would delete what its TPM keeps, which its target may use."""
+    world = forgetful()
+    world.tpm = "emulator"
+    job = await run(Console(world), move(world))
+    assert job is not None
+    assert job.state is JobState.DONE, (job.problem, job.outcome)
+    assert ("kvm1", UUID) in world.domains
+    assert "kvm1 still knows it (the state of its TPM may be shared" in job.outcome
+
+
 async def test_a_source_that_cannot_forget_it_is_named() -> None:
     """The VM has arrived all the same: the job is done, and says what is left to do."""
     world = forgetful()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from weakref import WeakValueDictionary
 
 from drivers.errors import Busy, DriverError
 from drivers.protocol import HeldLease
@@ -27,7 +28,8 @@ class LeaseDesk:
         self._sleep = sleep
         self._held: dict[str, HeldLease] = {}
         self._users: dict[str, set[str]] = {}
-        self._lock = asyncio.Lock()
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def holds(self, host: str) -> bool:
         """Whether an operation of this console holds a host now."""
@@ -37,22 +39,24 @@ class LeaseDesk:
     async def take(self, operation_id: str, hosts: Iterable[str], words: str) -> None:
         """Hold all these hosts, or none of them; one that cannot be held is gone on without.
 
-        A host that does not answer, or where no command can be run, gives no lease: the journal
-        still keeps operations of one history apart.
+        They are asked side by side, so that one that hangs delays no other, nor any operation
+        that does not want it. A host that does not answer, or where no command can be run, gives no
+        lease: the journal still keeps operations of one history apart.
 
         Raises:
             Busy: Another console holds one of them; says who.
         """
-        async with self._lock:
+        async with _turn(self._asking, operation_id):
             before = {host for host, users in self._users.items() if operation_id in users}
-            for host in sorted(hosts):
-                try:
-                    await self._one(operation_id, host, words)
-                except Busy:
-                    await self._release(operation_id, keep=before)
-                    raise
-                except DriverError:
+            asked = (self._one(operation_id, host, words) for host in sorted(set(hosts)))
+            # All are waited for: a lease that is just being given must not be forgotten.
+            for error in await asyncio.gather(*asked, return_exceptions=True):
+                if error is None or (
+                    isinstance(error, DriverError) and not isinstance(error, Busy)
+                ):
                     continue
+                await self._release(operation_id, keep=before)
+                raise error
 
     async def keep(
         self,
@@ -71,22 +75,32 @@ class LeaseDesk:
 
     async def release(self, operation_id: str) -> None:
         """Let go of what no other operation of this console needs; never raises."""
-        async with self._lock:
+        async with _turn(self._asking, operation_id):
             await self._release(operation_id, keep=set())
 
     async def _one(self, operation_id: str, host: str, words: str) -> None:
-        held = self._held.get(host)
-        if held is None or held.lost.is_set():
-            self._held[host] = await self._hold(host, words)
-        self._users.setdefault(host, set()).add(operation_id)
+        async with _turn(self._changing, host):
+            held = self._held.get(host)
+            if held is None or held.lost.is_set():
+                self._held[host] = await self._hold(host, words)
+            self._users.setdefault(host, set()).add(operation_id)
 
     async def _release(self, operation_id: str, keep: set[str]) -> None:
-        for host, users in list(self._users.items()):
-            if host in keep:
-                continue
+        mine = [h for h, users in self._users.items() if operation_id in users and h not in keep]
+        await asyncio.gather(*(self._leave(operation_id, host) for host in mine))
+
+    async def _leave(self, operation_id: str, host: str) -> None:
+        async with _turn(self._changing, host):
+            users = self._users.get(host, set())
             users.discard(operation_id)
-            if not users:
-                del self._users[host]
-                held = self._held.pop(host, None)
-                if held is not None:
-                    await held.release()
+            if users:
+                return
+            self._users.pop(host, None)
+            held = self._held.pop(host, None)
+            if held is not None:
+                await held.release()
+
+
+def _turn(locks: WeakValueDictionary[str, asyncio.Lock], name: str) -> asyncio.Lock:
+    """The lock of one name, which goes when nobody has or wants it."""
+    return locks.setdefault(name, asyncio.Lock())

@@ -11,7 +11,7 @@ from drivers.errors import Busy, Unsupported
 from drivers.model.operation import OperationState
 from drivers.protocol import HeldLease
 from tests.console.jobworld import Console
-from tests.console.opsworld import OpsConsole, fleet
+from tests.console.opsworld import OpsConsole, fleet, until
 
 
 class Fleet:
@@ -70,6 +70,51 @@ async def test_a_host_that_gives_no_lease_hinders_nobody() -> None:
     desk = LeaseDesk(fleet.hold, soon)
     await desk.take("op1", ("kvm1", "kvm2"), "anna")
     assert set(fleet.held) == {"kvm1"}
+
+
+async def test_a_host_that_hangs_delays_no_other():
+    """Neither the other hosts of its operation nor another operation wait for it."""
+    fleet = Fleet()
+    answer = asyncio.Event()
+
+    async def hold(host: str, words: str) -> HeldLease:
+        if host == "kvm1":
+            await answer.wait()
+        return await fleet.hold(host, words)
+
+    desk = LeaseDesk(hold, soon)
+    first = asyncio.create_task(desk.take("op1", ("kvm1", "kvm2"), "anna"))
+    await until(lambda: desk.holds("kvm2"))
+    async with asyncio.timeout(60):
+        await desk.take("op2", ("kvm2", "kvm3"), "anna")
+        await desk.release("op2")
+    assert set(fleet.held) == {"kvm2"}
+    assert not first.done()
+    answer.set()
+    await first
+    assert set(fleet.held) == {"kvm1", "kvm2"}
+
+
+async def test_a_lease_that_is_given_late_is_given_back_too():
+    """Another console has kvm2; what a slow host gives after that is not kept."""
+    fleet = Fleet()
+    fleet.taken.add("kvm2")
+    answer = asyncio.Event()
+
+    async def hold(host: str, words: str) -> HeldLease:
+        if host == "kvm1":
+            await answer.wait()
+        return await fleet.hold(host, words)
+
+    desk = LeaseDesk(hold, soon)
+    taking = asyncio.create_task(desk.take("op1", ("kvm1", "kvm2"), "anna"))
+    await until(lambda: "kvm2" in fleet.calls)
+    answer.set()
+    with pytest.raises(Busy):
+        await taking
+    assert fleet.calls == ["kvm2", "kvm1"]
+    assert fleet.held == {}
+    assert not desk.holds("kvm1")
 
 
 async def test_a_lost_lease_is_taken_again_and_one_taken_away_is_told() -> None:

@@ -151,8 +151,9 @@ def _add_jobs(verbs: Verbs) -> None:
     jobs.add_argument(
         "verb", nargs="?", default="list",
         choices=("list", "failed", "show", "resume", "skip", "pause", "cancel", "undo", "retry",
-                 "dismiss"),
-        help="failed: what failed for good; retry: plan it anew; dismiss: let it rest",
+                 "finish", "recover", "dismiss"),
+        help="failed: what failed for good; retry: plan it anew; finish: do what an interrupted "
+        "job left; recover: let a broken post-copy migration go on; dismiss: let it rest",
     )  # fmt: skip
     jobs.add_argument("id", nargs="?", default="", help="of a job or an operation")
     jobs.add_argument("--yes", action="store_true", help="do not ask")

@@ -1,4 +1,4 @@
-"""``novacron jobs failed``, ``retry`` and ``dismiss``: what failed for good, with its context."""
+"""``novacron jobs failed``, and what an ended job offers: to retry, finish, recover, dismiss it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from console.headless.recorded import iso_time
 from console.headless.session import PLAN_DEADLINE_S, Session
 from console.headless.status import Exit
 from console.headless.tables import print_rows
-from console.policy.recovery import DISMISS, RETRY
+from console.policy.recovery import DISMISS, FINISH, RECOVER, RETRY
 from drivers.model.deadletter import dead_jobs, dead_operations, tried_before
 from drivers.model.job import Job, Verdict
 from drivers.model.operation import Operation
 from store.api import Store
+
+OFFERS = (RETRY, FINISH, RECOVER, DISMISS)
+"""What of an ended job can be chosen here; the job says which of them it offers."""
 
 _COLUMNS = ("id", "what", "host", "failed", "why", "evidence", "tried", "now")
 _MOST = 10_000
@@ -39,7 +42,7 @@ def list_failed(args: argparse.Namespace, store: Store) -> int:
 
 
 def decide_job(args: argparse.Namespace, session: Session) -> int:
-    """Plan a failed job anew, preview and run it; or dismiss it.
+    """Preview and run what an ended job offers; or dismiss it.
 
     Raises:
         DriverError: There is no such job, or it offers nothing of the kind.
@@ -49,7 +52,7 @@ def decide_job(args: argparse.Namespace, session: Session) -> int:
         followup(args.id, DISMISS).result(PLAN_DEADLINE_S)
         say(f"{args.id} is off the list, and stays on record.")
         return Exit.OK
-    return run_plans(args, session, followup(args.id, RETRY).result(PLAN_DEADLINE_S))
+    return run_plans(args, session, followup(args.id, args.verb).result(PLAN_DEADLINE_S))
 
 
 def _job(job: Job, known: dict[str, Job]) -> dict[str, object]:

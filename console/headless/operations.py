@@ -9,13 +9,14 @@ import sys
 from console.headless.acts import answered_yes
 from console.headless.choices import plan_back, targets_of
 from console.headless.context import Context
-from console.headless.failed import decide_job, list_failed
+from console.headless.failed import OFFERS, decide_job, list_failed
 from console.headless.progress import OperationWatch, print_plan, say
 from console.headless.recorded import iso_time, with_store
 from console.headless.session import Session, has_pools, open_session
 from console.headless.status import Exit
 from console.headless.tables import print_rows
 from console.headless.upgrade_words import stage_line
+from console.policy.recovery import DISMISS, RETRY
 from drivers.errors import Busy, DriverError, Refused
 from drivers.model.job import Job
 from drivers.model.operation import Operation, OperationKind, OperationPlan, OperationState
@@ -23,6 +24,9 @@ from screens.format import clean
 from store.api import Store
 from store.plain import to_plain
 
+_COLUMNS = (
+    "id", "action", "vm", "host", "state", "created", "ended", "owner", "outcome", "next",
+)  # fmt: skip
 WAIT_S = 30.0
 """How long an answer of the engine may take."""
 
@@ -48,8 +52,7 @@ def _list(args: argparse.Namespace, context: Context) -> int:
         rows = [(o.created_at, _operation_row(o)) for o in store.operations.recorded()]
         rows += [(j.created_at, _job_row(j)) for j in store.jobs(limit=args.limit)]
         newest = sorted(rows, key=lambda row: row[0], reverse=True)[: args.limit]
-        columns = ("id", "action", "vm", "host", "state", "created", "ended", "owner", "outcome")
-        print_rows(columns, [row for _, row in newest], form="json" if args.json else "table")
+        print_rows(_COLUMNS, [row for _, row in newest], form="json" if args.json else "table")
         return Exit.OK
 
     return with_store(context, ask)
@@ -59,7 +62,7 @@ def _job_row(job: Job) -> tuple[object, ...]:
     return (
         job.id, str(job.plan.request.action), job.plan.vm_name, job.plan.host, str(job.state),
         iso_time(job.created_at), iso_time(job.ended_at), job.owner,
-        job.outcome or str(job.problem or ""),
+        job.outcome or str(job.problem or ""), ", ".join(job.followup),
     )  # fmt: skip
 
 
@@ -68,7 +71,7 @@ def _operation_row(operation: Operation) -> tuple[object, ...]:
     return (
         operation.id, str(plan.kind), "", plan.host, str(operation.state),
         iso_time(operation.created_at), iso_time(operation.ended_at), operation.owner,
-        f"{operation.outcome} {operation.problem or ''}".strip(),
+        f"{operation.outcome} {operation.problem or ''}".strip(), "",
     )  # fmt: skip
 
 
@@ -93,6 +96,8 @@ def _show(args: argparse.Namespace, context: Context) -> int:
                 print(clean(f"  {job.problem}"))
             for run in job.steps:
                 print(clean(f"  {run.state:<11} {run.step.text} {run.note}"))
+            if job.followup:
+                print(f"  next: {', '.join(job.followup)}")
         return Exit.OK
 
     return with_store(context, ask)
@@ -115,7 +120,7 @@ def _print_operation(operation: Operation) -> None:
 def _steer(args: argparse.Namespace, session: Session) -> int:
     maintenance = session.engine.maintenance
     known = {o.id: o for o in maintenance.recorded().result(WAIT_S)}
-    if args.verb in ("retry", "dismiss"):
+    if args.verb in OFFERS:
         return _decide(args, session, known.get(args.id))
     if args.id not in known:
         print(f"There is no operation {args.id}; see novacron jobs.", file=sys.stderr)
@@ -143,11 +148,14 @@ def _steer(args: argparse.Namespace, session: Session) -> int:
 
 
 def _decide(args: argparse.Namespace, session: Session, operation: Operation | None) -> int:
-    """Try what failed for good again, or let it rest."""
+    """Do what an ended job offers; try an operation that failed again, or let it rest."""
     try:
         if operation is None:
             return decide_job(args, session)
-        if args.verb == "dismiss":
+        if args.verb not in (RETRY, DISMISS):
+            say(f"{args.id} is an operation: novacron jobs resume {args.id} goes on.")
+            return Exit.REFUSED
+        if args.verb == DISMISS:
             session.engine.maintenance.dismiss(args.id).result(WAIT_S)
             say(f"{args.id} is off the list, and stays on record.")
             return Exit.OK

@@ -58,6 +58,9 @@ def test_what_failed_is_listed_tried_again_and_dismissed(run: Run, tmp_path: Pat
     assert newest["offers"] == ["retry", "dismiss"]
     _, table, _ = run("jobs", "failed")
     assert "job-a" in table
+    listed = {row["id"]: row["next"] for row in json.loads(run("jobs", "--json")[1])}
+    assert listed["job-a"] == "retry, dismiss"
+    assert "next: retry, dismiss" in run("jobs", "show", "job-a")[1]
 
     status, _, err = run("jobs", "dismiss", "job-a", *URI)
     assert (status, "off the list" in err) == (Exit.OK, True)
@@ -78,7 +81,7 @@ def test_what_failed_is_listed_tried_again_and_dismissed(run: Run, tmp_path: Pat
 def test_what_did_not_fail_is_neither_tried_again_nor_dismissed(run: Run) -> None:
     _, out, _ = run("pause", "test", "--yes", *URI)
     ident = json.loads(out.splitlines()[-1])["job"]
-    for verb in ("retry", "dismiss"):
+    for verb in ("retry", "finish", "recover", "dismiss"):
         status, _, err = run("jobs", verb, ident, *URI)
         assert status == Exit.REFUSED
         assert "does not offer" in err

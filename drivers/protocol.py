@@ -295,10 +295,11 @@ class HostDriver(Protocol):
         """Change the cap or the allowed pause of the domain's running migration."""
         ...
 
-    async def start_post_copy(self, uuid: str) -> None:
+    async def start_post_copy(self, uuid: str, behind_mib: int = 0) -> None:
         """Let the guest run on the destination now; the rest of its memory follows on demand.
 
         Only where the migration was begun with ``Tuning.post_copy``. There is no way back.
+        ``behind_mib`` caps what is sent unasked (MiB/s), so that what is asked for waits less.
         """
         ...
 

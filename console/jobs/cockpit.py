@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from console.policy.convergence import Course, observe, outlook
-from console.policy.levers import Moment, Promise, Settings, next_pull, options
+from console.policy.levers import Moment, Promise, Settings, behind_mib, next_pull, options
 from drivers.errors import Busy, DriverError, Refused, TimedOut, Unreachable
 from drivers.model.migration import Lever, LeverOption, Tuning
 from drivers.model.vm import JobProgress
@@ -168,11 +168,14 @@ class Cockpit:
             await driver.tune_migration(uuid, max_downtime_ms=pull.value)
             self._settings = replace(self._settings, max_downtime_ms=pull.value)
         elif pull.lever is Lever.POST_COPY:
-            await driver.start_post_copy(uuid)
+            await driver.start_post_copy(uuid, self._behind())
         elif pull.lever is Lever.PAUSE:
             await driver.suspend(uuid)
         elif pull.lever is Lever.CANCEL:
             self._cancel()
+
+    def _behind(self) -> int:
+        return behind_mib(self._moment.progress.rate_bps) if self._moment is not None else 0
 
 
 def _words(pull: Pull) -> str:

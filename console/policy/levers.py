@@ -163,6 +163,26 @@ def _post_copy(moment: Moment) -> LeverOption:
     )
 
 
+_BEHIND = 0.7
+"""Share of the link that memory nobody asked for may take after the switch."""
+
+_FAST_MIB = 256
+"""MiB a second from which on nothing waits long enough to be felt."""
+
+
+def behind_mib(rate_bps: float | None) -> int:
+    """Cap, in MiB/s, of what is sent unasked after a switch to post-copy; 0 for none.
+
+    The guest stands still for each page that it asks for. On a full line that page waits behind
+    megabytes of others, in the source's own buffers; with room on the line it comes at once.
+
+    Args:
+        rate_bps: Bytes a second that the migration was sent at; None where it is not known.
+    """
+    mib = (rate_bps or 0.0) / (1 << 20)
+    return max(1, int(mib * _BEHIND)) if 1.0 <= mib < _FAST_MIB else 0
+
+
 def _pause(moment: Moment) -> LeverOption:
     implied = moment.outlook.implied_downtime_ms
     told = f"about {implied / 1000:.1f} s" if implied is not None else "until all is sent"

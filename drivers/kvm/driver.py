@@ -258,11 +258,11 @@ class KvmDriver:
                 uuid, "given a longer pause", lambda d: d.migrateSetMaxDowntime(pause)
             )
 
-    async def start_post_copy(self, uuid: str) -> None:
+    async def start_post_copy(self, uuid: str, behind_mib: int = 0) -> None:
         """Let the guest run on the destination now."""
-        await self._domains("switch a migration").act(
-            uuid, "switched to post-copy", lambda d: d.migrateStartPostCopy()
-        )
+        domains, lv = self._domains("switch a migration"), self._up().session.lv
+        done = "switched to post-copy"
+        await domains.act(uuid, done, lambda d: migrate.switch_over(lv, d, behind_mib))
 
     async def block_copy(
         self, uuid: str, disk: str, path: str, fmt: str, bandwidth_mib: int = 0

@@ -273,7 +273,7 @@ class SimDriver:
         _host, guest = await self._act(uuid)
         job_of(guest).tune(bandwidth_mib, max_downtime_ms)
 
-    async def start_post_copy(self, uuid: str) -> None:
+    async def start_post_copy(self, uuid: str, behind_mib: int = 0) -> None:  # noqa: ARG002
         """Switch the guest over now."""
         _host, guest = await self._act(uuid)
         switch_over(guest)

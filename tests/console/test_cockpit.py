@@ -34,8 +34,8 @@ class Driver:
         if failure is not None:
             raise failure
 
-    async def start_post_copy(self, uuid: str) -> None:
-        self.told.append((None, None))
+    async def start_post_copy(self, uuid: str, behind_mib: int = 0) -> None:
+        self.told.append((behind_mib, None))
 
 
 def reading(second: float, iteration: int = 1) -> JobProgress:
@@ -103,6 +103,7 @@ async def test_after_the_switch_nothing_can_be_aborted() -> None:
     pit.want(Lever.POST_COPY, 0.0, "anna")
     await fly(pit, 1)
     assert pit.switched
+    assert driver.told == [(70, None)]  # of 100 MiB/s: what the guest asks for has room
     await fly(pit, 1)
     with pytest.raises(Refused, match="cancel cannot be pulled"):
         pit.want(Lever.CANCEL, 0.0, "anna")

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from console.policy.levers import Moment, Promise, Settings, next_pull, options
+from console.policy.levers import Moment, Promise, Settings, behind_mib, next_pull, options
 from drivers.model.migration import Lever, Outlook, Pace
 from drivers.model.vm import JobProgress
 
 GIB = 1 << 30
+MIB = 1 << 20
 STUCK = Outlook(Pace.NOT_CONVERGING, "passes do not shrink", 1.4, 2400.0, (20.0, None))
 WELL = Outlook(Pace.CONVERGING, "shrinking", 0.4, 900.0, (20.0, 30.0))
 ALL = (Lever.BANDWIDTH, Lever.DOWNTIME, Lever.POST_COPY, Lever.PAUSE)
@@ -134,3 +135,11 @@ def test_nothing_is_pulled_on_a_guess(pace: Pace) -> None:
     """A stalled link is not mended by a longer pause; too little is known at the start."""
     at = moment(Outlook(pace, "", eta_s=(1.0, None)), bandwidth_mib=10)
     assert next_pull(at, Promise(600.0, 500.0, ALL)) is None
+
+
+@pytest.mark.parametrize(
+    ("mib_s", "cap"), [(None, 0), (0.5, 0), (1.2, 1), (3.0, 2), (100.0, 70), (1000.0, 0)]
+)
+def test_a_slow_link_keeps_room_for_what_the_guest_asks_for(mib_s: float | None, cap: int) -> None:
+    """Whole MiB a second, for libvirt takes no less; a fast link needs no cap."""
+    assert behind_mib(None if mib_s is None else mib_s * MIB) == cap

@@ -111,7 +111,7 @@ class Drive:
         return True
 
     async def _finish(self) -> bool:
-        if self._record.in_state(MoveState.PENDING, MoveState.RUNNING):
+        if self._record.in_state(MoveState.PENDING, MoveState.RUNNING) or self._leftovers.busy():
             return False
         open_ = self._record.in_state(MoveState.BLOCKED, MoveState.FAILED)
         if not open_:

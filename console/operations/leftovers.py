@@ -22,6 +22,7 @@ class Leftovers:
         self._record = record
         self._starter = starter
         self._tried: dict[str, float] = {}
+        self._begun: set[str] = set()
 
     async def take_back(self) -> None:
         """Begin to settle what each host that answers still holds, once for each connection."""
@@ -33,6 +34,10 @@ class Leftovers:
                 continue
             self._tried[job.id] = host.link.since
             await self._settle(run, job, choice)
+
+    def busy(self) -> bool:
+        """Whether something is being settled now."""
+        return any(j.id in self._begun and not j.state.ended for j in self._desk.jobs.jobs)
 
     def words(self) -> str:
         """What is still to be settled, for the end of an operation; empty when nothing is."""
@@ -64,7 +69,7 @@ class Leftovers:
                 await self._starter.submit(run, plan, words)
                 return
             try:
-                await self._desk.jobs.submit(plan)
+                self._begun.add(await self._desk.jobs.submit(plan))
             except DriverError as error:
                 self._record.complain(error.problem)
             else:

@@ -6,7 +6,7 @@ from console.operations.begin import Starter
 from console.operations.record import Record
 from console.operations.tools import Desk
 from console.policy.drain.truth import Found, found_move
-from console.policy.recovery import DISMISS
+from console.policy.recovery import DISMISS, FINISH, UNDO
 from console.policy.subject import host_problem
 from drivers.model.job import Job, JobState
 from drivers.model.operation import MoveRun, MoveState, OperationState
@@ -81,12 +81,17 @@ class Settler:
 
     async def _follow_up(self, run: MoveRun, job: Job, found: Found) -> None:
         """Finish or take back what an interrupted job left, as a job of its own."""
-        plans = await self._desk.jobs.followup(job.id, found.followup)
+        plans, note = await self._desk.jobs.followup(job.id, found.followup), found.note
+        ended = any(plan.refusal is not None and plan.refusal.code == "done" for plan in plans)
+        if ended and found.followup == FINISH and UNDO in job.followup:
+            # It was not known how it stands when that was offered: no migration runs any more.
+            plans = await self._desk.jobs.followup(job.id, UNDO)
+            note = "its migration has ended: what was left of it is taken back"
         for plan in plans:
             if plan.refusal is not None:
                 await self._record.mark(run, MoveState.RUNNING, plan.refusal.what)
             else:
-                await self._starter.submit(run, plan, found.note)
+                await self._starter.submit(run, plan, note)
 
     def _never_begun(self, job: Job) -> bool:
         """Ours by name, yet not among those this console runs: it was journaled and no more."""

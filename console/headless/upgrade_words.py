@@ -18,6 +18,8 @@ def print_upgrade(upgrade: UpgradePlan, say: Callable[[str], None]) -> None:
     """The hosts in order as a table on standard error, and how long it takes."""
     print_rows(COLUMNS, [_row(upgrade, host) for host in upgrade.hosts], out=sys.stderr)
     say(f"  {time_words(upgrade)}")
+    for check in upgrade.checks:
+        say(f"  {check.verdict}: {check.text} ({check.proof}); {check.fix}")
 
 
 def _row(upgrade: UpgradePlan, host: UpgradeHost) -> tuple[object, ...]:

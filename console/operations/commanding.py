@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from console.operations.children import still_there
 from console.operations.record import Record
-from console.operations.stages import put_stage, upgrade_of
+from console.operations.stages import line_to_run, put_stage, upgrade_of
 from console.operations.tools import Desk
+from console.policy.redact import redacted, secrets_in
 from console.policy.subject import host_problem
 from drivers.errors import DriverError, Refused, Unreachable
 from drivers.model.audit import Actor, Deed, Entry
@@ -41,6 +42,7 @@ class Commands:
         if there := await self._guests(host):
             raise Refused(there, fix="move them away, then resume")
         operation = self._record.operation
+        line_to_run(self._desk, operation, run.stage.command)
         begun = replace(
             run,
             state=MoveState.RUNNING,
@@ -58,6 +60,13 @@ class Commands:
         with suppress(DriverError):  # a reboot costs the connection; a look tells what became of it
             await tasks.begin(self._task(begun))
 
+    def _told(self, run: StageRun, look: TaskLook) -> TaskLook:
+        """How a command stands, without the secrets it may have printed."""
+        known: tuple[str, ...] = ()
+        with suppress(Refused):
+            known = secrets_in(line_to_run(self._desk, self._record.operation, run.stage.command))
+        return replace(look, output=redacted(look.output, known))
+
     async def _guests(self, host: str) -> str:
         """Which guests keep a command from being begun; Unreachable where nobody knows just now."""
         since = self._desk.clock()
@@ -74,6 +83,7 @@ class Commands:
             return True
         root = upgrade_of(self._record.operation).rules.root
         look = await self._desk.hands.tasks(run.stage.host).look(run.ticket, root=root)
+        look = self._told(run, look)
         if look.state is TaskState.RUNNING:
             now = self._desk.clock()
             again = replace(run, state=MoveState.RUNNING, note="", started_at=now, ended_at=None)
@@ -99,6 +109,7 @@ class Commands:
             self._desk.hands.wake(run.stage.host)
             await self._go_on(run, f"no answer: {error.problem.what}", run.output)
             return
+        look = self._told(run, look)
         if there:
             await self._end(run, MoveState.FAILED, f"it was not begun: {there}")
         elif run.stage.verb is StageVerb.REBOOT:
@@ -151,7 +162,8 @@ class Commands:
 
     def _task(self, run: StageRun) -> HostTask:
         root = upgrade_of(self._record.operation).rules.root
-        return HostTask(run.ticket, run.stage.command, root, run.boot)
+        line = line_to_run(self._desk, self._record.operation, run.stage.command)
+        return HostTask(run.ticket, line, root, run.boot)
 
     def _entry(self, run: StageRun) -> Entry:
         stage = run.stage

@@ -10,9 +10,10 @@ from console.operations.tools import PLAN_AGE_S, Desk
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rules import limits_of
+from console.policy.upgrade.lines import ambiguous, told_rules
 from console.policy.upgrade.order import hosts_out
 from console.policy.upgrade.plan import Facts, plan_upgrade
-from drivers.errors import Busy, DriverError, Gone
+from drivers.errors import Busy, DriverError, Gone, Refused
 from drivers.lane import Lane
 from drivers.model.operation import Choice, Operation, OperationPlan
 from drivers.model.problem import Problem
@@ -41,9 +42,13 @@ async def upgrade_plan(
 
     Raises:
         Gone: No upgrade of that name is configured.
+        Refused: Its lines could not be told apart without their secrets.
     """
     await desk.book.refresh()
     rules = _configured(desk, name)
+    if (unclear := ambiguous(rules)) is not None:
+        raise Refused(unclear.what, unclear.proof, unclear.fix)
+    rules = told_rules(rules)
     rules = replace(rules, max_out=max_out or rules.max_out, canary=canary or rules.canary)
     if rules.canary not in hosts and not canary:
         rules = replace(rules, canary="")  # the configured one is not among these hosts

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from console.operations.record import Record
-from console.operations.stages import drain_run, put_stage, upgrade_of
+from console.operations.stages import drain_run, line_to_run, put_stage, upgrade_of
 from console.operations.tools import Desk
+from console.policy.redact import redacted, secrets_in
 from console.policy.upgrade.health import Wanted, kernel_problem, missing, well_words
 from console.policy.upgrade.order import of_host
 from drivers.errors import DriverError, Failed
@@ -97,7 +98,8 @@ class Waiting:
             stem = f"{self._record.operation.id}.{run.stage.id}.{run.tries}"
             token = f"{stem}.h{number}.{now:.3f}"
             self._checks[host] = (number, token)
-            await tasks.begin(HostTask(token, line, rules.root, standing.boot))
+            real = line_to_run(self._desk, self._record.operation, line)
+            await tasks.begin(HostTask(token, real, rules.root, standing.boot))
             return f"check `{line}` runs"
         look = await tasks.look(token, root=rules.root)
         if look.state is TaskState.RUNNING:
@@ -108,7 +110,9 @@ class Waiting:
             return await self._check(run, standing)
         self._checks[host] = (number, "")
         self._failed_at[host] = now
-        return f"check `{line}` failed: {look.output.strip()[-200:] or look.status}"
+        known = secrets_in(line_to_run(self._desk, self._record.operation, line))
+        said = redacted(look.output, known).strip()[-200:]
+        return f"check `{line}` failed: {said or look.status}"
 
     async def _not_yet(self, run: StageRun, why: str) -> None:
         host, now = run.stage.host, self._desk.clock()

@@ -57,6 +57,10 @@ class MoveState(StrEnum):
         return self in (MoveState.DONE, MoveState.FAILED, MoveState.DROPPED)
 
 
+DEFECT = "defect"
+"""Code of the problem of an operation whose console failed itself: nobody drives it."""
+
+
 class Choice(StrEnum):
     """What a person decides for a VM that cannot simply move; NONE is no decision yet."""
 
@@ -123,6 +127,10 @@ class Limits:
         vcpu_overcommit: vCPUs a host may be given for each of its CPUs.
         memory_overcommit: Bytes a host may promise its guests for each byte it has.
         memory_reserve: Bytes of each host that are never given to guests.
+        small: Bytes of memory up to which a guest counts as small: its move is over so soon that
+            more of them at a time take nothing from one another.
+        small_per_host: Moves at a time on one host while the one that begins is small.
+        small_per_link: The same from one host to one other.
     """
 
     per_host: int = 2
@@ -130,6 +138,9 @@ class Limits:
     vcpu_overcommit: float = 8.0
     memory_overcommit: float = 1.0
     memory_reserve: int = 0
+    small: int = 0
+    small_per_host: int = 0
+    small_per_link: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +233,7 @@ class UpgradePlan:
         low: The hosts that carry on while the fullest batch is out: the low point of capacity.
         move_s: Seconds that moving VMs away and back takes, estimated; None where not known.
         limit_s: Seconds after which commands and reboots count as failed, all in all.
+        checks: What a person should know before it begins.
     """
 
     rules: UpgradeRules
@@ -230,6 +242,7 @@ class UpgradePlan:
     low: tuple[Room, ...] = ()
     move_s: float | None = None
     limit_s: float = 0.0
+    checks: tuple[Check, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from screens.columns import Cell, Column, Row
 from screens.format import age, plural
 from screens.prose import BAD, BLANK, DIM, GOOD, HEAD, WARN, Para, block, para
 from screens.render.maintenance import plan_text, problem_paras, vms_known
+from screens.render_plan import worst_first
 
 _TONES = {
     MoveState.PENDING: "job-pending",
@@ -111,6 +112,7 @@ def upgrade_plan_text(plan: OperationPlan) -> list[Para]:
     upgrade = plan.upgrade
     if upgrade is None:
         return lines
+    lines = [*worst_first(upgrade.checks), *lines]
     moves = "of unknown length" if upgrade.move_s is None else f"about {_span(upgrade.move_s)}"
     told = f"moves {moves}; commands and reboots at most {_span(upgrade.limit_s)}"
     lines += [BLANK, para(told, label="time ", label_style=HEAD)]

@@ -13,6 +13,7 @@ from console.policy.preflight.estimate import ASSUMED_BPS, measured_between
 from console.policy.preflight.grounds import Bandwidth
 from console.policy.protect import protection_problem
 from console.policy.subject import host_problem
+from console.policy.upgrade.lines import secret_checks
 from console.policy.upgrade.words import effects_of
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host
@@ -227,6 +228,7 @@ def _whole(
         low,
         sum(_there_and_back_s(m, facts) for d in drains for m in d.moves),
         sum(s.limit_s for h in hosts for s in h.stages),
+        secret_checks(rules),
     )
     stuck: dict[str, Stuck] = {s.uuid: s for d in drains for s in d.stuck}
     outlooks = {d.outlook for d in drains}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.history import StoreStatus
 from drivers.model.host import Host, LinkState
 from drivers.model.job import Job, Plan, Request
-from drivers.model.operation import MoveState, Operation, OperationState
+from drivers.model.operation import DEFECT, MoveState, Operation, OperationState
 from drivers.model.vm import Vm
 from store.api import Store
 
@@ -122,7 +122,7 @@ class Session:
             if found is not None and found != seen:
                 seen = found
                 watch(found)
-            if seen is not None and _rests(seen, self._operations):
+            if seen is not None and _rests(seen, self._operations, self._jobs):
                 return seen, asked
 
     def find(self, name: str) -> Vm:
@@ -169,13 +169,17 @@ class Session:
         return True
 
 
-def _rests(operation: Operation, known: tuple[Operation, ...]) -> bool:
+def _rests(operation: Operation, known: Sequence[Operation], jobs: Sequence[Job]) -> bool:
     """Ended, or paused with nothing on its way, in the drains of an upgrade neither.
 
-    A command that runs on a host goes on without a console.
+    A command that runs on a host goes on without a console. Nobody marks the moves of an operation
+    that its console gave up as arrived: their jobs tell.
     """
     tickets = {r.ticket for r in operation.stages}
     parts = (operation, *(o for o in known if o.id in tickets))
+    if operation.problem is not None and operation.problem.code == DEFECT:
+        mine = {r.ticket for part in parts for r in part.runs}
+        return all(job.state.ended for job in jobs if job.plan.id in mine)
     moving = any(r.state is MoveState.RUNNING for part in parts for r in part.runs)
     paused = operation.state is OperationState.PAUSED
     return operation.state.ended or (paused and not moving)

@@ -14,7 +14,7 @@ from console.operations.steering import given_up, wished
 from console.operations.tools import LOOK_S, Desk
 from console.policy.drain.words import progress_words
 from drivers.errors import Busy, DriverError
-from drivers.model.operation import MoveRun, MoveState, Operation, OperationState
+from drivers.model.operation import DEFECT, MoveRun, MoveState, Operation, OperationState
 from drivers.model.problem import Problem
 
 ROUND_S = 1.0
@@ -65,11 +65,20 @@ class Drive:
             except DriverError as error:
                 self._record.complain(error.problem)
             except Exception as error:  # noqa: BLE001 - the worker's edge: a defect begins nothing more
-                proof = f"{type(error).__name__}: {error}"
-                fix = "resume the operation"
-                self._record.complain(Problem("the console itself failed", proof, fix))
+                await self._give_up(f"{type(error).__name__}: {error}")
                 return
             await self._rest()
+
+    async def _give_up(self, proof: str) -> None:
+        """Leave it to a person after a defect, so that nobody waits for what nobody drives."""
+        fix = "resume or cancel the operation; what moves now arrives"
+        problem = Problem("the console itself failed", proof, fix, DEFECT)
+        self._record.complain(problem)
+        paused = OperationState.PAUSED
+        try:
+            await self._record.change(lambda o: replace(o, state=paused, problem=problem))
+        except DriverError as error:
+            self._record.complain(error.problem)
 
     async def _rest(self) -> None:
         """Wait for the next look; one of its jobs that ends makes that come early."""

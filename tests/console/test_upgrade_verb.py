@@ -18,7 +18,9 @@ from console.headless.status import Exit
 from console.policy.upgrade.plan import stage_runs
 from console.policy.upgrade.words import upgrade_words
 from drivers.errors import Gone
+from drivers.model.job import JobState
 from drivers.model.operation import (
+    DEFECT,
     Choice,
     MoveRun,
     MoveState,
@@ -153,8 +155,20 @@ def test_a_pause_waits_for_what_moves_but_not_for_commands():
     paused = operation(OperationState.PAUSED, MoveState.RUNNING)
     first = replace(paused.stages[0], ticket="upgrade-1.s1.1")
     paused = replace(paused, stages=(first, *paused.stages[1:]))
-    assert _rests(paused, ())
+    assert _rests(paused, (), ())
     moving = drain(fleet(guest(1)))
     run_ = MoveRun(moving.moves[0], MoveState.RUNNING)
     child = Operation("upgrade-1.s1.1", moving, OperationState.PAUSED, (run_,))
-    assert not _rests(paused, (paused, child))
+    assert not _rests(paused, (paused, child), ())
+
+
+def test_what_its_console_gave_up_is_waited_for_only_while_its_jobs_run():
+    """Nobody marks its moves as arrived any more."""
+    moving = drain(fleet(guest(1)))
+    run_ = MoveRun(moving.moves[0], MoveState.RUNNING, ticket="drain-1.m1")
+    problem = Problem("the console itself failed", code=DEFECT)
+    left = Operation("drain-1", moving, OperationState.PAUSED, (run_,), problem=problem)
+    job = SimpleNamespace(plan=SimpleNamespace(id="drain-1.m1"), state=JobState.RUNNING)
+    assert not _rests(left, (left,), (job,))  # type: ignore[arg-type]
+    job.state = JobState.DONE
+    assert _rests(left, (left,), (job,))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from console.config.lines import key_lines, line_of
 from console.config.schema import FleetFile, HostDefaults, HostEntry, Intervals
-from console.policy.bounds import Bounds
+from console.policy.bounds import Bounds, small_bytes
 from console.policy.preflight.grounds import Group, Rules
 from drivers.errors import DriverError
 from drivers.model.host import HostSpec, Protect, Transport
@@ -58,15 +58,17 @@ def specs_of(fleet: FleetFile) -> tuple[HostSpec, ...]:
 
 def rules_of(fleet: FleetFile) -> Rules:
     """The limits and groups of ``[policy]``, as the planners take them."""
-    told = fleet.policy
+    told, usual = fleet.policy, Rules()
     return Rules(
         cpu_overcommit=told.cpu_overcommit,
         memory_overcommit=told.memory_overcommit,
         memory_reserve=told.memory_reserve_mb << 20,
         clock_skew_s=told.clock_skew,
         link_bps=told.migration_mib_s * (1 << 20) if told.migration_mib_s else None,
-        moves_per_host=told.moves_per_host,
-        moves_per_link=told.moves_per_link,
+        moves_per_host=told.moves_per_host or usual.moves_per_host,
+        moves_per_link=told.moves_per_link or usual.moves_per_link,
+        small_per_host=told.moves_per_host or usual.small_per_host,
+        small_per_link=told.moves_per_link or usual.small_per_link,
         groups=tuple(
             Group(g.name, g.rule, frozenset(g.vms), frozenset(g.tags), g.strict)
             for g in told.groups
@@ -76,15 +78,18 @@ def rules_of(fleet: FleetFile) -> Rules:
 
 def bounds_of(fleet: FleetFile) -> Bounds:
     """How much is done at a time, by ``[limits]`` and ``[policy]``."""
-    told = fleet.limits
+    told, rules = fleet.limits, rules_of(fleet)
     return Bounds(
         jobs_per_host=told.jobs_per_host,
-        moves_per_host=fleet.policy.moves_per_host,
-        moves_per_link=fleet.policy.moves_per_link,
+        moves_per_host=rules.moves_per_host,
+        moves_per_link=rules.moves_per_link,
         moves_per_site=told.moves_per_site,
         moves=told.moves,
         connects_per_site=told.connects_per_site,
         connects=told.connects,
+        small=small_bytes(rules.link_bps),
+        small_per_host=rules.small_per_host,
+        small_per_link=rules.small_per_link,
     )
 
 

@@ -151,10 +151,11 @@ class PolicySettings(_Part):
     """Seconds two hosts' clocks may be apart without a warning."""
     migration_mib_s: Annotated[float, Field(gt=0)] | None = None
     """MiB a second that a migration gets, for estimates; unset: measured, or assumed and said."""
-    moves_per_host: Annotated[int, Field(ge=1, le=64)] = 2
-    """Moves at a time that leave or enter one host, of operations and single ones alike."""
-    moves_per_link: Annotated[int, Field(ge=1, le=64)] = 2
-    """Moves at a time from one host to one other."""
+    moves_per_host: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Moves at a time that leave or enter one host, of operations and single ones alike; unset: 2,
+    and up to 8 with guests whose memory the link carries in two seconds."""
+    moves_per_link: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Moves at a time from one host to one other; unset: the same."""
     groups: tuple[GroupEntry, ...] = ()
 
 

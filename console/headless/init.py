@@ -68,8 +68,9 @@ protect = "confirm"
 # memory_reserve_mb = 2048 # of each host, never given to VMs
 # clock_skew = "2s"        # clocks further apart are warned of
 # migration_mib_s = 400    # for estimates; unset: measured, or assumed and said
-# moves_per_host = 2       # migrations and disk copies at a time, leaving or entering one host
-# moves_per_link = 2       # migrations at a time, from one host to one other
+# moves_per_host = 2       # migrations and disk copies at a time, leaving or entering one host;
+#                          # unset: 2, and up to 8 with guests that the link carries in 2 s
+# moves_per_link = 2       # migrations at a time, from one host to one other; unset: the same
 #
 # [[policy.groups]]        # also by tags of VMs: apart:NAME, together:NAME
 # name = "databases"

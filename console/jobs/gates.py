@@ -19,11 +19,18 @@ class Gates:
     Args:
         bounds: How much is done at a time.
         site_of: The site of a host; empty for none.
+        memory_of: Bytes of memory of a VM; None where it is not known.
     """
 
-    def __init__(self, bounds: Bounds, site_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        site_of: Callable[[str], str],
+        memory_of: Callable[[str], int | None] = lambda _uuid: None,
+    ) -> None:
         self._bounds = bounds
         self._site_of = site_of
+        self._memory_of = memory_of
         self._light = Bulkheads()
         self._heavy = Bulkheads()
 
@@ -53,13 +60,28 @@ class Gates:
                 gates.leave(needs)
 
     def _moving(self, plan: Plan) -> dict[Gate, int]:
+        """Large guests are counted among themselves, and along with the small ones."""
         bounds, hosts = self._bounds, [plan.host]
+        large = not self._is_small(plan)
+        per_host = max(bounds.small_per_host, bounds.moves_per_host)
+        per_link = max(bounds.small_per_link, bounds.moves_per_link)
         needs: dict[Gate, int] = {ALL: bounds.moves}
         if plan.request.action is Action.MIGRATE:
             hosts.append(plan.request.target)
-            needs[("link", *hosts)] = bounds.moves_per_link
+            needs["link", *hosts] = per_link
+            if large:
+                needs["large on link", *hosts] = bounds.moves_per_link
         for host in hosts:
-            needs[("host", host)] = bounds.moves_per_host
+            needs["host", host] = per_host
+            if large:
+                needs["large on host", host] = bounds.moves_per_host
             if site := self._site_of(host):
-                needs[("site", site)] = bounds.moves_per_site
+                needs["site", site] = bounds.moves_per_site
         return needs
+
+    def _is_small(self, plan: Plan) -> bool:
+        """Whether a migration copies no disk and little memory."""
+        memory = self._memory_of(plan.request.uuid)
+        copies = any(step.args.get("copy") for step in plan.steps)
+        light = plan.request.action is Action.MIGRATE and not copies
+        return light and memory is not None and memory <= self._bounds.small

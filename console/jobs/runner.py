@@ -79,7 +79,9 @@ class JobRunner:
         reader = FleetReader(known)
         self._tools = Tools(known, self._journal, reader, snapshot, nudge, read_anew, clock, sleep)
         self._on_events = on_events
-        self._gates = Gates(bounds, lambda h: known[h].spec.site if h in known else "")
+        self._gates = Gates(
+            bounds, lambda h: known[h].spec.site if h in known else "", self._memory_of
+        )
         self._works: dict[str, Work] = {}
         self._vms: dict[str, str] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -277,6 +279,10 @@ class JobRunner:
 
     async def _audit_end(self, job: Job) -> None:
         await self.auditor.end(ended(job, self.auditor.actor, self._tools.clock()))
+
+    def _memory_of(self, uuid: str) -> int | None:
+        vm = self._tools.snapshot().vm(uuid)
+        return vm.memory if vm is not None else None
 
     def _new_id(self, kind: str) -> str:
         """Unique among all consoles of this journal: time, process id and a number."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from console.operations.record import Record
@@ -41,19 +42,21 @@ class Starter:
 
     async def begin(self) -> None:
         """Begin every move that the caps allow and fresh readings admit."""
-        ready = [r for r in self._record.operation.runs if self._ready(r)]
-        if not ready:
-            return
-        ends = {end for r in ready for end in (r.move.source, r.move.target)}
-        for move in [r.move for r in ready]:
-            # For each, as to begin the one before may have taken long.
-            with self._record.trace.span(f"check {move.vm_name}", fold=True):
-                since = self._desk.clock() - READ_AGE_S
-                snapshot = await self._desk.fresh({move.source, move.target}, since)
-            run = next((r for r in self._record.operation.runs if r.move.id == move.id), None)
-            if run is not None and self._ready(run):
-                await self._try(run, snapshot)
-        if self._record.in_state(MoveState.BLOCKED) and not self._record.moving:
+        looked: dict[str, Move] = {}
+        while moves := self._next(looked):
+            looked.update((move.id, move) for move in moves)
+            with self._record.trace.span("ask the hosts", count=str(len(moves))):
+                await self._ask_ahead(moves)
+            for move in moves:
+                # For each, as to begin the one before may have taken long.
+                with self._record.trace.span(f"check {move.vm_name}", fold=True):
+                    since = self._desk.clock() - READ_AGE_S
+                    snapshot = await self._desk.fresh({move.source, move.target}, since)
+                run = next((r for r in self._record.operation.runs if r.move.id == move.id), None)
+                if run is not None and self._ready(run, self._running()):
+                    await self._try(run, snapshot)
+        ends = {end for move in looked.values() for end in (move.source, move.target)}
+        if ends and self._record.in_state(MoveState.BLOCKED) and not self._record.moving:
             await self._plan_anew(await self._desk.fresh(ends))
 
     async def submit(self, run: MoveRun, plan: Plan, note: str) -> None:
@@ -86,12 +89,32 @@ class Starter:
             await self._record.change(lambda o: replace(o, excluded=(*o.excluded, target)))
             await self._plan_anew(self._desk.snapshot())
 
-    def _ready(self, run: MoveRun) -> bool:
+    def _next(self, looked: Container[str]) -> list[Move]:
+        """Moves that may begin side by side, of those that were not looked at in this round."""
+        found: list[Move] = []
+        running = self._running()
+        for run in self._record.operation.runs:
+            if run.move.id not in looked and self._ready(run, [*running, *found]):
+                found.append(run.move)
+        return found
+
+    async def _ask_ahead(self, moves: Sequence[Move]) -> None:
+        """Ask at once what each of these is judged by: it is remembered for the few seconds that
+        an answer counts as new, and what has grown older is asked again for the move itself."""
+        moved = [move for move in moves if move.verb is MoveVerb.MIGRATE]
+        if len(moved) > 1:
+            uuids, targets = [m.uuid for m in moved], [m.target for m in moved]
+            await self._desk.grounds(uuids, targets, home_of(self._record.operation))
+
+    def _ready(self, run: MoveRun, running: Sequence[Move]) -> bool:
+        """Whether a move waits for nothing any more, and has room beside the others."""
         operation = self._record.operation
         done = {r.move.id for r in operation.runs if r.state is MoveState.DONE}
-        running = [r.move for r in self._record.in_state(MoveState.RUNNING)] + self._foreign()
         waits = run.state in WAITING and set(run.move.after) <= done
         return waits and not over_cap(run.move, running, operation.plan.limits)
+
+    def _running(self) -> list[Move]:
+        return [r.move for r in self._record.in_state(MoveState.RUNNING)] + self._foreign()
 
     def _foreign(self) -> list[Move]:
         """Migrations that are not of this operation press on the same hosts."""

@@ -63,6 +63,12 @@ class OpsWorld(World):
     meet: int = 0
     """No migration ends before so many were under way on one host at once."""
     bandwidth: dict[tuple[str, str], Bandwidth] = field(default_factory=dict)
+    small_at_once: int = 2
+    """Moves of small guests at a time on one host: here all guests are small."""
+
+    def capacity(self) -> Rules:
+        most = self.small_at_once
+        return Rules(cpu_overcommit=8.0, small_per_host=most, small_per_link=most)
 
     def tick(self, seconds: float) -> None:
         for host, at in self.die_at.items():
@@ -235,7 +241,7 @@ class OpsConsole:
                 lambda _host: None,
                 self.gather,
                 lambda events: self.events.extend(e.text for e in events),
-                Rules(cpu_overcommit=8.0),
+                world.capacity(),
                 lambda: world.now,
                 self.console.sleep,
                 owner,
@@ -271,7 +277,7 @@ class OpsConsole:
             for cut in [(here, there) in self.world.severed]
         }
         measured = Evidence(data=data, bandwidth=self.world.bandwidth)
-        return Grounds(Rules(cpu_overcommit=8.0), evidence=measured)
+        return Grounds(self.world.capacity(), evidence=measured)
 
     async def hold(self, host: str, words: str) -> HeldLease:
         """As a host's shell does it: one console at a time, for as long as that lives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from console.jobs.gates import Gates
 from console.policy.bounds import BOUNDS, Bounds
 from console.poller.connecting import HAND_ON_S
 from drivers.errors import Unreachable
-from drivers.model.job import Action, Plan, Request
+from drivers.model.job import Action, Plan, Request, Step
 from tests.console.fakes import FakeDriver, hang
 from tests.console.pollerworld import Fleet, watching
 from tests.console.virtual import now, simulate
@@ -95,8 +96,8 @@ SITES = {"a1": "a", "a2": "a", "a3": "a", "a4": "a", "b1": "b", "b2": "b"}
 class Yard:
     """Moves that stay under way until they are let go."""
 
-    def __init__(self, bounds: Bounds) -> None:
-        self.gates = Gates(bounds, lambda host: SITES.get(host, ""))
+    def __init__(self, bounds: Bounds, memory: dict[str, int] | None = None) -> None:
+        self.gates = Gates(bounds, lambda host: SITES.get(host, ""), (memory or {}).get)
         self.running: dict[str, asyncio.Event] = {}
         self.given_up: dict[str, asyncio.Event] = {}
         self.tasks: list[asyncio.Task[None]] = []
@@ -134,6 +135,23 @@ async def test_moves_keep_the_caps_of_host_link_site_and_whole() -> None:
     assert await yard.begin(move(8, "x1", "x2")) == {"p1", "p3", "p5", "p7"}  # the whole is
     yard.running["p5"].set()
     assert await yard.rest() == {"p1", "p3", "p6", "p7"}
+    await yard.end()
+
+
+async def test_small_guests_fill_the_room_beside_large_ones() -> None:
+    """Two large ones at a time as ever, four in all; one that copies disks is never small."""
+    bounds = Bounds(small=100, small_per_host=4, small_per_link=4)
+    yard = Yard(bounds, {f"u{n}": 900 if n < 4 else 100 for n in range(1, 10)})
+    large = [move(n, "a1", f"b{n}") for n in (1, 2, 3)]
+    small = [move(n, "a1", "x1") for n in (4, 5, 6)]
+    assert await yard.begin(*large, *small) == {"p1", "p2", "p4", "p5"}
+    yard.running["p4"].set()
+    assert await yard.rest() == {"p1", "p2", "p5", "p6"}
+    copying = replace(move(7, "a1", "x1"), steps=(Step("migrate", "", args={"copy": "vda"}),))
+    assert "p7" not in await yard.begin(copying)
+    for name in ("p1", "p5"):
+        yard.running[name].set()
+    assert await yard.rest() == {"p2", "p3", "p6"}
     await yard.end()
 
 
@@ -217,7 +235,10 @@ def test_limits_are_read_from_the_fleet_file() -> None:
     told = {"limits": {"moves": 4, "moves_per_site": 2, "connects": 9, "connects_per_site": 5,
                        "jobs_per_host": 3},
             "policy": {"moves_per_host": 1, "moves_per_link": 1}}  # fmt: skip
-    assert bounds_of(FleetFile.model_validate(told)) == Bounds(3, 1, 1, 2, 4, 5, 9)
+    wanted = Bounds(3, 1, 1, 2, 4, 5, 9, small_per_host=1, small_per_link=1)
+    assert bounds_of(FleetFile.model_validate(told)) == wanted
+    faster = {"policy": {"migration_mib_s": 1000}}  # what counts as small depends on the link
+    assert bounds_of(FleetFile.model_validate(faster)).small == 2000 << 20
     assert bounds_of(FleetFile()) == BOUNDS
     with pytest.raises(ValueError, match="one site cannot have more than all"):
         FleetFile.model_validate({"limits": {"moves": 2, "moves_per_site": 3}})

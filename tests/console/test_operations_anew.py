@@ -264,3 +264,19 @@ async def test_a_move_that_failed_is_given_another_target():
     assert (await console.ended(ident)).state is OperationState.DONE
     assert set(world.where().values()) == {"kvm2"}
     await console.close()
+
+
+async def test_more_small_guests_move_at_a_time_and_what_they_need_is_asked_at_once():
+    """Six side by side, and one question for all of them before each is judged for itself."""
+    world = fleet(6)
+    world.meet = world.small_at_once = 6
+    console = OpsConsole(world)
+    operation = await drained(console)
+    assert operation.outcome == "6 of 6 moved, safe to reboot: yes."
+    assert world.busiest["kvm1"] == 6
+    assert set(world.arrivals.values()) == {1}
+    together = {tuple(sorted(uuids)) for uuids, _, _ in console.gathered if len(uuids) == 6}
+    assert len(together) == 1
+    alone = [uuids for uuids, _, age_s in console.gathered if len(uuids) == 1 and age_s < 60.0]
+    assert {uuids[0] for uuids in alone} == {run.move.uuid for run in operation.runs}
+    await console.close()

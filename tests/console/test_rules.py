@@ -35,8 +35,10 @@ def test_every_key_arrives_in_the_planners_units(tmp_path: Path) -> None:
         "strict = false\n",
     )
     group = Group("db", "apart", frozenset(("a", "b")), frozenset(("t",)), strict=False)
-    assert found == Rules(3.0, 1.5, 512 * MIB, 5.0, 100.0 * MIB, 6, 3, (group,))
-    assert (limits_of(found).per_host, limits_of(found).per_link) == (6, 3)
+    assert found == Rules(3.0, 1.5, 512 * MIB, 5.0, 100.0 * MIB, 6, 3, 6, 3, (group,))
+    limits = limits_of(found)
+    assert (limits.per_host, limits.per_link, limits.small) == (6, 3, 200 * MIB)
+    assert (limits.small_per_host, limits.small_per_link) == (6, 3)
 
 
 @pytest.mark.parametrize(

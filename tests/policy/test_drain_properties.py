@@ -112,7 +112,14 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(
         FleetSnapshot(NOW, 1, tuple(hosts)),
         fit,
-        Limits(draw(st.integers(1, 3)), per_link, vcpu_overcommit=1.0),
+        Limits(
+            draw(st.integers(1, 3)),
+            per_link,
+            vcpu_overcommit=1.0,
+            small=draw(st.integers(0, 4)),
+            small_per_host=draw(st.integers(0, 5)),
+            small_per_link=draw(st.integers(0, 4)),
+        ),
         Wishes(
             cordoned=draw(st.sets(st.sampled_from(names), max_size=1)),
             choices={u: c for u, c in choices.items() if c is not Choice.NONE},
@@ -179,11 +186,23 @@ def play(case: Case, plan: OperationPlan, draw: st.DataObject, home: str = HOME)
             done.add(move.id)
             sim.finish(move)
         sim.check(targets)
-        ends = Counter(e for m in running for e in {m.source, m.target})
-        links = Counter((m.source, m.target) for m in running)
-        assert all(n <= case.limits.per_host for n in ends.values())
-        assert all(n <= case.limits.per_link for n in links.values())
+        check_caps(running, case.limits)
     return sim
+
+
+def check_caps(running: list[Move], limits: Limits) -> None:
+    """Large ones keep the caps among themselves, and all together those of small ones."""
+    large = [m for m in running if m.copy_bytes or m.memory > limits.small]
+    hosts = max(limits.per_host, limits.small_per_host)
+    links = max(limits.per_link, limits.small_per_link)
+    for moves, per_host, per_link in (
+        (large, limits.per_host, limits.per_link),
+        (running, hosts, links),
+    ):
+        ends = Counter(e for m in moves for e in {m.source, m.target})
+        pairs = Counter((m.source, m.target) for m in moves)
+        assert all(n <= per_host for n in ends.values())
+        assert all(n <= per_link for n in pairs.values())
 
 
 def groups_of(case: Case, vms: list[Vm]) -> list[list[Vm]]:

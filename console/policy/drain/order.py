@@ -23,7 +23,26 @@ def in_waves(moves: Iterable[Move], limits: Limits) -> tuple[Move, ...]:
 
 
 def over_cap(move: Move, running: Iterable[Move], limits: Limits) -> str:
-    """Which cap forbids that this move begins beside the running ones; empty when none does."""
+    """Which cap forbids that this move begins beside the running ones; empty when none does.
+
+    Large guests count among themselves, and small ones fill what room is left beside them: no more
+    large ones than ever share a link, and none of them waits for small ones that came later.
+    """
+    others = tuple(running)
+    most = max(limits.per_host, limits.small_per_host), max(limits.per_link, limits.small_per_link)
+    if is_small(move, limits):
+        return _full(move, others, *most)
+    large = [other for other in others if not is_small(other, limits)]
+    return _full(move, large, limits.per_host, limits.per_link) or _full(move, others, *most)
+
+
+def is_small(move: Move, limits: Limits) -> bool:
+    """Whether a move waits for its hosts more than for the link."""
+    light = move.verb is MoveVerb.MIGRATE and not move.copy_bytes
+    return light and 0 < move.memory <= limits.small
+
+
+def _full(move: Move, running: Iterable[Move], per_host: int, per_link: int) -> str:
     hosts: Counter[str] = Counter()
     links: Counter[tuple[str, str]] = Counter()
     for other in running:
@@ -31,9 +50,9 @@ def over_cap(move: Move, running: Iterable[Move], limits: Limits) -> str:
         if other.verb is MoveVerb.MIGRATE:
             links[(other.source, other.target)] += 1
     for host in dict.fromkeys((move.source, move.target)):
-        if hosts[host] >= limits.per_host:
-            return f"{limits.per_host} moves at a time on {host}"
+        if hosts[host] >= per_host:
+            return f"{per_host} moves at a time on {host}"
     link = (move.source, move.target)
-    if move.verb is MoveVerb.MIGRATE and links[link] >= limits.per_link:
-        return f"{limits.per_link} moves at a time from {move.source} to {move.target}"
+    if move.verb is MoveVerb.MIGRATE and links[link] >= per_link:
+        return f"{per_link} moves at a time from {move.source} to {move.target}"
     return ""

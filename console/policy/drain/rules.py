@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from console.policy.bounds import small_bytes
 from console.policy.preflight.grounds import Group, Rules
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host
@@ -21,6 +22,9 @@ def limits_of(rules: Rules) -> Limits:
         rules.cpu_overcommit or usual.vcpu_overcommit,
         rules.memory_overcommit or usual.memory_overcommit,
         rules.memory_reserve,
+        small_bytes(rules.link_bps),
+        max(rules.small_per_host, rules.moves_per_host),
+        max(rules.small_per_link, rules.moves_per_link),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from console.policy.bounds import USUAL_BPS
 from console.policy.placement import Placement
 from console.policy.preflight.grounds import Bandwidth, Evidence, Rules, failed, told
 from console.policy.sizes import size_words
@@ -13,7 +14,7 @@ from drivers.model.host import Host
 from drivers.model.job import Check, Verdict
 from drivers.model.vm import VmState
 
-ASSUMED_BPS = 1e9 / 8
+ASSUMED_BPS = USUAL_BPS
 """Bytes a second where nothing was measured: a link of 1 Gbit/s. Always said as an assumption."""
 
 DOWNTIME_S = 0.3

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
+from console.policy.bounds import SMALL_AT_ONCE
 from drivers.model.caps import (
     CpuNeed,
     DirtyRate,
@@ -58,6 +59,8 @@ class Rules:
         link_bps: Bytes a second that a migration gets; None where it is not configured.
         moves_per_host: Moves at a time that leave or enter one host.
         moves_per_link: Moves at a time from one host to one other.
+        small_per_host: Moves at a time on one host while the one that begins is of a small guest.
+        small_per_link: The same from one host to one other.
     """
 
     cpu_overcommit: float | None = None
@@ -67,6 +70,8 @@ class Rules:
     link_bps: float | None = None
     moves_per_host: int = 2
     moves_per_link: int = 2
+    small_per_host: int = SMALL_AT_ONCE
+    small_per_link: int = SMALL_AT_ONCE
     groups: tuple[Group, ...] = ()
 
 

@@ -72,7 +72,7 @@ echo "user $(id -un)"
 if [ "$(id -u)" = 0 ] || said=$(sudo -n sh -c : 2>&1); then
   echo "root yes"
 else
-  echo "denied $(printf '%s\n' "$said" | tail -n 1)"
+  echo "denied $(printf %s "$said" | tr '\n' ' ')"
 fi
 """
 
@@ -93,7 +93,7 @@ class KvmTasks:
                 clean(text)[:200] or "no answer to a command",
                 "it needs a POSIX shell, /proc and uname",
             )
-        user, denied = told.get("user", ""), told.get("denied", "")
+        user, denied = told.get("user", ""), told.get("denied", "")[:200]
         return Standing(told["boot"], told["kernel"], user, "root" in told, denied)
 
     async def begin(self, task: HostTask) -> TaskLook:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from drivers.errors import Refused
+from drivers.kvm.driver import KvmDriver
 from drivers.lab.fleet import LabFleet
 from drivers.lab.host import LabHost
 from drivers.lab.model import GuestSpec
-from drivers.lab.netns import NetnsHost
+from drivers.lab.netns import OPERATOR, NetnsHost
 from drivers.lab.processes import wait_until
+from drivers.model.host import HostSpec
+from drivers.model.upgrade import HostTask, TaskState
+from tests.contract.conftest import Nobody
 from tests.lab.e2e_cli import Cli
 from tests.lab.e2e_console import PATIENCE_S, running_on, still_counts, sweep
 
@@ -98,3 +105,91 @@ def test_daemons_restart_one_host_at_a_time_and_a_killed_console_is_followed(
         assert wait_until(lambda n=name, h=home: running_on(mended, guests[n]) == [h], PATIENCE_S)
         still_counts(mended, name)
     assert cli("cordon", "--json").json() == []
+
+
+STAND_IN = "/run/stand-in"
+ALLOWED = f"{STAND_IN}/allowed"
+SUDO = f"""#!/bin/sh
+[ "$1" = -n ] && shift && [ -e {ALLOWED} ] || {{ echo "sudo: a password is required" >&2; exit 1; }}
+exec {STAND_IN}/become --reuid 0 --regid 0 --clear-groups -- "$@"
+"""
+
+
+@pytest.fixture
+def operated(mended: LabFleet) -> Iterator[HostSpec]:
+    """kvm2, reached as a login that is not root and finds the stand-in for sudo."""
+    host = mended.host("kvm2")
+    if not isinstance(host, NetnsHost):
+        pytest.skip("needs a host with a login of its own: root and namespaces")
+    text = host.folder / "sudo"
+    text.write_text(SUDO)
+    keys = host.inside(mended.folder / "ssh" / "authorized_keys")
+    host.run(["mkdir", STAND_IN])
+    host.run(["install", "-m", "755", host.inside(text), f"{STAND_IN}/sudo"])
+    host.run(["sh", "-c", f"install -m 4755 $(command -v setpriv) {STAND_IN}/become"])
+    host.run(["install", "-m", "644", keys, "/run/operator/keys"])
+    path = f"PATH={STAND_IN}:/usr/local/bin:/usr/bin:/bin"
+    host.reconfigure_sshd({"AuthorizedKeysFile": "/run/operator/keys", "SetEnv": path})
+    yield replace(host.spec(), uri=f"qemu+ssh://{OPERATOR}@kvm2/system")
+    host.run(["rm", "-r", STAND_IN])
+
+
+async def test_a_login_that_is_not_root_upgrades_through_sudo(
+    mended: LabFleet, operated: HostSpec, tmp_path: Path
+) -> None:
+    """Where sudo wants a password, nothing is begun, and its words and the fix are told.
+
+    A stand-in plays sudo here, which test machines mostly lack: it refuses in sudo's words, or
+    becomes root as sudo does. Login, sshd and commands are real.
+    """
+    host = mended.host("kvm2")
+    cli = Cli(tmp_path, [mended.host("kvm1").spec(), operated])
+    told = {"commands": [f"id -u >>{RAN}"], "health": ["true"], "expect_kernel": "*"}
+    words = [f"{key} = {json.dumps(value)}" for key, value in told.items()]
+    more = ["[upgrade]", *words, "reboot = false", "keep_spare = false", ""]
+    cli.config.write_text(cli.config.read_text() + "\n".join(more))
+    leave = [word for uuid in host.domains(running=True) for word in ("--leave", uuid)]
+    upgrade = ("upgrade", "--hosts", "kvm2", *leave)
+
+    refused = await asyncio.to_thread(cli, *upgrade, "--yes", "--json")
+    assert refused.status != 0
+    assert "commands need root on kvm2, and the login operator is not" in refused.err
+    assert "sudo: a password is required" in refused.err
+    assert "NOPASSWD" in refused.err
+    host.run(["test", "!", "-e", RAN])
+
+    host.run(["touch", ALLOWED])
+    done = await asyncio.to_thread(cli, *upgrade, "--yes", "--json")
+    assert done.status == 0, done.err + done.out
+    assert host.run(["cat", RAN]).stdout.split() == ["0"]
+    host.run(["rm", RAN])
+
+    await _sudo_lost_midway(host, operated)
+
+
+async def _sudo_lost_midway(host: LabHost, spec: HostSpec) -> None:
+    """Its refusal is told for what it is; allowed again, what was begun is found, once."""
+    driver = KvmDriver(spec, Nobody())
+    await driver.connect()
+    try:
+        standing = await driver.tasks.standing()
+        assert (standing.user, standing.root) == (OPERATOR, True)
+        task = HostTask("sudo.1", f"echo once >>{RAN}", root=True, boot=standing.boot)
+        await driver.tasks.begin(task)
+        host.run(["rm", ALLOWED])
+        with pytest.raises(Refused, match="refuses root to the login: sudo: a password") as lost:
+            await driver.tasks.look(task.token, root=True)
+        assert "NOPASSWD" in lost.value.problem.fix
+        standing = await driver.tasks.standing()
+        assert (standing.root, standing.denied) == (False, "sudo: a password is required")
+        host.run(["touch", ALLOWED])
+        while (look := await driver.tasks.begin(task)).state is TaskState.RUNNING:
+            assert look.status is None
+        assert (look.state, look.status) == (TaskState.ENDED, 0)
+        await driver.tasks.forget(task.token, root=True)
+    finally:
+        await driver.close()
+    assert host.run(["cat", RAN]).stdout.split() == ["once"]
+    left = host.run(["sh", "-c", "ls -d /run/novacron-task-*"], check=False)
+    assert left.stdout == ""
+    host.run(["rm", RAN])

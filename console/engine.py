@@ -29,7 +29,7 @@ from console.backend import (
 )
 from console.evidence import EvidenceDesk
 from console.jobs.leaselook import LeaseLook
-from console.jobs.owner import this_owner
+from console.jobs.owner import this_boot, this_owner
 from console.jobs.runner import JobRunner
 from console.jobs.tracing import traced
 from console.maintenance import Maintenance
@@ -213,7 +213,7 @@ class Engine:
             actor=f"{actor.sudo_user or actor.login_user or actor.user}@{actor.machine}",
             leases=self._leases,
             auditor=runner.auditor,
-            hands=Hands(self._tasks_of, self._poller.refresh, self._source.upgrades),
+            hands=Hands(self._tasks_of, self._poller.refresh, self._source.upgrades, this_boot()),
         )
 
     def _tasks_of(self, host: str) -> HostTasks:

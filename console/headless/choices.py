@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from console.headless.session import Session, Unknown
+from console.policy.upgrade.here import THIS_CONSOLE
 from drivers.model.operation import Choice, Operation, OperationKind, OperationPlan
 
 PLAN_S = 30.0
@@ -40,9 +41,9 @@ def plan_back(
 def named_choices(
     args: argparse.Namespace, session: Session, choices: tuple[Choice, ...]
 ) -> dict[str, Choice]:
-    """VM UUID to the choice that names it."""
+    """VM UUID, or the word for this console, to the choice that names it."""
     return {
-        session.find(name).uuid: choice
+        name if name == THIS_CONSOLE else session.find(name).uuid: choice
         for choice in choices
         for name in getattr(args, choice.value)
         if name != _EVERY
@@ -52,10 +53,14 @@ def named_choices(
 def choices_for_all(
     args: argparse.Namespace, plan: OperationPlan, choice: Choice
 ) -> dict[str, Choice]:
-    """The VMs that still need a choice and may have this one, where it is meant for all."""
+    """The VMs that still need a choice and may have this one, where it is meant for all.
+
+    This console is no VM: whoever lets it go down says so by its name.
+    """
     if _EVERY not in getattr(args, choice.value):
         return {}
-    return {s.uuid: choice for s in plan.undecided if choice in s.choices}
+    undecided = (s for s in plan.undecided if s.uuid != THIS_CONSOLE)
+    return {s.uuid: choice for s in undecided if choice in s.choices}
 
 
 def targets_of(args: argparse.Namespace, operation: Operation) -> dict[str, str]:

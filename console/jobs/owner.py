@@ -47,6 +47,14 @@ def this_place(root: Path = Path("/")) -> Place:
     )
 
 
+def this_boot(root: Path = Path("/")) -> str:
+    """The kernel's id of this boot, the same in all its namespaces; empty where it is not told."""
+    with suppress(OSError):
+        boot = root / "proc/sys/kernel/random/boot_id"
+        return boot.read_text(encoding="ascii", errors="replace").strip()
+    return ""
+
+
 def this_owner(place: Place | None = None) -> str:
     """Who runs jobs here."""
     here = place or this_place()

@@ -19,11 +19,13 @@ class Hands:
         tasks: Commands on a host; a DriverError when it is not connected.
         wake: Makes the poller read a host again now, also one that was given up for a while.
         rules: How hosts are upgraded, by name.
+        boot: Id of the boot that this console runs in; empty where it is not told.
     """
 
     tasks: Callable[[str], HostTasks]
     wake: Callable[[str], None]
     rules: Mapping[str, UpgradeRules] = field(default_factory=dict)
+    boot: str = ""
 
 
 class Crew(Protocol):

@@ -67,6 +67,7 @@ async def upgrade_plan(
         choices,
         desk.rules.link_bps,
         grounds.evidence.bandwidth if grounds.evidence is not None else {},
+        desk.hands.boot,
     )
     lane = Lane("upgrade plan", _PLAN_S)  # of many hosts it takes long: polling goes on meanwhile
     try:

@@ -42,6 +42,7 @@ class UpgradeWorld(OpsWorld):
         deaf: Hosts whose libvirtd does not answer.
         lost: Hosts that forget their commands in a reboot that nobody asked for.
         most_out: The most hosts that were ever out at once, as the cordons tell.
+        console_boot: Boot of the machine that the consoles run on.
     """
 
     rules: dict[str, UpgradeRules] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class UpgradeWorld(OpsWorld):
     closed_pools: set[str] = field(default_factory=set)
     rootless: set[str] = field(default_factory=set)
     most_out: int = 0
+    console_boot: str = "jump1-0"
 
     def boot(self, host: str) -> str:
         return f"{host}-{self.boots[host]}"
@@ -92,7 +94,8 @@ class UpgradeWorld(OpsWorld):
         return host
 
     def hands(self, console: Console) -> Hands:
-        return Hands(lambda host: WorldTasks(console, self, host), lambda _host: None, self.rules)
+        tasks, boot = lambda host: WorldTasks(console, self, host), self.console_boot
+        return Hands(tasks, lambda _host: None, self.rules, boot)
 
 
 class WorldTasks:

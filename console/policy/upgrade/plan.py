@@ -13,6 +13,7 @@ from console.policy.preflight.estimate import ASSUMED_BPS, measured_between
 from console.policy.preflight.grounds import Bandwidth
 from console.policy.protect import protection_problem
 from console.policy.subject import host_problem
+from console.policy.upgrade.here import console_checks, console_stuck
 from console.policy.upgrade.lines import secret_checks
 from console.policy.upgrade.words import effects_of
 from drivers.model.fleet import FleetSnapshot
@@ -50,6 +51,7 @@ class Facts:
             takes the usual assumption.
         now: The console's clock, to judge how old readings are.
         bandwidth: (source, target) to what was measured between them.
+        boot: Id of the boot that the console itself runs in; empty where it is not told.
     """
 
     snapshot: FleetSnapshot
@@ -61,6 +63,7 @@ class Facts:
     choices: Mapping[str, Choice] | None = None
     link_bps: float | None = None
     bandwidth: Mapping[tuple[str, str], Bandwidth] = field(default_factory=dict)
+    boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,7 @@ def _whole(
             hosts.append(host)
             number += len(host.stages)
     drains = [d for b in batches for d in b.drains]
+    names = [d.host for d in drains]
     low = min((_low(b, facts) for b in batches), key=_left)
     upgrade = UpgradePlan(
         rules,
@@ -228,9 +232,15 @@ def _whole(
         low,
         sum(_there_and_back_s(m, facts) for d in drains for m in d.moves),
         sum(s.limit_s for h in hosts for s in h.stages),
-        secret_checks(rules),
+        (
+            *console_checks(facts.boot, facts.standings, names, reboot=rules.reboot),
+            *secret_checks(rules),
+        ),
     )
     stuck: dict[str, Stuck] = {s.uuid: s for d in drains for s in d.stuck}
+    if rules.reboot:
+        here = console_stuck(facts.boot, facts.standings, names, facts.choices or {})
+        stuck.update((s.uuid, s) for s in here)
     outlooks = {d.outlook for d in drains}
     worst = next(
         (o for o in (Outlook.IMPOSSIBLE, Outlook.NOT_PROVEN) if o in outlooks), Outlook.POSSIBLE

@@ -42,7 +42,9 @@ async def see_both(work: Work, target: str) -> tuple[Sighting, Sighting]:
 async def precheck(work: Work, step: Step) -> str:
     """Both hosts, read again: the VM runs here and nothing of that name or UUID runs there."""
     target = step.args["target"]
-    source, there = await see_both(work, target)
+    source, (there, listed) = await asyncio.gather(
+        work.see(), work.tools.reader.sight_among(target, work.uuid)
+    )
     for seen in (source, there):
         if not seen.known:
             raise Refused(f"{seen.host} cannot be read, so nothing was begun", proof=seen.why)
@@ -52,8 +54,7 @@ async def precheck(work: Work, step: Step) -> str:
         raise Refused(f"{work.name} does not run on {work.host} any more", proof=f"it is {state}")
     if there.active and not off:
         raise Refused(f"{work.name} runs on {target} already: two copies of one UUID")
-    reading = await work.tools.reader.read(target)
-    if any(v.name == work.name and v.uuid != work.uuid for v in reading.vms):
+    if any(v.name == work.name and v.uuid != work.uuid for v in listed):
         raise Refused(f"another VM of {target} is called {work.name}", fix="rename one of them")
     if off or source.vm is None:
         return await offline.precheck(work, target, source, there)
@@ -140,8 +141,7 @@ async def follow(work: Work, running: Coroutine[Any, Any, None], cockpit: Cockpi
             await _show(work, meter, cockpit, aborting=aborted_at is not None)
             if aborted_at is None:
                 await cockpit.steer(partial(_remember_pull, work))
-            if not task.done():
-                await work.pause()
+            await _nap(work, task)
     except asyncio.CancelledError:
         task.cancel()
         raise
@@ -158,6 +158,18 @@ async def follow(work: Work, running: Coroutine[Any, Any, None], cockpit: Cockpi
         if work.cancelled.is_set() and not cockpit.switched:
             raise Cancelled("cancelled on request", proof=error.problem.what) from error
         raise
+
+
+async def _nap(work: Work, task: asyncio.Task[None]) -> None:
+    """Wait between two looks, but not beyond the end of what is looked at."""
+    nap = asyncio.ensure_future(work.pause())
+    try:
+        await asyncio.wait((nap, task), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not nap.done():
+            nap.cancel()
+    if nap.done():
+        nap.result()
 
 
 def _due(work: Work, aborted_at: float | None) -> bool:

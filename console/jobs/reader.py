@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from console.policy.truth import Sighting
 from drivers.errors import DriverError
+from drivers.model.vm import Vm
 from drivers.protocol import HostDriver, SlowReading
 
 
@@ -49,13 +50,18 @@ class FleetReader:
 
     async def sight(self, host: str, uuid: str) -> Sighting:
         """What a host says of a VM now; never raises, an unreachable host is not known."""
+        return (await self.sight_among(host, uuid))[0]
+
+    async def sight_among(self, host: str, uuid: str) -> tuple[Sighting, tuple[Vm, ...]]:
+        """The same, and all VMs that the host listed in that reading."""
         if host not in self._readers:
-            return Sighting(host, known=False, why="it is not in this fleet")
+            return Sighting(host, known=False, why="it is not in this fleet"), ()
         try:
             reading = await self.read(host)
         except DriverError as error:
-            return Sighting(host, known=False, why=error.problem.what)
+            return Sighting(host, known=False, why=error.problem.what), ()
         vm = next((v for v in reading.vms if v.uuid == uuid), None)
         if vm is None and uuid in reading.stuck:
-            return Sighting(host, known=False, why="the VM's monitor does not answer")
-        return Sighting(host, vm)
+            why = "the VM's monitor does not answer"
+            return Sighting(host, known=False, why=why), reading.vms
+        return Sighting(host, vm), reading.vms

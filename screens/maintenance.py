@@ -26,8 +26,9 @@ from screens.messages import (
 from screens.operating import OperationScreen
 from screens.prose import DIM, Prose, para
 from screens.render.maintenance import (
-    CHOICES,
     Line,
+    choose_title,
+    choose_words,
     columns,
     last_drain,
     no_rows,
@@ -50,7 +51,9 @@ class MaintenanceScreen(OperationScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("maintenance.run", "r", "run", "Run", "Run the plan that is shown, after asking"),
         bind("maintenance.choose", "c", "choose", "Choose",
-             "What becomes of the VM under the cursor: leave, shut down, copy storage"),
+             "What becomes of the marked VMs: leave, shut down, copy storage"),
+        bind("maintenance.anew", "n", "anew", "Plan anew",
+             "Make the plan again by what the hosts show now"),
         bind("maintenance.target", "t", "target", "Target",
              "Send the VM under the cursor to another host"),
         bind("maintenance.pause", "p", "pause", "Pause",
@@ -68,6 +71,7 @@ class MaintenanceScreen(OperationScreen):
     heading = "Maintenance"
     footer = (
         "maintenance.run",
+        "maintenance.anew",
         "maintenance.choose",
         "maintenance.target",
         "maintenance.pause",
@@ -110,6 +114,7 @@ class MaintenanceScreen(OperationScreen):
             "resume": operation is not None,
             "cancel": operation is not None,
             "home": home,
+            "anew": self.wants_planning,
         }
         if action in allowed:
             return True if allowed[action] else None
@@ -173,19 +178,19 @@ class MaintenanceScreen(OperationScreen):
             self.post_message(VmOpened(line.uuid))
 
     def action_choose(self) -> None:
-        """Decide about the VM under the cursor; the plan is made anew."""
-        line = self.line
-        if line is None or not line.choices:
+        """Decide about the marked VMs, or the one under the cursor; the plan is made anew."""
+        found = (self.table.item(key) for key in self.table.chosen)
+        lines = [line for line in found if isinstance(line, Line) and line.choices]
+        if not lines:
             return
 
         def decided(choice: str | None) -> None:
             if choice is not None:
-                self._choices[line.uuid] = Choice("" if choice == "none" else choice)
+                word = Choice("" if choice == "none" else choice)
+                self._choices |= {line.uuid: word for line in lines}
                 self._plan(self._kind)
 
-        wanted = dict.fromkeys((*line.choices, Choice.NONE))
-        shown = [(c.value or "none", f"{CHOICES[c][0]}: {CHOICES[c][1]}") for c in wanted]
-        self.app.push_screen(PickDialog(f"What becomes of {line.name}?", shown), decided)
+        self.app.push_screen(PickDialog(choose_title(lines), choose_words(lines)), decided)
 
     def action_target(self) -> None:
         """Another target for the VM under the cursor."""
@@ -234,6 +239,10 @@ class MaintenanceScreen(OperationScreen):
         told = para("VMs that move now stay where they are; those that arrived stay there.")
         dialog = ConfirmDialog("Cancel this operation?", [told], yes="Cancel it", no="Let it run")
         self.app.push_screen(dialog, decided)
+
+    def action_anew(self) -> None:
+        """The same plan by newer readings, with the choices that were made."""
+        self._plan(self._kind)
 
     def action_home(self) -> None:
         """Plan the way home."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
@@ -19,17 +20,21 @@ from screens.format import clean, plural
 MOST = 200
 """Lines shown at once; more would be slow to list and too many to look through."""
 
+FEW = 9
+"""Up to so many lines are seen at a glance: letters move instead of narrowing."""
+
 
 class PickDialog(Dialog[str]):
     """Dismisses the key of the chosen line or None.
 
     The filter speaks the grammar of the lists; arrows move in the list while it has the focus.
+    A short list has none: j, k and arrows move, and a letter finds the line that begins with it.
     """
 
     AUTO_FOCUS = "#wanted"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("pick.down", "down", "move(1)", "Down", "The next line"),
-        bind("pick.up", "up", "move(-1)", "Up", "The line before"),
+        bind("pick.down", "down,j", "move(1)", "Down", "The next line"),
+        bind("pick.up", "up,k", "move(-1)", "Up", "The line before"),
     ]
 
     def __init__(self, title: str, choices: Sequence[tuple[str, str]]) -> None:
@@ -41,8 +46,9 @@ class PickDialog(Dialog[str]):
         yield OptionList(id="choices")
 
     def compose_form(self) -> ComposeResult:
-        """The filter."""
-        yield Input(id="wanted", placeholder="type to narrow, arrows to move, Enter to choose")
+        """The filter of a list that is not seen at a glance."""
+        if len(self._choices) > FEW:
+            yield Input(id="wanted", placeholder="type to narrow, arrows to move, Enter to choose")
 
     def compose_buttons(self) -> ComposeResult:
         """Cancel, then choose."""
@@ -52,6 +58,8 @@ class PickDialog(Dialog[str]):
     def on_mount(self) -> None:
         """Everything, at first."""
         self._list("")
+        if len(self._choices) <= FEW:
+            self.query_one("#choices").focus()
 
     def _list(self, wanted: str) -> None:
         test = parse_filter(wanted)
@@ -61,10 +69,24 @@ class PickDialog(Dialog[str]):
             more = plural(len(found) - MOST, "more line")
             options.append(Option(Content.styled(f" {more}: type to narrow", "$faint"),
                                   disabled=True))  # fmt: skip
+        if not found:
+            none = f" nothing fits {clean(wanted)}" if wanted else " there is nothing to choose"
+            options.append(Option(Content.styled(none, "$faint"), disabled=True))
         choices = self.query_one("#choices", OptionList)
         choices.clear_options()
         choices.add_options(options)
         choices.highlighted = 0 if found else None
+
+    def on_key(self, event: events.Key) -> None:
+        """The first letter of a line finds it, where nothing is typed into a filter."""
+        if self.query("#wanted") or not event.character or event.character in "jk":
+            return
+        wanted = event.character.casefold()
+        for number, (_, label) in enumerate(self._choices):
+            if label.casefold().startswith(wanted):
+                event.stop()
+                self.query_one("#choices", OptionList).highlighted = number
+                return
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow."""

@@ -47,7 +47,12 @@ _TONES = {
 
 
 class Line(NamedTuple):
-    """One VM of the plan or the operation."""
+    """One VM of the plan or the operation.
+
+    Attributes:
+        planned: It has a place, and moves when the plan runs.
+        away: From the host whose plan this is, not back to it.
+    """
 
     uuid: str
     name: str
@@ -57,6 +62,8 @@ class Line(NamedTuple):
     why: str
     choices: tuple[Choice, ...] = ()
     waits: bool = False
+    planned: bool = False
+    away: bool = True
 
 
 def columns() -> tuple[Column, ...]:
@@ -75,8 +82,10 @@ def columns() -> tuple[Column, ...]:
 def plan_rows(plan: OperationPlan) -> list[Row]:
     """VMs that cannot simply move first, then the moves in order."""
     shut = {m.uuid for m in plan.moves if m.verb is MoveVerb.SHUTDOWN}
-    stuck = [Row(s.uuid, _stuck_line(s)) for s in plan.stuck if s.uuid not in shut]
     away = plan.kind is OperationKind.DRAIN
+    stuck = [
+        Row(s.uuid, _stuck_line(s)._replace(away=away)) for s in plan.stuck if s.uuid not in shut
+    ]
     return stuck + [Row(m.uuid, _move_line(m, away=away)) for m in plan.moves]
 
 
@@ -95,14 +104,15 @@ def _move_line(move: Move, *, away: bool) -> Line:
     state = Cell("shut down", "job-interrupted") if shutting else Cell(f"wave {move.wave}")
     home = () if move.verb is MoveVerb.START else (Choice.NONE, Choice.LEAVE)
     choices = (Choice.NONE, Choice.LEAVE, Choice.SHUTDOWN) if away else home
+    where = _where(move, away=away)
     return Line(
-        move.uuid, move.vm_name, state, _where(move), move.memory, move.reason, choices, away
+        move.uuid, move.vm_name, state, where, move.memory, move.reason, choices, away, True, away
     )  # fmt: skip
 
 
-def _where(move: Move) -> str:
+def _where(move: Move, *, away: bool) -> str:
     if move.verb is MoveVerb.MIGRATE:
-        return f"> {move.target}"
+        return f"> {move.target}" if away else f"from {move.source}"
     return "starts" if move.verb is MoveVerb.START else "stays, off"
 
 
@@ -117,18 +127,40 @@ def run_rows(operation: Operation) -> list[Row]:
         MoveState.DROPPED,
     )
     runs = sorted(operation.runs, key=lambda r: order.index(r.state))
+    away = operation.plan.kind is OperationKind.DRAIN
     left = [s for s in operation.plan.stuck if s.choice is Choice.LEAVE]
     stays = [Row(s.uuid, _stuck_line(s)._replace(choices=())) for s in left]
-    return [Row(run.move.uuid, _run_line(run)) for run in runs] + stays
+    return [Row(run.move.uuid, _run_line(run, away=away)) for run in runs] + stays
 
 
-def _run_line(run: MoveRun) -> Line:
+def _run_line(run: MoveRun, *, away: bool) -> Line:
     alarming = run.state in (MoveState.FAILED, MoveState.BLOCKED)
     state = Cell(run.state.value, _TONES[run.state], bold=alarming)
     waits = run.state in (MoveState.PENDING, MoveState.BLOCKED, MoveState.FAILED)
     move = run.move
     why = run.note or move.reason
-    return Line(move.uuid, move.vm_name, state, _where(move), move.memory, why, (), waits)
+    where = _where(move, away=away)
+    return Line(move.uuid, move.vm_name, state, where, move.memory, why, (), waits, away=away)
+
+
+def choose_title(lines: Sequence[Line]) -> str:
+    """Whom a choice is about."""
+    who = lines[0].name if len(lines) == 1 else plural(len(lines), "VM")
+    return f"What becomes of {who}?"
+
+
+def choose_words(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """What all of these VMs may become: each choice, and what it means for them."""
+    first = lines[0]
+    shared = [c for c in first.choices if all(c in line.choices for line in lines)]
+    moves = any(line.planned for line in lines)
+    words = dict(CHOICES)
+    if moves:
+        words[Choice.NONE] = ("As at first", "it moves if it can; else it waits for a choice")
+    if any(not line.away for line in lines):
+        words[Choice.LEAVE] = ("Leave it", "it stays where it runs now")
+    ordered = [c for c in shared if c is not Choice.NONE]
+    return [(c.value or "none", f"{words[c][0]}: {words[c][1]}") for c in (*ordered, Choice.NONE)]
 
 
 def plan_text(plan: OperationPlan) -> list[Para]:
@@ -198,6 +230,11 @@ PLAN_OLD_S = 60.0
 """From this age on a plan that waits is marked; its steps are judged by fresh readings anyway."""
 
 
+def is_old(plan: OperationPlan, now: float) -> bool:
+    """Whether a plan waits so long that it is marked."""
+    return now - plan.made_at > PLAN_OLD_S
+
+
 def standing_paras(
     host: Host | None, name: str, cordons: Sequence[Cordon], plan: OperationPlan | None, now: float
 ) -> list[Para]:
@@ -211,9 +248,8 @@ def standing_paras(
     if host is not None and (stale := stale_words(host, now)):
         lines.append(para(stale, OLD))
     if plan is not None:
-        old = now - plan.made_at > PLAN_OLD_S
         made = f"planned {age(plan.made_at, now)} ago"
-        lines.append(para(f"{made}: STALE", OLD) if old else para(made, DIM))
+        lines.append(para(f"{made}: STALE", OLD) if is_old(plan, now) else para(made, DIM))
     return lines
 
 

@@ -360,6 +360,33 @@ async def test_picking_from_thousands() -> None:
         assert app.result == "u4321"
 
 
+async def test_a_list_that_nothing_fits_says_so() -> None:
+    """An empty list does not look like a dialog without choices; Enter chooses nothing."""
+    app = Stage(PickDialog("Which VM?", [(f"u{n}", f"vm web{n}") for n in range(50)]))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press(*"nosuch", "enter")
+        await pilot.pause()
+        assert "nothing fits nosuch" in shown_text(app)
+        assert isinstance(app.screen, PickDialog)
+
+
+async def test_a_short_list_is_moved_in_by_letters() -> None:
+    """Fingers that know j and k find the line; nothing is typed into a filter."""
+    app = Stage(PickDialog("Which?", [("a", "one"), ("b", "two"), ("c", "three")]))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        await pilot.press("j", "j", "k")
+        await pilot.pause()
+        picked = app.screen.query_one(OptionList)
+        assert picked.highlighted == 1
+        await pilot.press("o", "x")
+        assert picked.highlighted == 0
+        await pilot.press("t", "enter")
+        await pilot.pause()
+        assert app.result == "b"
+
+
 async def test_hostile_target_names() -> None:
     """Names with markup and control characters are shown as text."""
     bad = (TargetFit("[red]\x1b[2Jx", True, "p2p", ()),)

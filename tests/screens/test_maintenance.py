@@ -130,7 +130,7 @@ async def test_a_choice_makes_the_plan_ready_and_running_it_asks(
         assert app.screen is screen
         await pilot.press("g", "c")
         await until(pilot, lambda: isinstance(app.screen, PickDialog))
-        await pilot.press(*"leave", "enter")
+        await pilot.press("j", "enter")
         await until(pilot, lambda: app.screen is screen and not screen.plan.undecided)
         assert desk.asked[-1][2] == {LOCAL.uuid: Choice.LEAVE}
         await pilot.press("r")
@@ -140,6 +140,23 @@ async def test_a_choice_makes_the_plan_ready_and_running_it_asks(
         await pilot.press("tab", "enter")
         await until(pilot, lambda: desk.asked[-1][0] == "start")
         assert desk.asked[-1][1] == screen.plan
+
+
+async def test_one_choice_is_made_for_all_marked_vms(
+    running: Running, desk: FakeMaintenance
+) -> None:
+    """Forty VMs are not asked about forty times; one that moves by itself may be left too."""
+    async with running() as (app, pilot):
+        screen = await to_maintenance(app, pilot)
+        await until(pilot, lambda: len(screen.table.rows) == 3)
+        await pilot.press("g", "space", "g", "j", "space", "c")
+        await until(pilot, lambda: isinstance(app.screen, PickDialog))
+        await until(pilot, lambda: "What becomes of 2 VMs?" in shown(app))
+        assert "As at first: it moves if it can" in shown(app)
+        assert "Decide later" not in shown(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(desk.asked[-1][2]) == 2)
+        assert set(desk.asked[-1][2].values()) == {Choice.LEAVE}
 
 
 async def test_progress_is_followed_paused_and_cancelled(

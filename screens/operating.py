@@ -16,6 +16,7 @@ from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import OperationStarted, OperationSteered
 from screens.prose import Para, Prose
 from screens.reading import Reading
+from screens.render.maintenance import is_old
 from screens.table import LineTable
 
 
@@ -76,6 +77,13 @@ class OperationScreen(FleetScreen):
     def on_line_table_row_highlighted(self) -> None:
         """Another part, other keys."""
         self.refresh_bindings()
+
+    @property
+    def wants_planning(self) -> bool:
+        """Whether nothing runs, and the plan is too old or could not be made."""
+        if self.operation is not None:
+            return False
+        return is_old(self.plan, self.view.now) if self.plan is not None else bool(self.failure)
 
     def ask_to_run(self, title: str, text: Sequence[Para], *, yes: str, harsh: bool) -> None:
         """Run exactly the plan that is shown, once a person said so."""

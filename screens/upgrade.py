@@ -51,6 +51,8 @@ class UpgradeScreen(OperationScreen):
         bind("upgrade.run", "r", "run", "Run", "Run the upgrade that is shown, after asking"),
         bind("upgrade.choose", "c", "choose", "Choose",
              "What becomes of the marked VMs: leave, shut down, copy storage"),
+        bind("upgrade.anew", "n", "anew", "Plan anew",
+             "Make the plan again by what the hosts show now"),
         bind("upgrade.pause", "p", "pause", "Pause",
              "Begin nothing more; what runs now ends"),
         bind("upgrade.resume", "e", "resume", "Resume",
@@ -64,6 +66,7 @@ class UpgradeScreen(OperationScreen):
     heading = "Upgrade"
     footer = (
         "upgrade.run",
+        "upgrade.anew",
         "upgrade.choose",
         "upgrade.resume",
         "upgrade.skip",
@@ -98,6 +101,7 @@ class UpgradeScreen(OperationScreen):
             "resume": operation is not None,
             "skip": is_failed(operation),
             "cancel": operation is not None,
+            "anew": self.wants_planning,
             "host": line is not None and not line.uuid,
         }
         if action in allowed:
@@ -149,6 +153,10 @@ class UpgradeScreen(OperationScreen):
         choices = tuple(self._choices.items())
         hosts = ",".join(self.hosts)
         self.post_message(PlanWanted(OperationKind.UPGRADE, hosts, choices, rules=self.rules))
+
+    def action_anew(self) -> None:
+        """The same plan by newer readings, with the choices that were made."""
+        self._plan()
 
     def action_host(self) -> None:
         """Open the maintenance of the host."""

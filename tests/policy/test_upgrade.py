@@ -48,6 +48,7 @@ def upgrade(
         Limits(),
         {h.name: STANDING for h in snapshot.hosts},
         NOW,
+        boot="jump1-0",
     )
     return plan_upgrade(hosts, rules, replace(facts, **fields))  # type: ignore[arg-type]
 

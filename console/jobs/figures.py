@@ -75,29 +75,38 @@ class Paces:
     """How fast migrations went, by source and target, whoever carried them out."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._past: dict[tuple[str, str], list[Figures]] = {}
+        self._past: dict[tuple[str, str], dict[str, Figures]] = {}
+        """The newest of each link by job, oldest first; what is older tells nothing more."""
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Look at jobs as they are published, and at those the journal holds."""
         for job in jobs:
-            if job.id in self._seen or job.state is not JobState.DONE:
+            if job.state is not JobState.DONE or job.plan.request.action is not Action.MIGRATE:
                 continue
-            if job.plan.request.action is not Action.MIGRATE:
+            pair = (job.plan.host, job.plan.request.target)
+            past = self._past.get(pair, {})
+            if job.id in past or _is_older(job, past):
                 continue
-            self._seen.add(job.id)
             found = read_figures(job)
             if found is None or found.seconds < _LEAST_S or found.bytes < _LEAST_BYTES:
                 continue
             if found.capped_mib or job.facts.get("mode") == "offline":
                 continue
-            pair = (job.plan.host, job.plan.request.target)
-            past = [*self._past.get(pair, ()), found]
-            self._past[pair] = sorted(past, key=lambda one: one.ended_at)[-_NEWEST:]
+            known = sorted(
+                {**past, job.id: found}.items(), key=lambda one: (one[1].ended_at, one[0])
+            )
+            self._past[pair] = dict(known[-_NEWEST:])
 
     def bandwidth(self) -> dict[tuple[str, str], Bandwidth]:
         """The median of the last few between each two hosts, with its day and number."""
-        return {pair: _median(past) for pair, past in self._past.items()}
+        return {pair: _median(list(past.values())) for pair, past in self._past.items()}
+
+
+def _is_older(job: Job, past: dict[str, Figures]) -> bool:
+    """Whether a job ended before all that are kept, so that it need not be read."""
+    if len(past) < _NEWEST or job.ended_at is None:
+        return False
+    return job.ended_at < next(iter(past.values())).ended_at
 
 
 def _median(past: list[Figures]) -> Bandwidth:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
@@ -255,6 +256,19 @@ def test_the_pace_of_finished_migrations_is_kept() -> None:
     found = paces.bandwidth()["kvm1", "kvm2"]
     assert found.bps == 20 << 20
     assert found.source == "measured on 1970-01-12 from 3 migrations"
+
+
+def test_what_is_kept_of_paces_does_not_grow() -> None:
+    """However many migrations there were, and however often each is published."""
+    paces, other = Paces(), Paces()
+    jobs = [replace(_moved(n, 10.0 + n), ended_at=NOW + 11.0 + n) for n in range(1, 400)]
+    for job in jobs:
+        paces.take((job,))
+    size = len(pickle.dumps(paces))
+    paces.take(jobs)
+    other.take(jobs[-5:])
+    assert size == len(pickle.dumps(paces)) == len(pickle.dumps(other))
+    assert paces.bandwidth() == other.bandwidth()
 
 
 def test_a_link_without_migrations_is_judged_by_the_slowest_of_its_hosts() -> None:

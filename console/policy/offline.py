@@ -63,6 +63,12 @@ def _whole(check: Check) -> Check:
 
 def _left_behind(subject: Subject, target: Host, needs: DomainNeeds) -> Iterable[Check]:
     here, there = subject.host.name, target.name
+    if needs.saved is None:
+        yield Check("saved memory", Verdict.NOT_TESTED, f"{here} cannot tell whether it has any")
+    elif needs.saved:
+        text = f"its saved memory would stay on {here}: libvirt moves none"
+        fix = "start it and migrate it live, or start it and shut it down from inside first"
+        yield Check("saved memory", Verdict.BLOCKED, text, f"a managed save on {here}", fix)
     if needs.tpm:
         text = f"the state of its TPM would stay on {here}: what it sealed could not be opened"
         proof = f"TPM of kind {needs.tpm}; libvirt moves its state with a running guest alone"

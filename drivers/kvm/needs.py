@@ -40,6 +40,7 @@ async def read_needs(
         found = parse_needs(str(domain.XMLDesc(0)), clock())
         if found is None:
             raise Failed(f"the definition of {name} could not be read", "libvirt sent no plain XML")
+        saved = _count(session.lv, lambda: domain.hasManagedSaveImage(0))
         jobs_known, disks = (False, found.disks) if stuck else _jobs(session.lv, domain, found)
         return replace(
             found,
@@ -49,6 +50,7 @@ async def read_needs(
             persistent=bool(domain.isPersistent()),
             snapshots=_count(session.lv, domain.snapshotNum),
             checkpoints=_count(session.lv, lambda: len(domain.listAllCheckpoints(0))),
+            saved=None if saved is None else bool(saved),
         )
 
     return await session.call(ask, f"what {name} needs could not be read")

@@ -101,6 +101,7 @@ class DomainNeeds:
         snapshots: How many snapshots libvirt keeps of it; None where it cannot tell.
         checkpoints: How many checkpoints; None where this libvirt cannot tell.
         jobs_known: False where block jobs could not be asked about.
+        saved: Whether libvirt keeps saved memory of it (a managed save); None where it cannot tell.
     """
 
     uuid: str
@@ -128,6 +129,7 @@ class DomainNeeds:
     snapshots: int | None = 0
     checkpoints: int | None = 0
     jobs_known: bool = True
+    saved: bool | None = False
 
     def disk(self, target: str) -> DiskNeed | None:
         """The disk of that target device."""

@@ -43,6 +43,9 @@ class OneDomain:
     def autostart(self) -> bool:
         return False
 
+    def hasManagedSaveImage(self, _flags: int) -> int:  # noqa: N802
+        return 1
+
     def isPersistent(self) -> bool:  # noqa: N802
         return True
 
@@ -51,7 +54,7 @@ async def test_only_a_libvirt_that_cannot_count_leaves_it_open() -> None:
     """The count is then not known, and the other one still is."""
     session: Any = OneDomain(libvirt.VIR_ERR_NO_SUPPORT)
     needs = await read_needs(session, UUID, "web1", lambda: 1.0, stuck=False)
-    assert (needs.snapshots, needs.checkpoints) == (None, 1)
+    assert (needs.snapshots, needs.checkpoints, needs.saved) == (None, 1, True)
 
 
 @pytest.mark.parametrize("code", [libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_RPC])

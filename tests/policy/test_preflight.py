@@ -18,7 +18,7 @@ from drivers.model.caps import (
 )
 from drivers.model.job import Verdict
 from drivers.model.problem import Problem
-from drivers.model.vm import VmDisk
+from drivers.model.vm import VmDisk, VmState
 from tests.policy.evidence import (
     MIB,
     caps,
@@ -29,9 +29,10 @@ from tests.policy.evidence import (
     grounds,
     needs,
     reach,
+    skewed,
     whole,
 )
-from tests.policy.fleet import GIB, NOW, UUID, change, disk, vm
+from tests.policy.fleet import GIB, NOW, UUID, change, disk, fleet, vm
 
 OK, WARN, BLOCKED, UNTESTED = (
     Verdict.OK, Verdict.WARN, Verdict.BLOCKED, Verdict.NOT_TESTED,
@@ -246,3 +247,15 @@ def test_peer_to_peer_needs_a_login_between_hosts(login, verdict, words):
     found = check("mode", grounds(login={("kvm1", "kvm2"): login}), whole(peer="qemu+ssh://kvm2"))
     assert found.verdict is verdict
     assert words in found.proof
+
+
+def test_saved_memory_keeps_a_vm_that_is_off_where_it_is():
+    """Told before any disk is sent, with the way out; a running guest carries none."""
+    off = skewed(skewed(fleet(vm(VmState.OFF)), "kvm1"), "kvm2")
+    found = check("saved memory", grounds(needs={UUID: needs(saved=True)}), off)
+    assert found.verdict is BLOCKED
+    assert "start it and migrate it live" in found.fix
+    assert check("saved memory", grounds(needs={UUID: needs(saved=None)}), off).verdict is UNTESTED
+    reasons = cell(grounds(), off).fit
+    assert reasons is not None
+    assert "saved memory" not in {c.name for c in reasons.reasons}

@@ -30,9 +30,11 @@ from screens.render.maintenance import (
     choose_title,
     choose_words,
     columns,
+    ended_paras,
     last_drain,
     no_rows,
     operation_text,
+    plan_ready,
     plan_rows,
     plan_text,
     problem_paras,
@@ -104,7 +106,7 @@ class MaintenanceScreen(OperationScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done now."""
         operation, line = self.operation, self.line
-        ready = self.plan is not None and not self.plan.undecided and self.plan.refusal is None
+        ready = plan_ready(self.plan, self.view.cordons)
         home = operation is None and last_drain(self.view.operations, self.host) is not None
         allowed = {
             "run": operation is None and ready,
@@ -149,7 +151,7 @@ class MaintenanceScreen(OperationScreen):
         )
         ended = next((o for o in view.operations if o.plan.host == self.host), None)
         if operation is None and ended is not None and ended.state.ended:
-            lines.append(para(f"last {ended.plan.kind}: {ended.outcome}", DIM))
+            lines += ended_paras(ended, view.snapshot.host(self.host), view.now)
         if (upgrade := shown_upgrade(view.operations, (self.host,))) is not None:
             lines.append(para(f"upgrade {upgrade.state.value}: {upgrade.outcome}"))
         self.query_one("#standing", Prose).paras = tuple(lines)

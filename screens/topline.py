@@ -13,8 +13,9 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from drivers.model.deadletter import dead_jobs, dead_operations
+from drivers.model.deadletter import dead_jobs, dead_operations, operation_failed_for_good
 from drivers.model.host import LinkState
+from drivers.model.operation import OperationState
 from screens.format import ascii_only, clean, plural
 from screens.render.degraded import degraded
 
@@ -85,6 +86,7 @@ def _pieces(view: View, heading: str) -> list[_Piece]:
         _Piece(only, 5),
         _degraded(view),
         _Piece(_jobs(view), 4),
+        _waiting(view),
         _Piece(_failed(view), 2),
         _Piece(_recording(view), 5 if view.store.warning else 6),
     ]
@@ -109,6 +111,21 @@ def _hosts(view: View) -> _Piece:
 def _jobs(view: View) -> Content:
     running = sum(not job.state.ended for job in view.jobs)
     return Content.styled(f"{plural(running, 'job')} running", "$busy") if running else Content("")
+
+
+def _waiting(view: View) -> _Piece:
+    """Operations that stand still until a person resumes them, as those of an ended console."""
+    waits = [
+        o.plan
+        for o in view.operations
+        if o.state is OperationState.PAUSED and not operation_failed_for_good(o)
+    ]
+    if not waits:
+        return _Piece(Content(""), 2)
+    one = f"{waits[0].kind.value} of {clean(waits[0].host)}"
+    words = f"{one if len(waits) == 1 else plural(len(waits), 'operation')} paused"
+    short = f"{plural(len(waits), 'operation')} paused"
+    return _Piece(Content.styled(words, "$care"), 2, Content.styled(short, "$care"))
 
 
 def _failed(view: View) -> Content:

@@ -17,7 +17,7 @@ from screens.base import View
 from screens.binding import bind
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.pick import PickDialog
-from screens.format import plural
+from screens.format import age, plural
 from screens.messages import PlanWanted, ViewRequested
 from screens.operating import OperationScreen
 from screens.prose import DIM, Prose, para
@@ -136,7 +136,8 @@ class UpgradeScreen(OperationScreen):
             ended = (o for o in view.operations if o.plan.upgrade and o.state.ended)
             last = next((o for o in ended if set(names) & set(o.plan.hosts)), None)
             if last is not None:
-                lines.append(para(f"last upgrade: {last.outcome}", DIM))
+                when = age(last.ended_at, view.now)
+                lines.append(para(f"last upgrade, {when} ago: {last.outcome}", DIM))
         self.query_one("#standing", Prose).paras = tuple(lines)
 
     def on_line_table_row_selected(self, event: LineTable.RowSelected) -> None:

@@ -143,6 +143,13 @@ def _run_line(run: MoveRun, *, away: bool) -> Line:
     return Line(move.uuid, move.vm_name, state, where, move.memory, why, (), waits, away=away)
 
 
+def plan_ready(plan: OperationPlan | None, cordons: Sequence[Cordon]) -> bool:
+    """Whether a plan can run and does something: an empty host that is cordoned is drained."""
+    if plan is None or plan.undecided or plan.refusal is not None:
+        return False
+    return bool(plan.moves) or all(c.host != plan.host for c in cordons)
+
+
 def choose_title(lines: Sequence[Line]) -> str:
     """Whom a choice is about."""
     who = lines[0].name if len(lines) == 1 else plural(len(lines), "VM")
@@ -250,6 +257,17 @@ def standing_paras(
     if plan is not None:
         made = f"planned {age(plan.made_at, now)} ago"
         lines.append(para(f"{made}: STALE", OLD) if is_old(plan, now) else para(made, DIM))
+    return lines
+
+
+def ended_paras(operation: Operation, host: Host | None, now: float) -> list[Para]:
+    """How the last operation of a host ended and when; what it said then may not hold now."""
+    when = age(operation.ended_at, now)
+    lines = [para(f"last {operation.plan.kind}, {when} ago: {operation.outcome}", DIM)]
+    running = sum(vm.state.active for vm in host.vms) if host is not None else 0
+    if "safe to reboot: yes" in operation.outcome and running:
+        told = "1 VM runs" if running == 1 else f"{running} VMs run"
+        lines.append(para(f"safe to reboot now: no, {told} here again", WARN))
     return lines
 
 

@@ -89,6 +89,7 @@ def test_a_paused_guest_moves_by_choice_and_never_back_by_itself():
         after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), Limits(), now=NOW
     )
     assert not back.moves
+    assert back.effects == ("kvm1 takes VMs again: its cordon, if it has one, is lifted",)
     (held,) = back.undecided
     assert "it is paused" in held.why.proof
     assert held.choices == (Choice.MOVE, Choice.LEAVE)

@@ -127,6 +127,18 @@ async def test_an_operation_that_waits_goes_on_where_it_is_steered() -> None:
         assert isinstance(app.asked(ask.ViewRequested)[-1], ask.ViewRequested)
 
 
+def test_the_top_line_names_an_operation_that_stands_still() -> None:
+    """A drain whose console died waits for a person who may look at any screen."""
+    orphaned = Problem("the console that ran it has ended", code="orphaned")
+    left = drain(OperationState.PAUSED, problem=orphaned)
+    shown = view(jobs=(), operations=(left,))
+    assert "drain of kvm1 paused" in standing(shown, "Fleet", 160).plain
+    two = replace(shown, operations=(left, drain(OperationState.PAUSED)))
+    assert "2 operations paused" in standing(two, "Fleet", 160).plain
+    going = replace(shown, operations=(drain(OperationState.RUNNING),))
+    assert "paused" not in standing(going, "Fleet", 160).plain
+
+
 def test_the_top_line_counts_what_failed_for_good() -> None:
     shown = view(jobs=(FAILED, job("fine", state=JobState.DONE)), operations=())
     assert "1 failed for good" in standing(shown, "Jobs", 160).plain

@@ -28,6 +28,7 @@ from screens.dialogs.pick import PickDialog
 from screens.format import age
 from screens.hosts import HostsScreen
 from screens.maintenance import MaintenanceScreen
+from screens.render.maintenance import ended_paras, plan_ready
 from tests.policy.test_drain import drain, guest
 from tests.policy.test_drain import fleet as small_fleet
 from tests.screens.backend import FakeBackend, done
@@ -210,12 +211,33 @@ async def test_the_way_home_is_offered_after_a_drain(
         one = operation(MoveState.DONE, MoveState.DONE, state=OperationState.DONE, ended_at=NOW)
         one = replace(one, plan=replace(one.plan, host=screen.host))
         app._publish(OperationsReady((one,), ()))
-        await until(pilot, lambda: "last drain: 2 of 2 moved" in shown(app))
+        await until(pilot, lambda: "last drain, 0s ago: 2 of 2 moved" in shown(app))
         await pilot.press("b")
         await until(
             pilot, lambda: desk.asked[-1] == ("plan_back", OperationKind.RETURN, screen.host, {})
         )
         await until(pilot, lambda: screen.parent_id == "drain-1")
+
+
+def test_safe_to_reboot_is_not_repeated_once_a_vm_runs_there_again() -> None:
+    """What a drain said when it ended has an age, and is taken back when it does not hold."""
+    told = "2 of 2 moved, safe to reboot: yes."
+    one = operation(MoveState.DONE, MoveState.DONE, state=OperationState.DONE, ended_at=NOW - 300)
+    one = replace(one, outcome=told)
+    empty, full = small_fleet().host("kvm1"), small_fleet(guest(1)).host("kvm1")
+    assert [p.text.plain for p in ended_paras(one, empty, NOW)] == [f"last drain, 5m ago: {told}"]
+    again = [p.text.plain for p in ended_paras(one, full, NOW)]
+    assert again[1] == "safe to reboot now: no, 1 VM runs here again"
+
+
+def test_a_drain_that_would_do_nothing_is_not_offered() -> None:
+    """Running it would only hide the way home of the drain before."""
+    nothing = drain(small_fleet())
+    assert nothing.moves == ()
+    assert plan_ready(nothing, ())
+    assert not plan_ready(nothing, (Cordon("kvm1", NOW, "me", ""),))
+    assert plan_ready(drain(small_fleet(guest(1))), (Cordon("kvm1", NOW, "me", ""),))
+    assert not plan_ready(make_plan(), ())
 
 
 async def test_why_nothing_can_be_planned(running: Running, desk: FakeMaintenance) -> None:

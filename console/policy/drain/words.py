@@ -78,6 +78,8 @@ def effects_of(
         lines.append(f"{', '.join(left)} {stay} on {host}, as chosen: it is not safe to reboot")
     if kind is OperationKind.DRAIN:
         lines.append(f"{host} is cordoned: it takes no VMs until it is uncordoned")
+    else:
+        lines.append(f"{host} takes VMs again: its cordon, if it has one, is lifted")
     return tuple(lines)
 
 

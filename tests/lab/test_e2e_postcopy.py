@@ -101,6 +101,7 @@ def test_a_broken_switch_is_shown_on_both_hosts_and_recovered(
     told = {job["id"]: job for job in Cli(folder, lab.specs())("jobs", "--json").json()}
     assert "recover" in str(told[job_id]), told
 
+    source.virsh("migrate-setspeed", NAME, "1000", "--postcopy")  # nothing is to be broken now
     done = console.choose(job_id, "recover")
     assert done.state is JobState.DONE, done
     console.vm(guest, on="kvm2", state=VmState.RUNNING)

@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 from console.jobs import offline, postcopy
+from console.jobs.arrived import STALE, end_stale, forgotten
 from console.jobs.cockpit import Cockpit, promise_of, settings_of, tuning_of
 from console.jobs.figures import remember_figures
 from console.jobs.meter import Meter
 from console.jobs.volumes import delete_unused
 from console.jobs.work import Work
 from console.policy.lifecycle import PAUSED, RUNNING
-from console.policy.recovery import forgets_source, steps_of
+from console.policy.recovery import steps_of
 from console.policy.truth import Sighting, Whereabouts, where_sentence, whereabouts
 from console.policy.verbs import Verb
 from drivers.errors import Cancelled, DriverError, Failed, Gone, Refused, Unsupported
@@ -240,6 +241,7 @@ async def follow_existing(work: Work, step: Step) -> str:
             return told
         if await stall.over(source):
             raise postcopy.stalled(work)
+        await end_stale(work, source, there)
         if work.cancelled.is_set():
             await _abort(work)
         await work.pause()
@@ -254,6 +256,7 @@ async def settle(work: Work, target: str) -> tuple[Whereabouts, Sighting, Sighti
         open_end = where in (Whereabouts.BOTH, Whereabouts.UNKNOWN)
         if postcopy.is_broken(source, there):
             return where, source, there
+        await end_stale(work, source, there)
         if not open_end and not (where is Whereabouts.SOURCE and await _job_runs(work)):
             return where, source, there
         if work.now() >= limit:
@@ -307,26 +310,10 @@ async def verify(work: Work, step: Step) -> str:
     if kept and not steps_of(work.job, Verb.REMOVE_SOURCE):
         told += f"; still on {work.host}, unused: {', '.join(kept)}"
     if source.vm is not None:
-        told += f"; {await _forgotten(work)}"
+        told += f"; {await forgotten(work)}"
+    if stale := work.facts.get(STALE):
+        told += f"; {stale}"
     return told
-
-
-async def _forgotten(work: Work) -> str:
-    """Forget on the source what runs on the target: libvirt does not, where a daemon died first."""
-    why = "as was asked"
-    if forgets_source(work.job):
-        try:
-            if (await work.driver().needs(work.uuid)).tpm:
-                raise Refused("the state of its TPM may be shared, and would go too")
-            await work.driver().undefine(work.uuid)
-        except Gone:
-            return f"{work.host} has forgotten it"
-        except DriverError as error:
-            why = error.problem.what
-        else:
-            work.tools.nudge(work.host)
-            return f"{work.host} still knew it, and has forgotten it now"
-    return f"{work.host} still knows it ({why}): undefine it there, so that it never runs twice"
 
 
 async def guest_words(work: Work, target: str, there: Sighting) -> str:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from console.policy.truth import Sighting, Whereabouts, where_sentence, whereabouts
+from console.policy.truth import Sighting, Whereabouts, doubled, where_sentence, whereabouts
 from console.policy.verbs import Verb
 from drivers.model.job import Action, Job, JobState, Step, StepRun
 from drivers.model.vm import VmState
@@ -154,6 +154,9 @@ def _migration(job: Job, left: Left, at: str, told: str) -> Finding:
         return _open(
             f"{words}; {told}; neither host alone has all of its memory.", RECOVER, DISMISS
         )
+    if doubled(left.source, left.target) and not left.running:
+        words = f"{at}Both hosts run it, as the end of the migration was lost; {told}"
+        return _open(f"{words}; the copy on {left.source.host} is the older.", FINISH, DISMISS)
     if left.running or where is Whereabouts.BOTH:
         return _open(f"{at}The migration still runs; {told}.", FINISH, UNDO, DISMISS)
     if where is Whereabouts.TARGET:

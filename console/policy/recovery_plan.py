@@ -16,7 +16,7 @@ from console.policy.recovery import (
     steps_of,
     tier_paths,
 )
-from console.policy.truth import Whereabouts, whereabouts
+from console.policy.truth import Whereabouts, doubled, whereabouts
 from console.policy.verbs import Verb
 from console.policy.virsh import virsh
 from drivers.model.host import HostSpec
@@ -201,6 +201,17 @@ def _finish(
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """What is left of a migration that goes on, or that has arrived."""
     name, target = job.plan.vm_name, job.plan.request.target
+    if doubled(left.source, left.target) and not left.running:
+        end = Step(
+            Verb.FOLLOW_MIGRATION,
+            f"force off the older copy, which {job.plan.host} woke as the link broke",
+            _line(specs, job.plan.host, "destroy", job.plan.request.uuid),
+            {"target": target},
+        )
+        return (end, *(_forgetting(step, job, specs) for step in verify)), (
+            f"{name} goes on on {target}",
+            f"its older copy on {job.plan.host} is FORCED OFF, and {job.plan.host} forgets it",
+        )
     if left.running or whereabouts(left.source, left.target) is Whereabouts.BOTH:
         follow = Step(
             Verb.FOLLOW_MIGRATION,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from drivers.model.vm import Vm
+from drivers.model.vm import Vm, VmState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class Sighting:
         return self.known and not self.active
 
 
+_ARRIVED, _WOKEN = "migrated here", "migration cancelled"
+"""libvirt's reasons why a VM runs: on the target, and on a source that goes on with it."""
+
+_RUNS = (VmState.RUNNING, VmState.BLOCKED)
+
+
 class Whereabouts(StrEnum):
     """The answer in one word."""
 
@@ -57,6 +63,18 @@ def whereabouts(source: Sighting, target: Sighting) -> Whereabouts:
     if source.absent and target.absent:
         return Whereabouts.NOWHERE
     return Whereabouts.UNKNOWN
+
+
+def doubled(source: Sighting, target: Sighting) -> bool:
+    """Both run the VM after a migration, and no migration is left that could end that.
+
+    The target says that it arrived there; the source, that it was told to go on.
+    """
+    ends = ((source, _WOKEN), (target, _ARRIVED))
+    return all(
+        s.known and s.vm is not None and s.vm.state in _RUNS and s.vm.reason == reason
+        for s, reason in ends
+    )
 
 
 def where_sentence(name: str, sightings: Sequence[Sighting]) -> str:

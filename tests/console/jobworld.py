@@ -40,6 +40,7 @@ class Domain:
     autostart: bool = False
     snapshots: int | None = 0
     was: VmState = VmState.RUNNING
+    reason: str = ""
 
 
 @dataclass
@@ -69,6 +70,7 @@ class World:
 
     Attributes:
         forgets: The daemon of a migration's source lives until it has undefined the VM.
+        loses_end: The link breaks as a migration ends: its source does not hear that, and goes on.
         tpm: Kind of the TPM that its VMs have; empty for none.
     """
 
@@ -84,6 +86,7 @@ class World:
     damage: list[str] = field(default_factory=list)
     obeys: bool = True
     forgets: bool = True
+    loses_end: bool = False
     tpm: str = ""
     agent: bool | None = None
     protect: Protect = Protect.RW
@@ -108,6 +111,10 @@ class World:
             self.volumes[(move.target, move.path)] = self.volumes[(move.source, domain.path)]
         self.domains[(move.target, uuid)] = replace(domain, state=domain.was, path=move.path)
         move.ended = "done"
+        if self.loses_end:
+            self.domains[(move.source, uuid)] = replace(domain, reason="migration cancelled")
+            self.domains[(move.target, uuid)].reason = "migrated here"
+            move.ended = "lost"
         del self.moves[uuid]
 
     def console_died(self) -> None:
@@ -151,7 +158,7 @@ class World:
     def vms(self, host: str) -> tuple[Vm, ...]:
         """Its domains."""
         return tuple(
-            Vm(uuid, d.name, host, d.state, vcpus=1, memory=1, autostart=d.autostart,
+            Vm(uuid, d.name, host, d.state, d.reason, vcpus=1, memory=1, autostart=d.autostart,
                slow_at=self.now,
                disks=(VmDisk("vda", d.path, format="raw", pool=d.path.split("/")[1],
                              volume=d.path.split("/")[-1], capacity=SIZE, allocation=SIZE),))

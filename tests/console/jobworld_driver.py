@@ -111,6 +111,8 @@ class WorldDriver:
                 self.world.moves.pop(uuid, None)
                 raise Cancelled("operation aborted: canceled by client")
             await asyncio.sleep(0)
+        if move.ended == "lost":
+            raise Failed("the migration failed", proof="End of file while reading data")
 
     async def _move_definition(self, uuid: str, target: str, spec: MigrationSpec) -> None:
         """libvirt defines there first and forgets here last: a console can die in between."""

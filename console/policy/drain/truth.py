@@ -92,7 +92,7 @@ def _interrupted(job: Job, source: Vm, *, target_read: bool) -> Found | None:
     offered = job.followup
     if not target_read:
         return None  # the dead end cannot be asked; what runs on the source is judged below
-    if FINISH in offered and UNDO in offered:
+    if FINISH in offered:
         return Found(MoveState.RUNNING, "its migration still runs: it is followed", FINISH)
     if UNDO in offered:
         return Found(MoveState.RUNNING, "what was left of it is taken back", UNDO)

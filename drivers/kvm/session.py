@@ -49,6 +49,10 @@ LONG_S = 30 * 86400.0
 _PARTING_S = 1.0
 # Seconds that calls under way may take to notice that their carrier is gone.
 _QUIET_S = 0.5
+# Connections of long operations at a time. One that no socket can be forwarded for is a session of
+# its own, of which sshd allows ten (MaxSessions): the console's other work takes six.
+_FORWARDED = 64
+_BRIDGED = 4
 
 
 class Session:
@@ -80,6 +84,7 @@ class Session:
         self._running = 0
         self._address = ""
         self._wrapper = ""
+        self._extras = asyncio.Semaphore(_FORWARDED)
         self._watch: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -207,12 +212,13 @@ class Session:
             in_use: Whether a call still hangs on it at the end: then it is closed once nothing
                 holds it any more, for libvirt would free it under the call.
         """
-        conn = await self.second()
-        try:
-            yield conn
-        finally:
-            if not in_use():
-                await self.hang_up(conn)
+        async with self._extras:
+            conn = await self.second()
+            try:
+                yield conn
+            finally:
+                if not in_use():
+                    await self.hang_up(conn)
 
     async def hang_up(self, conn: Any) -> None:
         """Close a connection that ``second`` gave; never raises."""
@@ -278,6 +284,7 @@ class Session:
                     return
         helper = self.spec.transport in (Transport.AUTO, Transport.HELPER)
         if helper and await self._try(self.ssh.bridge(), failures):
+            self._extras = asyncio.Semaphore(_BRIDGED)
             return
         raise _none_worked(self.spec.name, failures)
 

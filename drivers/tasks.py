@@ -25,3 +25,7 @@ class HostTasks(Protocol):
     async def forget(self, token: str, *, root: bool) -> None:
         """Leave nothing of a command behind that has ended; one that runs is left alone."""
         ...
+
+    async def end(self, token: str, *, root: bool) -> None:
+        """Kill a command that still runs, with its children, and leave nothing of it behind."""
+        ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from console.operations.record import Record
@@ -33,7 +34,7 @@ class Waiting:
     async def begin(self, run: StageRun) -> None:
         """From now on readings count."""
         now = self._desk.clock()
-        self._checks.pop(run.stage.host, None)
+        await self._drop_check(run.stage.host)
         waits = replace(run, state=MoveState.RUNNING, tries=run.tries + 1, started_at=now)
         await put_stage(self._record, replace(waits, note="", ended_at=None))
 
@@ -114,6 +115,15 @@ class Waiting:
         said = redacted(look.output, known).strip()[-200:]
         return f"check `{line}` failed: {said or look.status}"
 
+    async def _drop_check(self, host: str) -> None:
+        """End a check whose answer nobody waits for any more."""
+        _, token = self._checks.pop(host, (0, ""))
+        if not token:
+            return
+        root = upgrade_of(self._record.operation).rules.root
+        with suppress(DriverError):  # where the host does not answer it stays until its next boot
+            await self._desk.hands.tasks(host).end(token, root=root)
+
     async def _not_yet(self, run: StageRun, why: str) -> None:
         host, now = run.stage.host, self._desk.clock()
         if now - self._tried_at.get(host, float("-inf")) >= _TRY_S:
@@ -121,6 +131,7 @@ class Waiting:
             self._desk.hands.wake(host)
         spent = now - max(run.started_at or 0.0, self._taken_up)
         if spent > run.stage.limit_s:
+            await self._drop_check(host)
             note = f"not well after {run.stage.limit_s:.0f} s: {why}"
             await self._end(run, MoveState.FAILED, note)
         elif run.note != why:

@@ -50,6 +50,7 @@ t=$(mktemp -d "$d.XXXXXX") || exit 0
 exec 9>"$t/lock"; flock 9
 mv -T "$t" "$d" 2>/dev/null || {{ rm -rf -- "$t"; exit 0; }}
 setsid sh -c '
+  echo $$ >"$1/pid"
   sh -c "$2" >>"$1/out" 2>&1 </dev/null 9<&-
   echo $? >"$1/new"; mv "$1/new" "$1/status"
 ' sh "$d" "$3" >/dev/null 2>&1 </dev/null &
@@ -59,6 +60,17 @@ setsid sh -c '
 _FORGET = f"""{_WHERE}
 if [ ! -L "$d" ] && [ -O "$d" ] && [ -f "$d/status" ]; then rm -rf -- "$d" "$d".??????; fi
 """
+_END = f"""{_WHERE}
+[ ! -L "$d" ] && [ -O "$d" ] && [ -d "$d" ] || exit 0
+exec 9>>"$d/lock"
+if ! flock -n 9; then
+  p=$(cat "$d/pid" 2>/dev/null); [ -n "$p" ] || exit 0
+  kill -9 "-$p" || exit 0
+fi
+rm -rf -- "$d" "$d".??????
+"""
+# Who holds the lock is the very process that wrote its id, and leads its group.
+
 _AS_ROOT = """
 if [ "$(id -u)" = 0 ]; then exec sh -c "$@"; fi
 exec sudo -n sh -c 'exec 2>/dev/null; exec sh -c "$@"' sh "$@" 2>&1
@@ -122,6 +134,10 @@ class KvmTasks:
     async def forget(self, token: str, *, root: bool) -> None:
         """Remove the folder of a command that has ended."""
         await self._script(_FORGET, root, token)
+
+    async def end(self, token: str, *, root: bool) -> None:
+        """Kill a command that runs, and remove its folder."""
+        await self._script(_END, root, token)
 
     def _unread(self, text: str, *, root: bool) -> Refused:
         """Why a look told nothing: sudo's own words, where it was that which refused."""

@@ -78,6 +78,11 @@ class SimTasks:
         if (await self.look(token, root=root)).state is TaskState.ENDED:
             del self._host.tasks[token]
 
+    async def end(self, token: str, *, root: bool) -> None:
+        """Drop a command, also one that runs."""
+        if (await self.look(token, root=root)).state is not TaskState.ABSENT:
+            del self._host.tasks[token]
+
     @property
     def _boot(self) -> str:
         return f"{self._host.name}-boot-{self._host.boots}"

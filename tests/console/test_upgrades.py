@@ -202,6 +202,22 @@ async def test_a_health_check_is_tried_until_it_succeeds():
     await console.close()
 
 
+async def test_a_health_check_that_hangs_is_ended_with_the_wait():
+    """Nothing of it stays on the host, and a resume begins a fresh one."""
+    world = upgrade_fleet(health=("check",))
+    console = OpsConsole(world)
+    ident = await console.operations.start(await console.operations.plan_upgrade(("kvm1",)))
+    await until(lambda: ("kvm1", "check") in world.ran)
+    (hung,) = [task for task in world.tasks.values() if task.command == "check"]
+    hung.ends_at = float("inf")
+    operation = await console.ended(ident)
+    assert operation.state is OperationState.PAUSED
+    assert "not well after 900 s: check `check` runs" in operation.problem.what
+    assert not [task for task in world.tasks.values() if task.command == "check"]
+    assert (await go_on(console, operation)).state is OperationState.DONE
+    await console.close()
+
+
 async def test_a_vm_that_does_not_fit_on_return_is_told():
     """Somebody filled its place meanwhile; the rest of the hosts are left alone."""
     world = upgrade_fleet()

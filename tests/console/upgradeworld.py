@@ -148,6 +148,15 @@ class WorldTasks:
         assert root
         await self._act("forget_task", act)
 
+    async def end(self, token: str, *, root: bool) -> None:
+        def act() -> TaskLook:
+            look = self._look(token)
+            self._world.tasks.pop((self._host, token), None)
+            return look
+
+        assert root
+        await self._act("end_task", act)
+
     def _look(self, token: str) -> TaskLook:
         world, boot = self._world, self._world.boot(self._host)
         task = world.tasks.get((self._host, token))

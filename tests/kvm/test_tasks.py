@@ -6,6 +6,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from drivers.kvm import tasks
+from drivers.lab.processes import read_process
 from drivers.model.host import Protect
 from drivers.model.upgrade import HostTask, TaskLook, TaskState
 
@@ -61,7 +63,7 @@ async def host(held: Gate) -> AsyncIterator[tuple[tasks.KvmTasks, HostTask]]:
     token = f"latch.{uuid.uuid4().hex}"
     wanted = HostTask(token, "echo done", root=False, boot=(await mine.standing()).boot)
     yield mine, wanted
-    await mine.forget(token, root=False)
+    await mine.end(token, root=False)
 
 
 def traces(task: HostTask) -> list[str]:
@@ -113,3 +115,32 @@ async def test_of_many_that_begin_at_once_one_does(
     await asyncio.gather(*beginnings)
     assert (await ended(commands, wanted)).output == "done"
     assert traces(wanted) == [f"novacron-task-{os.geteuid()}-{wanted.token}"]
+
+
+async def test_a_command_that_hangs_is_ended_with_its_children_and_leaves_nothing(
+    host: tuple[tasks.KvmTasks, HostTask], tmp_path: Path
+) -> None:
+    """One that has ended leaves nothing either; of one that never began nothing is wanted."""
+    commands, wanted = host
+    pids = tmp_path / "pids"
+    hangs = f"sleep 1000 & echo $$ $! >{pids}.new; mv {pids}.new {pids}; wait"
+    await commands.end(wanted.token, root=False)
+    await commands.begin(replace(wanted, command=hangs))
+    async with asyncio.timeout(PATIENCE_S):
+        while not pids.exists():
+            await commands.look(wanted.token, root=False)
+    await commands.forget(wanted.token, root=False)
+    assert (await commands.look(wanted.token, root=False)).state is TaskState.RUNNING
+    await commands.end(wanted.token, root=False)
+    assert traces(wanted) == []
+    async with asyncio.timeout(PATIENCE_S):
+        while any(_alive(int(pid)) for pid in pids.read_text().split()):
+            await commands.look(wanted.token, root=False)
+    await commands.begin(wanted)
+    await ended(commands, wanted)
+    await commands.end(wanted.token, root=False)
+    assert traces(wanted) == []
+
+
+def _alive(pid: int) -> bool:
+    return read_process(pid) is not None

@@ -26,7 +26,14 @@ from screens.format import (
 )
 from screens.points import Point, spread, total
 from screens.prose import BAD, BLANK, DIM, Para, block, para, say
-from screens.render.states import is_stale, vm_is_stale, vm_lags, vm_read_at, vm_state
+from screens.render.states import (
+    SPLIT,
+    is_stale,
+    vm_is_stale,
+    vm_lags,
+    vm_read_at,
+    vm_state,
+)
 
 CELL_S = 5.0
 """Seconds in one cell of a chart: what history records, so both halves look alike."""
@@ -66,7 +73,8 @@ def head_text(vm: Vm, host: Host | None, now: float) -> Content:
     state = vm_state(vm, host, now)
     line = Content.styled(clean(vm.name), "bold") + Content("  ")
     line += Content.styled(clean(state.text), f"bold ${state.tone}" if state.tone else "bold")
-    if vm.reason and vm.job is None and vm.monitor_stuck_s is None:
+    told = vm.job is None or vm.reason == SPLIT
+    if vm.reason and told and vm.monitor_stuck_s is None:
         line += say(f" ({vm.reason})", DIM)
     if host is not None and (old := _stale_words(vm, host, now)):
         line += say(f"  STALE: {old}", "bold $stale")

@@ -12,7 +12,7 @@ from screens.base import View
 from screens.columns import Cell, Column, Row, natural
 from screens.format import age, duration, percent, plural, share, size
 from screens.render.hosts import memory_pct
-from screens.render.states import host_is_stale, host_read_at, why, why_and_when
+from screens.render.states import SPLIT, host_is_stale, host_read_at, why, why_and_when
 
 FULL_PCT = 95.0
 SKEW_S = 2.0
@@ -119,7 +119,7 @@ def _of_vm(vm: Vm) -> Iterator[Trouble]:
         yield Trouble(
             0, vm.name, f"crashed on {vm.host} ({vm.reason or 'no reason given'})", vm=vm.uuid
         )
-    elif vm.reason == "post-copy failed":
+    elif vm.reason == SPLIT:
         text = f"its post-copy migration broke: {vm.host} has a part of its memory; see Jobs"
         yield Trouble(0, vm.name, text, vm=vm.uuid)
     elif vm.state is VmState.PAUSED and "error" in vm.reason:

@@ -91,6 +91,10 @@ def host_read_at(host: Host) -> tuple[float, float]:
     return host.slow_at, host.spec.slow_s
 
 
+SPLIT = "post-copy failed"
+"""libvirt's reason, on both hosts, for a VM of whose memory each has a part."""
+
+
 def vm_state(vm: Vm, host: Host | None, now: float) -> Cell:
     """The VM's state, a job under way or a stuck monitor before it; ``~`` marks what is stale.
 
@@ -107,6 +111,8 @@ def vm_state(vm: Vm, host: Host | None, now: float) -> Cell:
 def _last_state(vm: Vm) -> Cell:
     if vm.monitor_stuck_s is not None:
         return Cell(f"!stuck {age(1.0, 1.0 + vm.monitor_stuck_s)}", "bad", bold=True)
+    if vm.reason == SPLIT:  # before its job, which libvirt goes on naming
+        return Cell("!split", "bad", bold=True)
     if vm.job is not None:
         return Cell(job_words(vm), "busy")
     sign = "!" if vm.state in _ALARMING else ""

@@ -12,7 +12,7 @@ from drivers.model.vm import Vm, VmState
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.filtering import Filter
 from screens.format import count, duration, milliseconds, percent, rate, size
-from screens.render.states import vm_age, vm_is_stale, vm_lags, vm_read_at, vm_state
+from screens.render.states import SPLIT, vm_age, vm_is_stale, vm_lags, vm_read_at, vm_state
 
 HOT_PCT = 90.0
 """Share from which a load is drawn as one that wants attention."""
@@ -237,9 +237,11 @@ def _told_apart(rows: list[Row]) -> list[Row]:
 
 
 def vm_troubled(item: VmItem, now: float) -> bool:
-    """Whether the VM wants attention: crashed, unknown, stuck, paused by an error, or stale."""
+    """Whether the VM wants attention: crashed, unknown, stuck, split, paused by an error, stale."""
     vm = item.vm
     if vm.monitor_stuck_s is not None or vm.state in (VmState.CRASHED, VmState.UNKNOWN):
+        return True
+    if vm.reason == SPLIT:
         return True
     if vm.state is VmState.PAUSED and "error" in vm.reason:
         return True

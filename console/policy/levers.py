@@ -180,7 +180,7 @@ def behind_mib(rate_bps: float | None) -> int:
         rate_bps: Bytes a second that the migration was sent at; None where it is not known.
     """
     mib = (rate_bps or 0.0) / (1 << 20)
-    return max(1, int(mib * _BEHIND)) if 1.0 <= mib < _FAST_MIB else 0
+    return max(1, round(mib * _BEHIND)) if 1.0 <= mib < _FAST_MIB else 0
 
 
 def _pause(moment: Moment) -> LeverOption:

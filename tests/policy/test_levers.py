@@ -138,7 +138,7 @@ def test_nothing_is_pulled_on_a_guess(pace: Pace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mib_s", "cap"), [(None, 0), (0.5, 0), (1.2, 1), (3.0, 2), (100.0, 70), (1000.0, 0)]
+    ("mib_s", "cap"), [(None, 0), (0.5, 0), (1.2, 1), (2.4, 2), (3.0, 2), (100.0, 70), (1000.0, 0)]
 )
 def test_a_slow_link_keeps_room_for_what_the_guest_asks_for(mib_s: float | None, cap: int) -> None:
     """Whole MiB a second, for libvirt takes no less; a fast link needs no cap."""

@@ -3,44 +3,73 @@
 A daemon that dies at the end leaves its definition there, and a link that breaks there a second VM:
 at the end of a migration the target starts the VM and tells the source. Where the link breaks just
 then, the source cannot know it, and goes on with the VM too: libvirt leaves that to lock managers.
+A daemon that dies just then leaves the VM paused, for somebody else to find out where it goes on.
 The source's copy is the older one: it stood still while the target's ran on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from console.jobs.work import Work
 from console.policy.recovery import forgets_source
-from console.policy.truth import Sighting, doubled
+from console.policy.truth import Sighting, doubled, held
 from drivers.errors import DriverError, Gone, Refused
 
 STALE = "stale"
 """Fact of a job: what was said of a copy that was forced off."""
 
 
-async def end_stale(work: Work, source: Sighting, there: Sighting) -> None:
-    """Force the source's copy off where it is proven that both run; else do nothing.
+HELD_S = 60.0
+"""How long a source may stand still without a migration before its copy counts as left behind.
+
+Its daemon learns within about half a minute that the link broke, and wakes the VM then.
+"""
+
+
+class Stale:
+    """Ends a source's copy of a VM that runs on the target, once that is proven.
 
     The proof is each host's own reason, read twice: the source once more after the target was seen
-    to run it. What fails is tried again by whoever looks next.
+    to run it. What fails is tried again with the next look.
     """
-    if not doubled(source, there):
-        return
-    with suppress(DriverError):
-        if await work.driver().job_progress(work.uuid) is not None:
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._held: float | None = None
+
+    async def end(self, source: Sighting, there: Sighting) -> None:
+        """Force the older copy off where both run, or the source has stood still for long."""
+        now = self._work.now()
+        if doubled(source, there):
+            await self._end(there.host, doubled)
             return
-        if not doubled(await work.see(), await work.see(there.host)):
+        if not held(source, there):
+            self._held = None
             return
-        told = (
-            f"both ran it: the answer of {there.host} that it goes on there was lost, so "
-            f"{work.host} woke its older copy, which was forced off; check its file systems where "
-            "both could write to its disks"
-        )
-        await work.remember(**{STALE: told})
-        await work.driver().destroy(work.uuid)
-        work.tools.nudge(work.host)
-        work.tools.nudge(there.host)
+        self._held = now if self._held is None else self._held
+        if now - self._held >= HELD_S:
+            await self._end(there.host, held)
+
+    async def _end(self, target: str, proven: Callable[[Sighting, Sighting], bool]) -> None:
+        work = self._work
+        with suppress(DriverError):
+            if await work.driver().job_progress(work.uuid) is not None:
+                self._held = None
+                return
+            if not proven(await work.see(), await work.see(target)):
+                return
+            told = (
+                f"{work.host} had not learned that it goes on on {target}: the older copy there, "
+                f"which {'stood still' if proven is held else 'it had woken'}, was forced off"
+            )
+            if proven is doubled:
+                told += "; check its file systems where both could write to its disks"
+            await work.remember(**{STALE: told})
+            await work.driver().destroy(work.uuid)
+            work.tools.nudge(work.host)
+            work.tools.nudge(target)
 
 
 async def forgotten(work: Work) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from console.jobs import offline, postcopy
-from console.jobs.arrived import STALE, end_stale, forgotten
+from console.jobs.arrived import STALE, Stale, forgotten
 from console.jobs.cockpit import Cockpit, promise_of, settings_of, tuning_of
 from console.jobs.figures import remember_figures
 from console.jobs.meter import Meter
@@ -224,7 +224,7 @@ async def follow_existing(work: Work, step: Step) -> str:
             seconds; where the VM is may be open still, and is settled as after any failure.
         Failed: Its switch to post-copy failed, and its job does not end.
     """
-    meter, stall = Meter(work.now()), postcopy.Stall(work)
+    meter, stall, stale = Meter(work.now()), postcopy.Stall(work), Stale(work)
     silent: float | None = None
     while True:
         work_left = await _show(work, meter)
@@ -241,7 +241,7 @@ async def follow_existing(work: Work, step: Step) -> str:
             return told
         if await stall.over(source):
             raise postcopy.stalled(work)
-        await end_stale(work, source, there)
+        await stale.end(source, there)
         if work.cancelled.is_set():
             await _abort(work)
         await work.pause()
@@ -249,14 +249,14 @@ async def follow_existing(work: Work, step: Step) -> str:
 
 async def settle(work: Work, target: str) -> tuple[Whereabouts, Sighting, Sighting]:
     """Read both ends until one answer stands and no job runs, at most twenty seconds."""
-    limit = work.now() + _SETTLE_S
+    limit, stale = work.now() + _SETTLE_S, Stale(work)
     while True:
         source, there = await see_both(work, target)
         where = whereabouts(source, there)
         open_end = where in (Whereabouts.BOTH, Whereabouts.UNKNOWN)
         if postcopy.is_broken(source, there):
             return where, source, there
-        await end_stale(work, source, there)
+        await stale.end(source, there)
         if not open_end and not (where is Whereabouts.SOURCE and await _job_runs(work)):
             return where, source, there
         if work.now() >= limit:

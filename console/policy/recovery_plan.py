@@ -16,7 +16,7 @@ from console.policy.recovery import (
     steps_of,
     tier_paths,
 )
-from console.policy.truth import Whereabouts, doubled, whereabouts
+from console.policy.truth import Whereabouts, doubled, held, whereabouts
 from console.policy.verbs import Verb
 from console.policy.virsh import virsh
 from drivers.model.host import HostSpec
@@ -219,7 +219,11 @@ def _finish(
             _line(specs, job.plan.host, "domjobinfo", job.plan.request.uuid),
             {"target": target},
         )
-        return (follow, *verify), (f"{name} goes on to {target}",)
+        effects = [f"{name} goes on to {target}"]
+        if held(left.source, left.target):
+            still = f"if {job.plan.host} goes on standing still for a minute"
+            effects.append(f"{still}, the older copy there is FORCED OFF: {target} runs it")
+        return (follow, *verify), tuple(effects)
     known_there = is_offline(job) and left.target.vm is not None
     if known_there and left.source.vm is not None and job.facts.get("there") == "new":
         forget = Step(

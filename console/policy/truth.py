@@ -39,6 +39,9 @@ class Sighting:
 _ARRIVED, _WOKEN = "migrated here", "migration cancelled"
 """libvirt's reasons why a VM runs: on the target, and on a source that goes on with it."""
 
+_HELD = "migrating"
+"""libvirt's reason why a source stands still at the end of a migration."""
+
 _RUNS = (VmState.RUNNING, VmState.BLOCKED)
 
 
@@ -70,11 +73,20 @@ def doubled(source: Sighting, target: Sighting) -> bool:
 
     The target says that it arrived there; the source, that it was told to go on.
     """
-    ends = ((source, _WOKEN), (target, _ARRIVED))
-    return all(
-        s.known and s.vm is not None and s.vm.state in _RUNS and s.vm.reason == reason
-        for s, reason in ends
-    )
+    return _is(source, _RUNS, _WOKEN) and _is(target, _RUNS, _ARRIVED)
+
+
+def held(source: Sighting, target: Sighting) -> bool:
+    """The VM has arrived and runs on the target, and its source stands still with it.
+
+    For a moment that is the end of every migration. It stays so where the source's daemon died.
+    """
+    return _is(source, (VmState.PAUSED,), _HELD) and _is(target, _RUNS, _ARRIVED)
+
+
+def _is(seen: Sighting, states: Sequence[VmState], reason: str) -> bool:
+    vm = seen.vm if seen.known else None
+    return vm is not None and vm.state in states and vm.reason == reason
 
 
 def where_sentence(name: str, sightings: Sequence[Sighting]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.jobs.arrived import end_stale
+from console.jobs.arrived import HELD_S, Stale
 from console.policy.recovery import DISMISS, FINISH
 from console.policy.truth import Sighting
 from drivers.model.job import JobState
@@ -27,7 +27,7 @@ async def test_the_older_copy_is_forced_off_at_once() -> None:
     job = await run(Console(world), move(world))
     assert job is not None
     assert job.state is JobState.DONE, (job.problem, job.outcome)
-    assert "kvm1 woke its older copy, which was forced off; check its file systems" in job.outcome
+    assert "the older copy there, which it had woken, was forced off; check its file" in job.outcome
     assert world.domains[("kvm2", UUID)].state is VmState.RUNNING
     check(world)
 
@@ -83,7 +83,10 @@ class _Work:
     def __init__(self, source: Sighting, there: Sighting, progress: object) -> None:
         self._seen = {"kvm1": source, "kvm2": there}
         self._host = _Host(progress)
-        self.tools = self
+        self.tools, self.time = self, 0.0
+
+    def now(self) -> float:
+        return self.time
 
     def driver(self) -> _Host:
         return self._host
@@ -102,6 +105,8 @@ def seen(host: str, reason: str, state: VmState = VmState.RUNNING) -> Sighting:
     return Sighting(host, Vm(UUID, "web1", host, state, reason))
 
 
+HELD = seen("kvm1", "migrating", VmState.PAUSED)
+WOKEN_LATE = seen("kvm1", "unpaused")
 WOKEN, ARRIVED = seen("kvm1", "migration cancelled"), seen("kvm2", "migrated here")
 
 
@@ -121,5 +126,27 @@ WOKEN, ARRIVED = seen("kvm1", "migration cancelled"), seen("kvm2", "migrated her
 async def test_nothing_is_forced_off_without_proof(source, again, there, progress, destroyed):
     """Both hosts' own reasons, read twice, and no migration that is still under way."""
     work = _Work(again, there, progress)
-    await end_stale(work, source, there)  # type: ignore[arg-type]
+    await Stale(work).end(source, there)  # type: ignore[arg-type]
+    assert work.driver().destroyed == destroyed
+
+
+@pytest.mark.parametrize(
+    ("between", "progress", "waits", "destroyed"),
+    [
+        (HELD, None, HELD_S, 1),
+        (HELD, None, HELD_S - 1, 0),
+        (HELD, object(), HELD_S, 0),
+        (WOKEN_LATE, None, HELD_S, 0),
+        (Sighting("kvm1", known=False), None, HELD_S, 0),
+    ],
+)
+async def test_a_source_that_stands_still_for_good_is_ended(between, progress, waits, destroyed):
+    """A daemon that died as the migration ended left it paused: the end of others is a moment."""
+    work = _Work(HELD, ARRIVED, progress)
+    stale = Stale(work)  # type: ignore[arg-type]
+    await stale.end(HELD, ARRIVED)
+    assert work.driver().destroyed == 0
+    await stale.end(between, ARRIVED)
+    work.time = waits
+    await stale.end(HELD, ARRIVED)
     assert work.driver().destroyed == destroyed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import libvirt
 
-from console.policy.recovery import UNDO
+from console.policy.recovery import FINISH, UNDO
 from drivers.lab.model import TINY_POOL
 from drivers.lab.processes import wait_until
 from drivers.model.job import Action, JobState
@@ -165,11 +165,16 @@ def console_over(scene: Scene, folder: Path) -> Iterator[Upkeep]:
         yield console
 
 
-def leftovers_undone(console: Upkeep) -> None:
-    """What a dead target kept is taken back as Jobs offers it, now that it answers."""
-    offered = [j for j in console.jobs if UNDO in j.followup]
-    for job in offered:
-        for plan in console.engine.followup(job.id, UNDO).result(PATIENCE_S):
+def leftovers_settled(console: Upkeep) -> None:
+    """What a dead host kept is settled as Jobs offers it, now that it answers.
+
+    A VM that has arrived stays there: there is nothing to undo, and what its source held ends.
+    """
+    for job in [j for j in console.jobs if UNDO in j.followup]:
+        plans = console.engine.followup(job.id, UNDO).result(PATIENCE_S)
+        if any(p.refusal is not None and p.refusal.code == "done" for p in plans):
+            plans = console.engine.followup(job.id, FINISH).result(PATIENCE_S)
+        for plan in plans:
             assert plan.refusal is None, plan.refusal
             done = console.ended(console.run(plan))
             assert done.state is JobState.DONE, done

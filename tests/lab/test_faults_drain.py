@@ -13,7 +13,7 @@ from tests.lab.faults_drain import (
     check_truth,
     console_over,
     drain,
-    leftovers_undone,
+    leftovers_settled,
     resumed,
     settled,
 )
@@ -59,5 +59,5 @@ def test_a_drain_survives(scene: Scene, tmp_path: Path, fault: str, phase: str) 
         settled(console, ident, kind.shown, target)
         operation = resumed(scene, console, ident)
         assert operation.state is OperationState.DONE, operation
-        leftovers_undone(console)
+        leftovers_settled(console)
         check_truth(scene, console, operation, kind.crashed(scene, phase))

@@ -45,10 +45,7 @@ async def upgrade_plan(
         Refused: Its lines could not be told apart without their secrets.
     """
     await desk.book.refresh()
-    rules = _configured(desk, name)
-    if (unclear := ambiguous(rules)) is not None:
-        raise Refused(unclear.what, unclear.proof, unclear.fix)
-    rules = told_rules(rules)
+    rules = _told(_configured(desk, name))
     rules = replace(rules, max_out=max_out or rules.max_out, canary=canary or rules.canary)
     if rules.canary not in hosts and not canary:
         rules = replace(rules, canary="")  # the configured one is not among these hosts
@@ -84,6 +81,12 @@ def _configured(desk: Desk, name: str) -> UpgradeRules:
         what = f"how to upgrade hosts is not configured: there is no {table}"
         raise Gone(what, f"the fleet file has: {known}", "novacron init --stdout shows an example")
     return rules
+
+
+def _told(rules: UpgradeRules) -> UpgradeRules:
+    if (unclear := ambiguous(rules)) is not None:
+        raise Refused(unclear.what, unclear.proof, unclear.fix)
+    return told_rules(rules)
 
 
 async def _standing(desk: Desk, host: str) -> Standing | Problem:

@@ -145,6 +145,10 @@ class Answers:
         ]
         return await self._leases.checked(plans)
 
+    async def lease_holders(self) -> dict[str, str]:
+        """Host to who holds its lease now."""
+        return await self._leases.holders()
+
     async def plan_anew(self, requests: tuple[Request, ...]) -> tuple[Plan, ...]:
         """The same for what failed before: its hosts are read again, and nothing is remembered."""
         snapshot = self._poller.snapshot

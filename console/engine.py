@@ -312,7 +312,7 @@ class Engine:
     @property
     def maintenance(self) -> Maintenance:
         """See ``Backend.maintenance``."""
-        return Maintenance(self._submit, self._books)
+        return Maintenance(self._submit, self._books, self._answers.lease_holders)
 
     # -- questions and answers ----------------------------------------------------------------
 

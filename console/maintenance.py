@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from console.operations.runner import OperationRunner
 
 T = TypeVar("T")
+Holders = Callable[[], Coroutine[None, None, dict[str, str]]]
 
 
 class Maintenance:
@@ -21,9 +22,10 @@ class Maintenance:
     Failures arrive as DriverError in the futures.
     """
 
-    def __init__(self, submit: Submit, books: Books) -> None:
+    def __init__(self, submit: Submit, books: Books, holders: Holders) -> None:
         self._submit = submit
         self._books = books
+        self._holders = holders
 
     def plan_drain(
         self, host: str, choices: Mapping[str, Choice], pins: Mapping[str, str]
@@ -92,6 +94,10 @@ class Maintenance:
     def recorded(self) -> Future[tuple[Operation, ...]]:
         """Operations, newest first, as the store holds them now."""
         return self._ask(lambda o: o.recorded())
+
+    def leases(self) -> Future[dict[str, str]]:
+        """Host to who holds its lease now, in their words, as far as hosts tell."""
+        return self._submit(self._holders())
 
     def _ask(self, question: Callable[[OperationRunner], Coroutine[None, None, T]]) -> Future[T]:
         async def ask() -> T:

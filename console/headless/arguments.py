@@ -36,7 +36,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     verbs = set(ACTIONS) | {
         "demo", "lab", "init", "check", "record", "vms", "hosts", "volumes", "jobs", "history",
         "sql", "drain", "return", "upgrade", "cordon", "uncordon", "audit", "trace", "preflight",
-        "open",
+        "open", "status",
     }  # fmt: skip
     if not any(word in verbs or word in ("-h", "--help", "--version") for word in argv):
         at = _after_global_options(argv)
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_interface(verbs)
     _add_setup(verbs)
     _add_lists(verbs)
+    _add_status(verbs)
     _add_preflight(verbs)
     _add_jobs(verbs)
     _add_recorded(verbs)
@@ -135,6 +136,17 @@ def _add_lists(verbs: Verbs) -> None:
         verb.add_argument("--json", action="store_true")
         _deadline(verb, 20.0)
         _uris(verb)
+
+
+def _add_status(verbs: Verbs) -> None:
+    verb = verbs.add_parser("status", help="how the fleet stands; status 1: it wants attention")
+    verb.add_argument("--json", action="store_true")
+    verb.add_argument("--simulated", action="store_true", help="of a make-believe fleet")
+    verb.add_argument("--hosts", type=int, default=6, help="hosts of a simulated fleet")
+    verb.add_argument("--vms", type=int, default=60, help="VMs of a simulated fleet")
+    verb.add_argument("--seed", type=int, default=1, help="which simulated fleet")
+    _deadline(verb, 20.0)
+    _uris(verb)
 
 
 def _add_preflight(verbs: Verbs) -> None:

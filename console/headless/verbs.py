@@ -54,6 +54,12 @@ def _list(args: argparse.Namespace) -> int:
     return run_list(args, context_of(args))
 
 
+def _status(args: argparse.Namespace) -> int:
+    from console.headless.overview import run_status
+
+    return run_status(args, context_of(args))
+
+
 def _preflight(args: argparse.Namespace) -> int:
     from console.headless.preflight import run_preflight
 
@@ -130,6 +136,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int]] = {
     "vms": _list,
     "hosts": _list,
     "volumes": _list,
+    "status": _status,
     "jobs": _jobs,
     "drain": _drain,
     "return": _return,

@@ -39,6 +39,11 @@ class LeaseLook:
         holders = {host: who for host, who in zip(hosts, told, strict=True) if who}
         return tuple(_refused(plan, holders) for plan in plans)
 
+    async def holders(self) -> dict[str, str]:
+        """Host to who holds its lease now, in their words; hosts that tell nobody are left out."""
+        told = await asyncio.gather(*(self._holder(host) for host in self._drivers))
+        return {host: who for host, who in zip(self._drivers, told, strict=True) if who}
+
     async def _holder(self, host: str) -> str:
         driver = self._drivers.get(host)
         if driver is None:

@@ -20,7 +20,9 @@ SKEW_S = 2.0
 
 PSI_FULL = 10.0
 
-_SIGNS = ("CRIT", "warn", "note")
+SIGNS = ("CRIT", "warn", "note")
+"""What each rank is called."""
+
 _TONES = ("bad", "care", "faint")
 
 
@@ -141,7 +143,7 @@ def _of_job(job: Job) -> Iterator[Trouble]:
 def trouble_columns() -> tuple[Column, ...]:
     """Columns of the problem list."""
     return (
-        Column("rank", "RANK", 5, lambda t, _p: Cell(_SIGNS[t.rank], _TONES[t.rank], t.rank == 0)),
+        Column("rank", "RANK", 5, lambda t, _p: Cell(SIGNS[t.rank], _TONES[t.rank], t.rank == 0)),
         Column("subject", "WHERE", 14, lambda t, _p: Cell(t.subject), min_width=12, grow=1),
         Column("text", "WHAT", 60, lambda t, _p: Cell(t.text, _TONES[t.rank] if t.rank < 1 else ""),
                min_width=20, grow=7),

@@ -190,6 +190,7 @@ class MaintenanceScreen(OperationScreen):
             if choice is not None:
                 word = Choice("" if choice == "none" else choice)
                 self._choices |= {line.uuid: word for line in lines}
+                self.table.mark(())
                 self._plan(self._kind)
 
         self.app.push_screen(PickDialog(choose_title(lines), choose_words(lines)), decided)

@@ -175,6 +175,7 @@ class UpgradeScreen(OperationScreen):
             if choice is not None:
                 word = Choice("" if choice == "none" else choice)
                 self._choices |= {s.uuid: word for s in stuck}
+                self.table.mark(())
                 self._plan()
 
         wanted = [c for c in stuck[0].choices if all(c in s.choices for s in stuck)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from console.headless.session import Session, Unknown
 from console.policy.upgrade.here import THIS_CONSOLE
 from drivers.model.operation import Choice, Operation, OperationKind, OperationPlan
+from drivers.model.vm import Vm
 
 PLAN_S = 30.0
 """How long a plan may take."""
@@ -39,15 +40,34 @@ def plan_back(
 
 
 def named_choices(
-    args: argparse.Namespace, session: Session, choices: tuple[Choice, ...]
+    args: argparse.Namespace,
+    session: Session,
+    choices: tuple[Choice, ...],
+    hosts: Sequence[str] = (),
 ) -> dict[str, Choice]:
-    """VM UUID, or the word for this console, to the choice that names it."""
+    """VM UUID, or the word for this console, to the choice that names it.
+
+    Args:
+        hosts: Where these VMs must be; anywhere when empty.
+
+    Raises:
+        Unknown: A choice names a VM that is not there, and would do nothing.
+    """
     return {
-        name if name == THIS_CONSOLE else session.find(name).uuid: choice
+        name if name == THIS_CONSOLE else vm_on(session, name, hosts).uuid: choice
         for choice in choices
         for name in getattr(args, choice.value)
         if name != _EVERY
     }
+
+
+def vm_on(session: Session, name: str, hosts: Sequence[str]) -> Vm:
+    """The VM of that name; Unknown when it is on none of these hosts, if any are given."""
+    vm = session.find(name)
+    if hosts and vm.host not in hosts:
+        what = f"{vm.name} is not on {' or '.join(hosts)}."
+        raise Unknown(what, f"it is on {vm.host}", "leave it out, or see `novacron vms`")
+    return vm
 
 
 def choices_for_all(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from console.headless.choices import choices_for_all, named_choices, plan_back
+from console.headless.choices import choices_for_all, named_choices, plan_back, vm_on
 from console.headless.context import Context
 from console.headless.lists import report_down
 from console.headless.operations import WAIT_S, run_plan
@@ -49,8 +49,8 @@ def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
         name, equals, host = words.partition("=")
         if not equals:
             raise Unknown(f"--to takes VM=HOST, not {words}.", fix="such as --to web1=kvm2")
-        pins[session.find(name).uuid] = host
-    choices = named_choices(args, session, _AWAY)
+        pins[vm_on(session, name, (args.host,)).uuid] = host
+    choices = named_choices(args, session, _AWAY, (args.host,))
     maintenance = session.engine.maintenance
     plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)
     for choice in _AWAY:

@@ -128,23 +128,30 @@ def _steer(args: argparse.Namespace, session: Session) -> int:
     if args.verb == "undo":
         plan, parent = plan_back(args, session, OperationKind.UNDO, args.id)
         return run_plan(args, session, plan, parent)
+    try:
+        _ask(args, session, known[args.id])
+    except DriverError as error:
+        say(f"Refused: {error}")
+        return Exit.REFUSED
     if args.verb == "pause":
-        maintenance.pause(args.id).result(WAIT_S)
         say(f"{args.id} begins nothing more; novacron jobs resume {args.id} goes on.")
         return Exit.OK
+    return follow(args, session, args.id)
+
+
+def _ask(args: argparse.Namespace, session: Session, operation: Operation) -> None:
+    """Pause, resume, skip or cancel it; DriverError when it cannot be."""
+    maintenance = session.engine.maintenance
     if args.verb == "resume":
-        try:
-            for uuid, host in targets_of(args, known[args.id]).items():
-                maintenance.retarget(args.id, uuid, host).result(WAIT_S)
-        except DriverError as error:
-            say(f"Refused: {error}")
-            return Exit.REFUSED
+        for uuid, host in targets_of(args, operation).items():
+            maintenance.retarget(args.id, uuid, host).result(WAIT_S)
         maintenance.resume(args.id).result(WAIT_S)
+    elif args.verb == "pause":
+        maintenance.pause(args.id).result(WAIT_S)
     elif args.verb == "skip":
         maintenance.skip(args.id).result(WAIT_S)
     else:
         maintenance.cancel(args.id).result(WAIT_S)
-    return follow(args, session, args.id)
 
 
 def _decide(args: argparse.Namespace, session: Session, operation: Operation | None) -> int:

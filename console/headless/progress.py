@@ -31,7 +31,7 @@ def print_plan(plan: OperationPlan, *, as_json: bool) -> None:
             say(f"  wave {wave}")
         where = f" to {move.target}" if move.verb is MoveVerb.MIGRATE else ""
         say(f"    {move.verb} {move.vm_name}{where} ({size(move.memory)}): {move.reason}")
-    for line in (*plan.staying, plan.outlook_text, *plan.effects):
+    for line in filter(None, (*plan.staying, plan.outlook_text, *plan.effects)):
         say(f"  {line}")
     for room in plan.rooms:
         total = f" of {size(room.memory_total)}" if room.memory_total else ""
@@ -46,7 +46,10 @@ def print_plan(plan: OperationPlan, *, as_json: bool) -> None:
         say(f"Refused: {plan.refusal}")
     elif plan.undecided:
         names = ", ".join(s.vm_name for s in plan.undecided)
-        say(f"Refused: a choice is needed for {names}.")
+        shared = [c for c in plan.undecided[0].choices
+                  if all(c in s.choices for s in plan.undecided)]  # fmt: skip
+        ways = ", ".join([*(f"--{c} all" for c in shared), "or one for each by its name"])
+        say(f"Refused: a choice is needed for {names}. Fix: {ways}")
     if as_json:
         print(json.dumps(to_plain(plan), indent=2))
 

@@ -34,7 +34,8 @@ def _of(args: argparse.Namespace, store: Store) -> int:
     exact = [one for one in found if one.id == args.job] or found
     if len(exact) != 1:
         told = ", ".join(one.id for one in exact[:5]) or "see novacron jobs"
-        what = f"{len(exact)} jobs or operations have an id that begins {args.job}"
+        count = len(exact) or "No"
+        what = f"{count} jobs or operations have an id that begins {args.job}"
         print(f"{what}: {told}.", file=sys.stderr)
         return Exit.USAGE
     (one,) = exact

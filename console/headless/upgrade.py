@@ -34,7 +34,7 @@ def run_upgrade(args: argparse.Namespace, context: Context) -> int:
 
 def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
     hosts = tuple(name for word in args.hosts for name in word.split(",") if name)
-    choices = named_choices(args, session, _AWAY)
+    choices = named_choices(args, session, _AWAY, hosts)
 
     def ask() -> OperationPlan:
         asked = session.engine.maintenance.plan_upgrade(

@@ -14,7 +14,8 @@ def known_host(desk: Desk, host: str) -> None:
     """Gone when the fleet has no such host."""
     if desk.read().host(host) is None:
         names = ", ".join(h.name for h in desk.read().hosts)
-        raise Gone(f"there is no host {host} in this fleet", f"it has: {names}")
+        what, fix = f"there is no host {host} in this fleet", "see `novacron hosts`"
+        raise Gone(what, f"it has: {names}", fix)
 
 
 async def close_host(desk: Desk, host: str, reason: str) -> None:

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from console.headless.arguments import parse
-from console.headless.choices import targets_of
-from console.headless.operations import run_plan
+from console.headless.choices import named_choices, targets_of
+from console.headless.operations import _steer, run_plan
 from console.headless.progress import OperationWatch, print_plan
 from console.headless.session import Unknown
 from console.headless.status import Exit
 from console.policy.drain.layout import Wishes
 from console.policy.drain.words import progress_words
-from drivers.errors import Busy
+from drivers.errors import Busy, Refused
 from drivers.model.operation import (
     Choice,
     MoveRun,
@@ -141,3 +141,45 @@ def test_waiting_vms_are_given_other_targets_by_name_or_uuid():
         with pytest.raises(Unknown, match="--to takes VM=HOST") as told:
             targets_of(parse(["jobs", "resume", "op-1", "--to", words]), one)
         assert told.value.problem.fix == "VMs of it: web1"
+
+
+def test_a_refusal_names_the_choices_that_would_do(capsys: pytest.CaptureFixture[str]):
+    """What to add to the command stands there; a plan that says nothing prints no empty line."""
+    print_plan(plan(), as_json=False)
+    told = capsys.readouterr().err
+    assert "Fix: --copy all, --leave all, --shutdown all, or one for each by its name" in told
+    refused = replace(plan(), moves=(), stuck=(), effects=(), outlook_text="", rooms=(), spare=None)
+    refused = replace(refused, refusal=Problem("there is no host kvm9", fix="see `novacron hosts`"))
+    print_plan(refused, as_json=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "Drain of kvm1",
+        "Refused: there is no host kvm9 Fix: see `novacron hosts`",
+    ]
+
+
+def test_a_choice_for_a_vm_elsewhere_is_refused_rather_than_ignored():
+    """A mistyped name must not look as if it had been decided."""
+    session = SimpleNamespace(find=lambda name: guest(5, home="kvm2"))
+    args = Namespace(copy=["web5"], leave=["all"])
+    choices = (Choice.COPY, Choice.LEAVE)
+    with pytest.raises(Unknown, match="web5 is not on kvm1"):
+        named_choices(args, session, choices, ("kvm1",))  # type: ignore[arg-type]
+    found = named_choices(args, session, choices, ("kvm1", "kvm2"))  # type: ignore[arg-type]
+    assert list(found.values()) == [Choice.COPY]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "skip"])
+def test_what_cannot_be_asked_of_an_operation_is_a_refusal(
+    verb: str, capsys: pytest.CaptureFixture[str]
+):
+    """Exit status 4 and the reason, whatever was asked."""
+
+    def ended(_ident: str) -> None:
+        raise Refused("op-1 has ended: done")
+
+    one = operation(OperationState.DONE, MoveState.DONE)
+    maintenance = SimpleNamespace(recorded=lambda: done((one,)), **{verb: ended})
+    session = SimpleNamespace(engine=SimpleNamespace(maintenance=maintenance))
+    args = Namespace(verb=verb, id="op-1", to=[], json=False)
+    assert _steer(args, session) == Exit.REFUSED  # type: ignore[arg-type]
+    assert "Refused: op-1 has ended: done" in capsys.readouterr().err

@@ -158,6 +158,7 @@ async def test_one_choice_is_made_for_all_marked_vms(
         await pilot.press("enter")
         await until(pilot, lambda: len(desk.asked[-1][2]) == 2)
         assert set(desk.asked[-1][2].values()) == {Choice.LEAVE}
+        assert screen.table.marked == ()  # the next choice is about the cursor again
 
 
 async def test_progress_is_followed_paused_and_cancelled(

@@ -136,7 +136,7 @@ class Draft:
         if host is None:
             names = ", ".join(h.name for h in self.snapshot.hosts)
             what = f"there is no host {self.host} in this fleet"
-            return Problem(what, f"it has: {names}", code="unknown-host")
+            return Problem(what, f"it has: {names}", "see `novacron hosts`", "unknown-host")
         return self.takes(host)
 
     def takes(self, host: Host) -> Problem | None:

@@ -76,4 +76,4 @@ def test_the_trace_of_a_job_is_a_table_or_otlp(run: Run) -> None:
     assert any("virDomainSuspend" in name for name in names)
     status, _, err = run("trace", "nosuchjob")
     assert status == Exit.USAGE
-    assert "0 jobs" in err
+    assert "No jobs or operations have an id" in err

@@ -273,7 +273,7 @@ async def interrupted(world: OpsWorld, at: int, mode: str) -> str:
 @pytest.mark.parametrize("mode", ["kill", "kill-after"])
 @pytest.mark.parametrize("start", range(4))
 async def test_a_killed_drain_goes_on_and_moves_nobody_twice(start: int, mode: str):
-    """At whatever call the console dies, with two or four on their way, a resume ends as planned."""
+    """At whatever call the console dies, with two or four on their way: it ends as planned."""
     for at in range(1 + start * 2, 120, 8):
         world = fleet(4)
         world.small_at_once = 2 + 2 * (at // 8 % 2)

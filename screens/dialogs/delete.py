@@ -58,7 +58,9 @@ class DeleteDialog(Dialog[tuple[str, ...]]):
         others = self._others(volume)
         word = "DELETE" if volume.path in self._chosen else "keep"
         head = Content.styled(f" {word:<7}", BAD if word == "DELETE" else DIM)
-        head += Content(f"{size(volume.allocation):>6} {fit(clean(volume.pool), 10)} ")
+        head += Content(
+            f"{size(volume.allocation):>6} {fit(clean(volume.pool), 10, plain=self.plain)} "
+        )
         if others:
             head += Content.styled(f"{plural(others, 'other VM')} too: ", WARN)
         return head + Content(clean(volume.path))

@@ -107,6 +107,11 @@ class Dialog(ModalScreen[Result | None], Generic[Result]):
         return Content.assemble(SIMULATED, " ", title)
 
     @property
+    def plain(self) -> bool:
+        """Whether only ASCII characters may be drawn."""
+        return self.app.has_class("-ascii")
+
+    @property
     def room(self) -> int:
         """Cells that a line of a list has."""
         return max(20, min(WIDEST, self.app.size.width * 9 // 10) - BESIDE)

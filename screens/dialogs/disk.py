@@ -37,7 +37,10 @@ class DiskDialog(Dialog[str]):
 
     def _option(self, disk: VmDisk) -> Option:
         where = clean(disk.tier or disk.pool or "no pool")
-        head = f" {fit(clean(disk.target), 6)} {fit(where, 10)} {size(disk.capacity):>6}  "
+        name, place = (
+            fit(t, n, plain=self.plain) for t, n in ((clean(disk.target), 6), (where, 10))
+        )
+        head = f" {name} {place} {size(disk.capacity):>6}  "
         barred = why_fixed(disk)
         tail = f"no: {clean(barred)}" if barred else clean(disk.source)
         return Option(Content(head) + Content.styled(tail, DIM), disabled=bool(barred))

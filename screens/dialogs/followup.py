@@ -38,7 +38,7 @@ class FollowupDialog(Dialog[str]):
     def _option(self, choice: str) -> Option:
         key, words, tip = followup_words(choice)
         line = Content(f" {key}  {fit(words, 12)} ")
-        told = fit(tip, self.room - line.cell_length)
+        told = fit(tip, self.room - line.cell_length, plain=self.plain)
         return Option(line + Content.styled(told, DIM), id=choice)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

@@ -117,10 +117,11 @@ class TargetDialog(Dialog[Answer]):
     def _option(self, item: TargetFit) -> Option:
         warnings = sum(check.verdict is Verdict.WARN for check in item.reasons)
         blocked = next((c.text for c in item.reasons if c.verdict is Verdict.BLOCKED), "")
-        line = Content(f" {fit(clean(item.target), 24)} ")
+        line = Content(f" {fit(clean(item.target), 24, plain=self.plain)} ")
         if not item.fits:
             room = max(2, self.room - line.cell_length)
-            return Option(line + Content.styled(fit(f"NO  {clean(blocked)}", room), BAD))
+            told = fit(f"NO  {clean(blocked)}", room, plain=self.plain)
+            return Option(line + Content.styled(told, BAD))
         word = f"fits, {warnings} to note" if warnings else "fits"
         line += Content.styled(fit(word, 18), WARN if warnings else GOOD)
         way = _WHEN.get(item.mode, item.mode) if self._action is Action.TIER else item.mode

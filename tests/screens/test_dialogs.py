@@ -31,6 +31,7 @@ from tests.screens.stage import (
     plan,
     refused,
     shown_text,
+    view,
     volume,
     web,
 )
@@ -385,6 +386,20 @@ async def test_a_short_list_is_moved_in_by_letters() -> None:
         await pilot.press("t", "enter")
         await pilot.pause()
         assert app.result == "b"
+
+
+async def test_a_cut_reason_stays_ascii_where_only_that_may_be_drawn() -> None:
+    """An ellipsis that the font lacks would be a box in the one line that says why not."""
+    check = Check(
+        "reach", Verdict.BLOCKED, "kvm04 is not reachable, " + "so nothing goes there " * 9
+    )
+    dialog = TargetDialog(web(), Action.MIGRATE, (TargetFit("kvm04", False, "", (check,)),))
+    app = Stage(dialog, view(ascii=True))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        line = next(x for x in shown_text(app).splitlines() if "NO  kvm04" in x)
+        assert "~" in line
+        assert "\u2026" not in line
 
 
 async def test_hostile_target_names() -> None:

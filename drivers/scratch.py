@@ -48,17 +48,16 @@ class Scratch:
         Raises:
             OSError: None could be made.
         """
-        us = read_process(os.getpid())
-        home = self._home()
-        if us is None or not _claim(home):  # nobody could tell later whose it is
-            return Path(tempfile.mkdtemp(prefix="novacron-", dir=home.parent))
-        if not self._swept:
-            self._swept = True
-            sweep(home)
+        us, home = read_process(os.getpid()), self._home()
         for _ in range(_TRIES):  # another console may take the empty home away in between
             with contextlib.suppress(FileNotFoundError):
-                return Path(tempfile.mkdtemp(prefix=f"{us.pid}-{us.start}-{_space()}-", dir=home))
-            _claim(home)
+                if us is None or not _claim(home):  # nobody could tell later whose it is
+                    return Path(tempfile.mkdtemp(prefix="novacron-", dir=home.parent))
+                if not self._swept:
+                    self._swept = True
+                    sweep(home)
+                prefix = f"{us.pid}-{us.start}-{_space()}-"
+                return Path(tempfile.mkdtemp(prefix=prefix, dir=home))
         raise FileNotFoundError(f"{home} does not stay")
 
     @contextlib.contextmanager
@@ -105,10 +104,14 @@ def sweep(home: Path) -> None:
 
 
 def _claim(home: Path) -> bool:
-    """Make sure that a folder is there, ours and closed to others; False where it is not ours."""
+    """Make sure that a folder is there, ours and closed to others; False where it is not ours.
+
+    Raises:
+        FileNotFoundError: Somebody took it away meanwhile.
+    """
     with contextlib.suppress(FileExistsError):
         home.mkdir(mode=0o700)
-    if not _is_own(home):
+    if not _owned(home.lstat()):
         return False
     home.chmod(0o700)
     return True
@@ -117,9 +120,12 @@ def _claim(home: Path) -> bool:
 def _is_own(path: Path) -> bool:
     """Whether this is a folder, no link to one, and this user's."""
     try:
-        found = path.lstat()
+        return _owned(path.lstat())
     except OSError:
         return False
+
+
+def _owned(found: os.stat_result) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 

@@ -111,3 +111,21 @@ def test_a_home_that_is_a_link_is_not_used(runtime: Path, tmp_path: Path) -> Non
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     drop(made)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_another_console_takes_away_is_made_again(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one out removes the empty home, at any moment of another's coming in."""
+    make, taken = Path.mkdir, []
+
+    def take_away(path: Path, mode: int = 0o777) -> None:
+        make(path, mode)
+        if len(taken) < 2:
+            taken.append(path)
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", take_away)
+    made = Scratch().new()
+    assert made.parent == runtime / "novacron" == taken[1]
+    drop(made)

@@ -93,9 +93,13 @@ async def compare_sent(work: Work, step: Step) -> str:
         await _remember_copy(work, step, new)
         return f"content not compared: {error.problem.what}; the old volume will stay"
     if here != there:
+        proof = f"SHA-256 {here[:16]}... of {old} and {there[:16]}... of {new} on {target}"
+        if step.args.get("must"):
+            what = f"the backing file on {target} holds something else than the one here"
+            raise Failed(what, proof, "leave incremental out: the whole disk is copied then")
         raise Failed(
             "the copy differs from the original",
-            proof=f"SHA-256 {here[:16]}... of {old} and {there[:16]}... of {new} on {target}",
+            proof=proof,
             fix="somebody wrote to the disk meanwhile, or the storage is faulty",
         )
     await _remember_copy(work, step, new)

@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # First process of a practice guest: loads its drivers, then makes the load that the
-# kernel command line asks for (nova.name, nova.cpu, nova.dirty, nova.count, nova.ip, nova.peer),
-# and heeds the power button unless it is deaf (nova.deaf).
+# kernel command line asks for (nova.name, nova.cpu, nova.dirty, nova.span, nova.count, nova.ip,
+# nova.peer). Unless it is deaf (nova.deaf) it heeds the power button, and a guest agent of a few
+# words answers where there is a channel for one.
 /bin/busybox mkdir -p /proc /sys /dev /run /etc /root
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=linux
@@ -14,12 +15,13 @@ mount -t tmpfs -o mode=755 run /run
 
 for module in $(cat /modules/order); do insmod "/modules/$module"; done
 
-name=guest cpu=0 dirty=0 count=0 deaf=0 ip= peer=
+name=guest cpu=0 dirty=0 span=0 count=0 deaf=0 ip= peer=
 for word in $(cat /proc/cmdline); do
     case $word in
         nova.name=*) name=${word#*=} ;;
         nova.cpu=*) cpu=${word#*=} ;;
         nova.dirty=*) dirty=${word#*=} ;;
+        nova.span=*) span=${word#*=} ;;
         nova.count=*) count=${word#*=} ;;
         nova.deaf=*) deaf=${word#*=} ;;
         nova.ip=*) ip=${word#*=} ;;
@@ -53,6 +55,27 @@ soil() {
     done
 }
 
+# Milliseconds since boot, as `uptime`.
+look_at_clock() {
+    read -r uptime rest </proc/uptime
+    uptime=${uptime%.*}${uptime#*.}0
+    while [ "${uptime#0}" != "$uptime" ] && [ "$uptime" != 0 ]; do uptime=${uptime#0}; done
+}
+
+# Rewrites the same number of MiB a second, evenly, round and round over `span` MiB. What could not
+# be written in time is not made up for: the rate is never above the one asked for.
+wander() {
+    dd if=/dev/urandom of=/run/noise bs=64k count=16 2>/dev/null
+    look_at_clock
+    i=0 due=$uptime
+    while :; do
+        dd if=/run/noise of=/run/soiled bs=64k seek=$((i % span * 16)) conv=notrunc 2>/dev/null
+        i=$((i + 1)) due=$((due + 1000 / dirty))
+        look_at_clock
+        if [ "$due" -gt "$uptime" ]; then usleep $(((due - uptime) * 1000)); else due=$uptime; fi
+    done
+}
+
 # Block n of the disk holds the number n, and block 0 the newest n: a lost write leaves a hole.
 # Half of the disk is used in a ring, so that a long-lived guest never reaches the end.
 keep_count() {
@@ -82,6 +105,25 @@ watch_button() {
     poweroff -f
 }
 
+# A guest agent as far as a host asks for one after a move: who is there, and what time it is.
+answer_host() {
+    port=$(grep -lx org.qemu.guest_agent.0 /sys/class/virtio-ports/*/name 2>/dev/null) || return
+    port=${port#/sys/class/virtio-ports/}
+    exec 7<>"/dev/${port%/name}"
+    while :; do
+        read -r line <&7 || { usleep 100000 && continue; } # nobody is connected on the host
+        id=${line##*\"id\":}
+        id=${id%%[!0-9]*}
+        case $line in
+            *'"guest-sync-delimited"'*) printf '\377{"return": %s}\n' "$id" ;;
+            *'"guest-sync"'*) printf '{"return": %s}\n' "$id" ;;
+            *'"guest-ping"'*) printf '{"return": {}}\n' ;;
+            *'"guest-get-time"'*) printf '{"return": %s000000000}\n' "$(date +%s)" ;;
+            *) printf '{"error": {"class": "CommandNotFound", "desc": "not known here"}}\n' ;;
+        esac >&7
+    done
+}
+
 if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
     ip link set eth0 up
     ip addr add "$ip" dev eth0
@@ -91,8 +133,10 @@ if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
     done) &
 fi
 [ "$deaf" -eq 0 ] && watch_button >/dev/ttyS0 2>&1 &
+[ "$deaf" -eq 0 ] && answer_host &
 [ "$cpu" -gt 0 ] && spin &
-[ "$dirty" -gt 0 ] && soil &
+[ "$dirty" -gt 0 ] && [ "$span" -eq 0 ] && soil &
+[ "$dirty" -gt 0 ] && [ "$span" -gt 0 ] && wander &
 [ "$count" -gt 0 ] && [ -b /dev/vda ] && keep_count &
 
 echo "$name is up" >/dev/ttyS0

@@ -55,7 +55,7 @@ def _command_line(spec: GuestSpec, plan: LabPlan, host: LabHost, number: int) ->
         address, peer = "10.0.2.15/24", "10.0.2.2"
     return (
         f"console=ttyS0 quiet no_timer_check nova.name={spec.name} nova.cpu={spec.cpu_pct} "
-        f"nova.dirty={spec.dirty_mib_s} "
+        f"nova.dirty={spec.dirty_mib_s} nova.span={spec.dirty_span_mib} "
         f"nova.count={spec.counter_ms if spec.write_counter else 0} "
         f"nova.deaf={int(spec.deaf)} nova.ip={address} nova.peer={peer}"
     )

@@ -39,12 +39,15 @@ class GuestSpec:
         shared: The disk is reached over the network, so a migration copies no storage.
         cpu_pct: Share of one vCPU that it burns, 0 to 100.
         dirty_mib_s: MiB of its memory that it rewrites each second.
+        dirty_span_mib: MiB over which it does so, evenly and round and round; with 0 it rewrites
+            the same ``dirty_mib_s`` MiB at once and rests for a second.
         write_counter: It writes a growing counter to its disk, each number to a block of its own.
         counter_ms: Milliseconds between two numbers.
         disk_mib: Size of the disk, MiB.
         disk_format: ``raw`` or ``qcow2``.
         initial: What ``up`` brings it to.
-        deaf: It does not heed the power button.
+        deaf: It does not heed the power button, nor answer as a guest agent.
+        agent: It has a channel for a guest agent.
         nic: It has a network card.
         vcpus: Virtual CPUs.
         tags: Written to its metadata as the console's tags.
@@ -57,12 +60,14 @@ class GuestSpec:
     shared: bool = False
     cpu_pct: int = 0
     dirty_mib_s: int = 0
+    dirty_span_mib: int = 0
     write_counter: bool = False
     counter_ms: int = 1000
     disk_mib: int = 32
     disk_format: str = "raw"
     initial: Initial = Initial.RUNNING
     deaf: bool = False
+    agent: bool = False
     nic: bool = True
     vcpus: int = 1
     tags: tuple[str, ...] = ()

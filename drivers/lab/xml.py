@@ -12,6 +12,8 @@ METADATA = "https://novacron.dev/xmlns/domain/1"
 
 NETWORK = "lab"
 
+_AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+
 
 def guest_uuid(token: str, name: str) -> str:
     """The UUID of a lab's guest: the same each time, another in another lab."""
@@ -91,6 +93,7 @@ def guest_xml(
     <serial type='pty'><target port='0'/></serial>
     <console type='pty'><target type='serial' port='0'/></console>
     <video><model type='none'/></video>
+    {_AGENT if spec.agent else ""}
     <memballoon model='virtio'><stats period='5'/></memballoon>
   </devices>
 </domain>

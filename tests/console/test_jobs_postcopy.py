@@ -259,7 +259,12 @@ def still(monkeypatch: pytest.MonkeyPatch) -> Still:
 
 
 @pytest.mark.parametrize(
-    "failure", [None, Unreachable("kvm1 hung up", "End of file while reading data")]
+    "failure",
+    [
+        None,
+        Unreachable("kvm1 hung up", "client socket is closed"),
+        Failed("it failed", "its daemon lost its connection: End of file while reading data: : "),
+    ],
 )
 async def test_what_goes_on_over_the_old_connection_is_waited_for(
     bench: Bench, still: Still, failure: DriverError | None

@@ -60,7 +60,9 @@ class Box:
     desk: Desk = field(default_factory=Desk)
 
     def spec(self, uri: str, **more: object) -> HostSpec:
-        return HostSpec("kvm1", uri, ssh_config=str(self.config), **more)  # type: ignore[arg-type]
+        """A host that a busy machine has long to answer for, unless told otherwise."""
+        chosen = {"deadline_s": 60.0, **more}
+        return HostSpec("kvm1", uri, ssh_config=str(self.config), **chosen)  # type: ignore[arg-type]
 
     def link(self, uri: str, person: Person, **more: object) -> SshLink:
         return SshLink(self.spec(uri, **more), parse_uri(uri), person, self.desk)

@@ -41,9 +41,18 @@ FOLLOWUPS: dict[str, tuple[str, str, str]] = {
 """What an ended job may offer: key in the menu, words, and what it does."""
 
 
-def followup_words(choice: str) -> tuple[str, str, str]:
+LEFT = "Delete the unused copies that it left behind"
+"""What is left to finish of a job that is done."""
+
+
+Task = Job | Operation
+
+
+def followup_words(choice: str, task: Task | None = None) -> tuple[str, str, str]:
     """Key, words and tip of a choice; one we do not know gets its own name."""
-    return FOLLOWUPS.get(choice, (choice[:1], choice.capitalize(), ""))
+    key, words, tip = FOLLOWUPS.get(choice, (choice[:1], choice.capitalize(), ""))
+    done = task is not None and task.state.value == JobState.DONE.value
+    return key, words, LEFT if choice == "finish" and done else tip
 
 
 def done_share(progress: JobProgress | None) -> float | None:
@@ -97,9 +106,6 @@ def _figures(progress: JobProgress) -> list[str]:
     if progress.throttle:
         known.append(f"throttled {progress.throttle}%")
     return known
-
-
-Task = Job | Operation
 
 
 def job_columns(below: Callable[[str], bool] = lambda _job: False) -> tuple[Column, ...]:
@@ -234,7 +240,7 @@ def job_text(
     if job.followup:
         lines += [BLANK, para("You can (f):", HEAD)]
         for choice in job.followup:
-            _, words, tip = followup_words(choice)
+            _, words, tip = followup_words(choice, job)
             lines.append(para(tip, DIM, label=f"  {words:<10} "))
     if job.steps:
         lines += [BLANK, para("Steps", HEAD)]

@@ -36,7 +36,7 @@ class FollowupDialog(Dialog[str]):
         yield OptionList(*(self._option(choice) for choice in self._offers))
 
     def _option(self, choice: str) -> Option:
-        key, words, tip = followup_words(choice)
+        key, words, tip = followup_words(choice, self._about)
         line = Content(f" {key}  {fit(words, 12)} ")
         told = fit(tip, self.room - line.cell_length, plain=self.plain)
         return Option(line + Content.styled(told, DIM), id=choice)

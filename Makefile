@@ -16,7 +16,7 @@ test: setup lint
 	$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup
 
 soak: setup
-	$(PYTHON) -m pytest -m soak tests/soak
+	$(PYTHON) -m pytest -m soak tests/soak tests/lab
 
 check: setup-check lint
 	$(PYTHON) -m pytest -q -m "not lab" tests/house/test_budgets.py tests/house/test_imports.py tests/policy tests/sim

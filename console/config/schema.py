@@ -142,9 +142,10 @@ class PolicySettings(_Part):
     """What a host may carry, and which VMs belong together."""
 
     cpu_overcommit: Annotated[float, Field(gt=0, le=100)] | None = None
-    """vCPUs a CPU; unset: nothing is refused, and more than 4 is warned of."""
+    """vCPUs of running VMs a CPU. A move beyond is refused. Unset: 8; a single move beyond is only
+    warned of, and a drain, return or upgrade places nothing beyond."""
     memory_overcommit: Annotated[float, Field(gt=0, le=100)] | None = None
-    """Promised memory as a share of what there is; unset: nothing refused, beyond 1 warned of."""
+    """Promised memory as a share of what there is; unset: 1, to the same effect."""
     memory_reserve_mb: Annotated[int, Field(ge=0)] = 0
     """Memory of each host that is never given to VMs, MiB."""
     clock_skew: Annotated[Duration, Field(ge=0, le=3600)] = 2.0

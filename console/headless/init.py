@@ -62,8 +62,10 @@ protect = "confirm"
 # theme = "novacron-dark"
 # ascii = false
 
-# [policy]                 # what hosts may carry; unset limits only warn
-# cpu_overcommit = 4.0     # vCPUs of running VMs a CPU
+# [policy]                 # what hosts may carry, moves beyond are refused; unset: as here, but
+#                          # then a single move beyond is only warned of, and drains, returns
+#                          # and upgrades place nothing beyond
+# cpu_overcommit = 8.0     # vCPUs of running VMs a CPU
 # memory_overcommit = 1.0  # promised memory as a share of what there is
 # memory_reserve_mb = 2048 # of each host, never given to VMs
 # clock_skew = "2s"        # clocks further apart are warned of

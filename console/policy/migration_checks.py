@@ -18,9 +18,6 @@ from drivers.model.vm import Vm, VmNic
 _MIN_LEFT = 0.05
 """Share of a host's memory that should stay free after a move."""
 
-USUAL_OVERCOMMIT = 4.0
-"""vCPUs a CPU beyond which a host without a configured limit is warned of."""
-
 
 def from_problem(name: str, problem: Problem | None, text: str) -> Check:
     """A check that is OK with ``text`` unless there is a problem."""
@@ -121,7 +118,7 @@ def _available_check(vm: Vm, target: Host, total: int, promised: int, rules: Rul
 
 def _promise_check(vm: Vm, target: Host, total: int, promised: int, rules: Rules) -> Check:
     """What all running VMs may take once the guest is there, against the configured share."""
-    share = rules.memory_overcommit or 1.0
+    share = rules.memory_share
     limit = int((total - rules.memory_reserve) * share)
     words = f"{share:g} x {size_words(total)}"
     after = promised + vm.memory
@@ -129,7 +126,7 @@ def _promise_check(vm: Vm, target: Host, total: int, promised: int, rules: Rules
     if after <= limit:
         return Check("memory promised", Verdict.OK, f"{target.name} can keep its word", proof)
     text = f"{target.name} would promise more memory than it may"
-    fix = "move another VM away first, or raise memory_overcommit under [policy]"
+    fix = "move another VM away first, or set a higher memory_overcommit under [policy]"
     strict = Verdict.WARN if rules.memory_overcommit is None else Verdict.BLOCKED
     return Check("memory promised", strict, text, proof, fix)
 
@@ -167,12 +164,12 @@ def _share_check(vm: Vm, target: Host, rules: Rules) -> Check:
     if not cpus:
         return Check("vcpus in all", Verdict.NOT_TESTED, f"{target.name} does not tell its CPUs")
     after = vm.vcpus + sum(other.vcpus for other in target.vms if other.state.active)
-    share = rules.cpu_overcommit or USUAL_OVERCOMMIT
+    share = rules.vcpu_share
     proof = f"{after} vCPUs after the move on {cpus} CPUs, {share:g} a CPU allowed"
     if after <= cpus * share:
         return Check("vcpus in all", Verdict.OK, f"{target.name} has CPUs for it", proof)
     text = f"{target.name} would carry too many vCPUs"
-    fix = "move another VM away first, or raise cpu_overcommit under [policy]"
+    fix = "move another VM away first, or set a higher cpu_overcommit under [policy]"
     strict = Verdict.WARN if rules.cpu_overcommit is None else Verdict.BLOCKED
     return Check("vcpus in all", strict, text, proof, fix)
 

@@ -135,7 +135,7 @@ class Limits:
 
     per_host: int = 2
     per_link: int = 2
-    vcpu_overcommit: float = 8.0
+    vcpu_overcommit: float = 1.0
     memory_overcommit: float = 1.0
     memory_reserve: int = 0
     small: int = 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from console.config.load import ConfigError, load_fleet, rules_of
+from console.config.schema import PolicySettings
 from console.headless.init import fleet_text
 from console.policy.drain.rules import limits_of
-from console.policy.preflight.grounds import Group, Rules
+from console.policy.preflight.grounds import USUAL_MEMORY, USUAL_VCPUS, Group, Rules
 
 MIB = 1 << 20
 
@@ -20,9 +22,16 @@ def rules(folder: Path, text: str) -> Rules:
     return rules_of(load_fleet(path))
 
 
-def test_without_policy_nothing_is_refused(tmp_path: Path) -> None:
-    """The defaults are the planners' own."""
-    assert rules(tmp_path, 'name = "x"\n') == Rules()
+def test_without_policy_every_planner_counts_with_the_same(tmp_path: Path) -> None:
+    """Pre-flight, drains and upgrades, and what the fleet file is said to hold to."""
+    found = rules(tmp_path, 'name = "x"\n')
+    assert found == Rules()
+    limits = limits_of(found)
+    assert (limits.vcpu_overcommit, limits.memory_overcommit) == (USUAL_VCPUS, USUAL_MEMORY)
+    assert (found.vcpu_share, found.memory_share) == (USUAL_VCPUS, USUAL_MEMORY)
+    told = inspect.getsource(PolicySettings)
+    assert f"Unset: {USUAL_VCPUS:g};" in told
+    assert f"unset: {USUAL_MEMORY:g}," in told
 
 
 def test_every_key_arrives_in_the_planners_units(tmp_path: Path) -> None:
@@ -64,5 +73,5 @@ def test_the_written_example_is_valid_once_uncommented(tmp_path: Path) -> None:
     part = text[start : text.index("# [keys]")]
     lines = [line.removeprefix("# ").removeprefix("#") for line in part.splitlines()]
     found = rules(tmp_path, "\n".join(lines))
-    assert found.cpu_overcommit == 4.0
+    assert (found.cpu_overcommit, found.memory_overcommit) == (USUAL_VCPUS, USUAL_MEMORY)
     assert [g.rule for g in found.groups] == ["apart"]

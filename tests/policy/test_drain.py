@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from console.policy.drain.fits import fits_in
 from console.policy.drain.inverse import plan_inverse
 from console.policy.drain.layout import Wishes
@@ -11,7 +13,9 @@ from console.policy.drain.plan import plan_drain
 from console.policy.drain.rules import limits_of, with_groups
 from console.policy.drain.truth import found_move
 from console.policy.drain.words import progress_words
+from console.policy.migration_checks import cpu_checks
 from console.policy.preflight.grounds import Group, Rules
+from console.policy.subject import Subject
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import HostLoad, Link, LinkState, Protect
 from drivers.model.job import Action, Job, JobState, Plan, Request, Verdict
@@ -161,6 +165,24 @@ def test_memory_kept_for_the_host_is_never_given_away():
     snapshot = fleet(guest(1))
     plan = plan_drain(snapshot, "kvm1", fits_in(snapshot, now=NOW), limits, now=NOW)
     assert "too little memory" in plan.stuck[0].why.proof
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(cpu_overcommit=2.0)])
+def test_a_drain_places_up_to_where_preflight_speaks_against_it(rules):
+    """Both count vCPUs with one number; beyond it the drain says what to set."""
+    room = int(8 * rules.vcpu_share)
+    fits_in_whole, over = guest(1, vcpus=room), guest(1, vcpus=room + 1)
+    for one, stuck, verdict in ((fits_in_whole, 0, Verdict.OK), (over, 1, Verdict.WARN)):
+        snapshot = fleet(one, hosts=2)
+        target = snapshot.host("kvm2")
+        subject = Subject(snapshot, snapshot.host("kvm1"), one)
+        told = {c.name: c.verdict for c in cpu_checks(subject, target, rules)}
+        refused = verdict is not Verdict.OK and rules.cpu_overcommit is not None
+        assert told["vcpus in all"] is (Verdict.BLOCKED if refused else verdict)
+        fits = fits_in(snapshot, now=NOW)
+        plan = plan_drain(snapshot, "kvm1", fits, limits_of(rules), now=NOW)
+        assert len(plan.stuck) == stuck
+        assert all("cpu_overcommit" in s.why.fix for s in plan.stuck)
 
 
 def test_a_pin_is_kept_or_refused_but_never_ignored():

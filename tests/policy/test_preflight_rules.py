@@ -61,9 +61,9 @@ def test_configured_limits(rules, name, verdict):
 
 
 def test_limits_that_nobody_set_only_warn():
-    """More than four vCPUs a CPU, more memory promised than there is."""
+    """More than eight vCPUs a CPU, more memory promised than there is."""
     crowd = tuple(
-        replace(vm(name=f"v{n}", uuid=f"{n:08d}{UUID[8:]}", host="kvm2"), vcpus=8, memory=16 * GIB)
+        replace(vm(name=f"v{n}", uuid=f"{n:08d}{UUID[8:]}", host="kvm2"), vcpus=16, memory=16 * GIB)
         for n in range(5)
     )
     full = change(whole(), "kvm2", vms=crowd)

@@ -15,6 +15,9 @@ from drivers.model.vm import Vm
 
 _APART, _TOGETHER = "apart:", "together:"
 
+NO_VCPUS = "has too few vCPUs left"
+"""How the refusal of a host ends whose CPUs carry as many vCPUs as they may."""
+
 
 def apart_of(vm: Vm) -> frozenset[str]:
     """Groups whose members must not share a host with this VM."""
@@ -67,7 +70,7 @@ class Bin:
         if need.memory > self.memory:
             return f"{self.name} has too little memory"
         if need.vcpus > self.vcpus:
-            return f"{self.name} has too few vCPUs left"
+            return f"{self.name} {NO_VCPUS}"
         for group in need.apart:
             if self.apart.get(group):
                 return f"{self.name} holds another VM of {group}"

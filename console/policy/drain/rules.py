@@ -14,13 +14,12 @@ from drivers.model.vm import Vm
 
 
 def limits_of(rules: Rules) -> Limits:
-    """Configured caps and capacity; where none is configured, the planner's own holds."""
-    usual = Limits()
+    """Caps and capacity as configured, or as usual where they are not."""
     return Limits(
         rules.moves_per_host,
         rules.moves_per_link,
-        rules.cpu_overcommit or usual.vcpu_overcommit,
-        rules.memory_overcommit or usual.memory_overcommit,
+        rules.vcpu_share,
+        rules.memory_share,
         rules.memory_reserve,
         small_bytes(rules.link_bps),
         max(rules.small_per_host, rules.moves_per_host),

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from console.policy.drain.assign import Item
 from console.policy.drain.fits import Fit, Fits, is_local
-from console.policy.drain.rooms import Bin, Need, need_of, together_of
+from console.policy.drain.rooms import NO_VCPUS, Bin, Need, need_of, together_of
 from drivers.model.host import Host
 from drivers.model.operation import Choice, Stuck
 from drivers.model.problem import Problem
@@ -170,6 +170,8 @@ class Candidates:
             for reason, n in counted.most_common(3)
         )
         fixes = {c.fix for t in targets for c in self.fit(uuid, t).blocked if c.fix}
+        if any(reason.endswith(NO_VCPUS) for reason in counted):
+            fixes.add("set a higher cpu_overcommit under [policy]")
         return Problem(what, proof, "; ".join(sorted(fixes)[:2]), "stuck")
 
     def _against(self, uuid: str, target: str) -> str:

@@ -25,6 +25,12 @@ T = TypeVar("T")
 TOGETHER = "together"
 APART = "apart"
 
+USUAL_VCPUS = 8.0
+"""vCPUs a host CPU carries where nothing is configured: most guests idle most of the time."""
+
+USUAL_MEMORY = 1.0
+"""Promised memory as a share of what there is where nothing is configured: no more than that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -47,13 +53,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the fleet file allows; the defaults refuse nothing that a host itself would take.
+    """What the fleet file allows.
+
+    Capacity that is not configured is as usual: a single move beyond it is only warned of, and an
+    operation, which chooses targets itself, places nothing beyond it.
 
     Attributes:
-        cpu_overcommit: vCPUs of running VMs a host CPU may carry. None refuses nothing, and warns
-            beyond four.
-        memory_overcommit: Share of a host's memory its running VMs may be promised. None refuses
-            nothing, and warns beyond 1.
+        cpu_overcommit: vCPUs of running VMs a host CPU may carry; None where it is not configured.
+        memory_overcommit: Share of a host's memory its running VMs may be promised; None likewise.
         memory_reserve: Bytes of a host that are never given to VMs.
         clock_skew_s: Seconds two hosts' clocks may be apart without a warning.
         link_bps: Bytes a second that a migration gets; None where it is not configured.
@@ -73,6 +80,16 @@ class Rules:
     small_per_host: int = SMALL_AT_ONCE
     small_per_link: int = SMALL_AT_ONCE
     groups: tuple[Group, ...] = ()
+
+    @property
+    def vcpu_share(self) -> float:
+        """vCPUs a host CPU may carry, configured or usual: what every planner counts with."""
+        return self.cpu_overcommit or USUAL_VCPUS
+
+    @property
+    def memory_share(self) -> float:
+        """Promised memory as a share of what there is, configured or usual."""
+        return self.memory_overcommit or USUAL_MEMORY
 
 
 NO_RULES = Rules()

@@ -1,8 +1,7 @@
 #!/bin/busybox sh
 # First process of a practice guest: loads its drivers, then makes the load that the
 # kernel command line asks for (nova.name, nova.cpu, nova.dirty, nova.span, nova.count, nova.ip,
-# nova.peer). Unless it is deaf (nova.deaf) it heeds the power button, and a guest agent of a few
-# words answers where there is a channel for one.
+# nova.peer), and heeds the power button unless it is deaf (nova.deaf).
 /bin/busybox mkdir -p /proc /sys /dev /run /etc /root
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=linux
@@ -105,25 +104,6 @@ watch_button() {
     poweroff -f
 }
 
-# A guest agent as far as a host asks for one after a move: who is there, and what time it is.
-answer_host() {
-    port=$(grep -lx org.qemu.guest_agent.0 /sys/class/virtio-ports/*/name 2>/dev/null) || return
-    port=${port#/sys/class/virtio-ports/}
-    exec 7<>"/dev/${port%/name}"
-    while :; do
-        read -r line <&7 || { usleep 100000 && continue; } # nobody is connected on the host
-        id=${line##*\"id\":}
-        id=${id%%[!0-9]*}
-        case $line in
-            *'"guest-sync-delimited"'*) printf '\377{"return": %s}\n' "$id" ;;
-            *'"guest-sync"'*) printf '{"return": %s}\n' "$id" ;;
-            *'"guest-ping"'*) printf '{"return": {}}\n' ;;
-            *'"guest-get-time"'*) printf '{"return": %s000000000}\n' "$(date +%s)" ;;
-            *) printf '{"error": {"class": "CommandNotFound", "desc": "not known here"}}\n' ;;
-        esac >&7
-    done
-}
-
 if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
     ip link set eth0 up
     ip addr add "$ip" dev eth0
@@ -133,7 +113,6 @@ if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
     done) &
 fi
 [ "$deaf" -eq 0 ] && watch_button >/dev/ttyS0 2>&1 &
-[ "$deaf" -eq 0 ] && answer_host &
 [ "$cpu" -gt 0 ] && spin &
 [ "$dirty" -gt 0 ] && [ "$span" -eq 0 ] && soil &
 [ "$dirty" -gt 0 ] && [ "$span" -gt 0 ] && wander &

@@ -46,8 +46,8 @@ class GuestSpec:
         disk_mib: Size of the disk, MiB.
         disk_format: ``raw`` or ``qcow2``.
         initial: What ``up`` brings it to.
-        deaf: It does not heed the power button, nor answer as a guest agent.
-        agent: It has a channel for a guest agent.
+        deaf: It does not heed the power button.
+        channel: It has a channel for a guest agent, and no agent.
         nic: It has a network card.
         vcpus: Virtual CPUs.
         tags: Written to its metadata as the console's tags.
@@ -67,7 +67,7 @@ class GuestSpec:
     disk_format: str = "raw"
     initial: Initial = Initial.RUNNING
     deaf: bool = False
-    agent: bool = False
+    channel: bool = False
     nic: bool = True
     vcpus: int = 1
     tags: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ METADATA = "https://novacron.dev/xmlns/domain/1"
 
 NETWORK = "lab"
 
-_AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+_CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 
 
 def guest_uuid(token: str, name: str) -> str:
@@ -93,7 +93,7 @@ def guest_xml(
     <serial type='pty'><target port='0'/></serial>
     <console type='pty'><target type='serial' port='0'/></console>
     <video><model type='none'/></video>
-    {_AGENT if spec.agent else ""}
+    {_CHANNEL if spec.channel else ""}
     <memballoon model='virtio'><stats period='5'/></memballoon>
   </devices>
 </domain>

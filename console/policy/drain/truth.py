@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO
@@ -10,6 +11,9 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Job, JobState
 from drivers.model.operation import Move, MoveState, MoveVerb
 from drivers.model.vm import Vm, VmState
+
+TRIES = 3
+"""How often an operation itself finishes or takes back one move before it asks a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,16 @@ def _stopped(snapshot: FleetSnapshot, move: Move) -> str:
     seen = [f"{v.state.value} on {h.name}" for h in hosts for v in h.vms if v.uuid == move.uuid]
     where = f"it is {', '.join(seen)}" if seen else "neither knows it"
     return f"it runs on neither end: {where}; look at it, and start it by hand"
+
+
+def in_vain(jobs: Sequence[Job]) -> bool:
+    """Whether what was interrupted was followed up ``TRIES`` times, each one interrupted too.
+
+    Args:
+        jobs: Those of one move, in the order they were begun.
+    """
+    last = jobs[-TRIES - 1 :]
+    return len(last) > TRIES and all(job.state is JobState.INTERRUPTED for job in last)
 
 
 def found_idle(snapshot: FleetSnapshot, move: Move, *, now: float) -> Found:

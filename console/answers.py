@@ -13,6 +13,7 @@ from console.backend import AttachedStream
 from console.evidence import KEEP_S, WHOLE_S, EvidenceDesk
 from console.jobs.leaselook import LeaseLook
 from console.jobs.runner import JobRunner
+from console.operations.finishing import finish_plans
 from console.operations.runner import OperationRunner
 from console.policy.migration import migration_targets
 from console.policy.plans import make_plan
@@ -210,7 +211,11 @@ class Answers:
         await (await self._books.jobs()).pull(job_id, lever, value)
 
     async def followup(self, job_id: str, choice: str) -> tuple[Plan, ...]:
-        """Plans that finish or undo a broken job."""
+        """Plans that finish or undo a broken job; of an operation, that finish all its jobs."""
+        operations = await self._books.maintenance()
+        operation = next((o for o in operations.operations if o.id == job_id), None)
+        if operation is not None:
+            return await finish_plans(self._books, operation, choice)
         return await (await self._books.jobs()).followup(job_id, choice)
 
     async def targets(

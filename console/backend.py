@@ -124,7 +124,10 @@ class Backend(Protocol):
         ...
 
     def followup(self, job_id: str, choice: str) -> Future[tuple[Plan, ...]]:
-        """Plans for what an ended job offers; empty when nothing needs a preview."""
+        """Plans for what an ended job offers; empty when nothing needs a preview.
+
+        The id may be an operation's: then ``finish`` plans to finish all its jobs that are done.
+        """
         ...
 
     def targets(

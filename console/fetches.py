@@ -33,6 +33,8 @@ class Fetches:
                 return self._names(screen)
             case ask.EventsRequested():
                 return self._events(screen, message)
+            case ask.JobsWanted():
+                return answer(self._app.backend.maintenance.read_jobs(message.operation_id))
             case _:
                 raise NotImplementedError(type(message).__name__)
 

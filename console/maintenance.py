@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
+from console.operations.finishing import take_up_jobs
 from drivers.model.operation import Choice, Operation, OperationKind, OperationPlan
 
 if TYPE_CHECKING:
@@ -94,6 +95,16 @@ class Maintenance:
     def recorded(self) -> Future[tuple[Operation, ...]]:
         """Operations, newest first, as the store holds them now."""
         return self._ask(lambda o: o.recorded())
+
+    def read_jobs(self, operation_id: str) -> Future[None]:
+        """Take up an operation's jobs from the history, also other consoles'; they are news."""
+
+        async def read(runner: OperationRunner) -> None:
+            for operation in runner.operations:
+                if operation.id == operation_id:
+                    await take_up_jobs(self._books, operation)
+
+        return self._ask(read)
 
     def leases(self) -> Future[dict[str, str]]:
         """Host to who holds its lease now, in their words, as far as hosts tell."""

@@ -21,6 +21,7 @@ from screens.dialogs.levers import LeversDialog
 from screens.messages import (
     JobCancelled,
     JobFollowup,
+    JobsWanted,
     LeverPulled,
     OperationDismissed,
     OperationSteered,
@@ -29,9 +30,12 @@ from screens.messages import (
 )
 from screens.prose import WARN, Para, Prose, para
 from screens.reading import Reading
-from screens.render.operations import held_jobs, operation_detail, place_of, task_rows
+from screens.render.operations import held_jobs, keeping, operation_detail, place_of, task_rows
 from screens.render_job import Task, job_columns, job_text, offers_of, task_title
 from screens.table import LineTable
+
+FINISH = "finish"
+"""The choice that an operation offers for all its jobs together."""
 
 
 class JobsScreen(FleetScreen):
@@ -43,7 +47,7 @@ class JobsScreen(FleetScreen):
         bind("jobs.read", "d", "read", "Read", "Give the job's text the whole screen, or not"),
         bind("jobs.stop", "x", "stop", "Stop", "Stop the job under the cursor, after asking"),
         bind("jobs.followup", "f", "followup", "What next",
-             "What an ended job offers: finish, undo, force off, retry, dismiss"),
+             "What an ended job or operation offers: finish, undo, force off, retry, dismiss"),
         bind("jobs.levers", "l", "levers", "Levers",
              "What can be pulled to make a running migration end"),
         bind("jobs.vm", "v", "vm", "VM", "Open the job's VM"),
@@ -62,11 +66,16 @@ class JobsScreen(FleetScreen):
     def __init__(self) -> None:
         super().__init__()
         self._below: frozenset[str] = frozenset()
+        self._keeping: frozenset[str] = frozenset()
+        self._read: tuple[str, str] = ("", "")
 
     def compose(self) -> ComposeResult:
         """What the table is narrowed to, the table, and the text."""
         yield Prose(id="tab")
-        columns = job_columns(lambda job_id: job_id in self._below and not self.failed)
+        columns = job_columns(
+            lambda job_id: job_id in self._below and not self.failed,
+            lambda operation_id: operation_id in self._keeping,
+        )
         yield LineTable(columns, id="jobs", placeholder="no jobs yet")
         with Reading(id="text"):
             yield Prose(id="detail")
@@ -93,7 +102,7 @@ class JobsScreen(FleetScreen):
         if action == "levers":
             return True if job is not None and job.progress and job.progress.levers else None
         if action == "followup":
-            return True if shown is not None and offers_of(shown) else None
+            return True if self._offers() else None
         if action == "vm":
             return True if job is not None else None
         return super().check_action(action, parameters)
@@ -109,6 +118,7 @@ class JobsScreen(FleetScreen):
     def on_line_table_row_highlighted(self) -> None:
         """Another job: its text, its keys."""
         self._show_text()
+        self._read_jobs()
         self.refresh_bindings()
 
     def on_line_table_row_selected(self) -> None:
@@ -122,6 +132,7 @@ class JobsScreen(FleetScreen):
     def show_view(self, view: View) -> None:
         """The jobs as they stand."""
         self._below = held_jobs(view.jobs, view.operations)
+        self._keeping = keeping(view.jobs, view.operations)
         found = task_rows(view.jobs, view.operations, failed=self.failed)
         rows = [row for row in found if self._passes(row)]
         table = self.query_one("#jobs", LineTable)
@@ -132,7 +143,22 @@ class JobsScreen(FleetScreen):
         words = f"Failed for good: {len(found)}. f tries one again or dismisses it, e shows all."
         self.query_one("#tab", Prose).paras = (para(words, WARN),) if self.failed else ()
         self._show_text()
+        self._read_jobs()
         self.refresh_bindings()
+
+    def _read_jobs(self) -> None:
+        """Ask for the jobs of the operation under the cursor, again each time it got on."""
+        shown = self.task_shown
+        if not isinstance(shown, Operation):
+            return
+        stands = shown.id, f"{shown.state} {shown.outcome}"
+        if stands != self._read:
+            self._read = stands
+            self.post_message(JobsWanted(shown.id))
+
+    def _offers(self) -> tuple[str, ...]:
+        shown = self.task_shown
+        return () if shown is None else offers_of(shown, keeps=shown.id in self._keeping)
 
     def _passes(self, row: Row) -> bool:
         task: Task = row.item
@@ -203,18 +229,21 @@ class JobsScreen(FleetScreen):
     def action_followup(self) -> None:
         """Choose what comes next."""
         shown = self.task_shown
-        if shown is None or not offers_of(shown):
+        if shown is None or not (offers := self._offers()):
+            return
+        if isinstance(shown, Operation) and offers == (FINISH,):
+            self.post_message(JobFollowup(shown.id, FINISH))
             return
 
         def decided(choice: str | None) -> None:
             if choice is None:
                 return
-            if isinstance(shown, Operation):
+            if isinstance(shown, Operation) and choice != FINISH:
                 self._decide(shown, choice)
             else:
                 self.post_message(JobFollowup(shown.id, choice))
 
-        self.app.push_screen(FollowupDialog(shown), decided)
+        self.app.push_screen(FollowupDialog(shown, keeps=shown.id in self._keeping), decided)
 
     def _decide(self, operation: Operation, choice: str) -> None:
         """Dismiss it; or go where it is planned anew, and let it go on if it only waits."""

@@ -83,7 +83,10 @@ class LeverPulled(Message):
 
 
 class JobFollowup(Message):
-    """Do what an ended job offers: ``force-off``, ``finish``, ``undo``, ``dismiss``, ``retry``."""
+    """Do what an ended job offers: ``force-off``, ``finish``, ``undo``, ``dismiss``, ``retry``.
+
+    With an operation's id ``finish`` is done for all its jobs.
+    """
 
     def __init__(self, job_id: str, choice: str) -> None:
         super().__init__()
@@ -110,6 +113,14 @@ class XmlRequested(Message):
 
 class Fetch(Message):
     """Something to fetch for the screen in front; the answer is set as one of its values."""
+
+
+class JobsWanted(Fetch):
+    """Read the jobs of an operation from the history, also other consoles'; they come as news."""
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__()
+        self.operation_id = operation_id
 
 
 class MatrixRequested(Message):

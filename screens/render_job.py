@@ -51,7 +51,7 @@ Task = Job | Operation
 def followup_words(choice: str, task: Task | None = None) -> tuple[str, str, str]:
     """Key, words and tip of a choice; one we do not know gets its own name."""
     key, words, tip = FOLLOWUPS.get(choice, (choice[:1], choice.capitalize(), ""))
-    done = task is not None and task.state.value == JobState.DONE.value
+    done = isinstance(task, Operation) or (task is not None and task.state is JobState.DONE)
     return key, words, LEFT if choice == "finish" and done else tip
 
 
@@ -108,11 +108,15 @@ def _figures(progress: JobProgress) -> list[str]:
     return known
 
 
-def job_columns(below: Callable[[str], bool] = lambda _job: False) -> tuple[Column, ...]:
+def job_columns(
+    below: Callable[[str], bool] = lambda _job: False,
+    keeps: Callable[[str], bool] = lambda _operation: False,
+) -> tuple[Column, ...]:
     """Columns of a table of jobs and operations.
 
     Args:
         below: Whether the job of an id is shown as part of an operation.
+        keeps: Whether jobs of the operation of an id keep old copies.
     """
     return (
         Column("state", "STATE", 11, lambda t, _p: _state(t), lambda t: t.state.value),
@@ -126,7 +130,8 @@ def job_columns(below: Callable[[str], bool] = lambda _job: False) -> tuple[Colu
                descending=True),
         Column("age", "AGE", 5, lambda t, p: Cell(age(t.created_at, p.now), "faint"),
                lambda t: -t.created_at, right=True, priority=4, letter="A"),
-        Column("next", "WHAT NEXT", 30, _next, min_width=12, grow=1, priority=1),
+        Column("next", "WHAT NEXT", 30, lambda t, _p: _next(t, keeps), min_width=12, grow=1,
+               priority=1),
     )  # fmt: skip
 
 
@@ -145,9 +150,9 @@ def task_title(task: Task) -> str:
     return title_of(task) if isinstance(task, Job) else operation_title(task)
 
 
-def offers_of(task: Task) -> tuple[str, ...]:
-    """What an ended job, or an operation that failed for good, offers."""
-    return task.followup if isinstance(task, Job) else operation_offers(task)
+def offers_of(task: Task, *, keeps: bool = False) -> tuple[str, ...]:
+    """What an ended job, or an operation that failed for good or keeps old copies, offers."""
+    return task.followup if isinstance(task, Job) else operation_offers(task, keeps=keeps)
 
 
 def _share(task: Task) -> float | None:
@@ -202,9 +207,9 @@ def _eta_s(task: Task) -> float | None:
     return task.progress.eta_s if isinstance(task, Job) and task.progress else None
 
 
-def _next(task: Task, _pen: Pen) -> Cell:
+def _next(task: Task, keeps: Callable[[str], bool]) -> Cell:
     if not isinstance(task, Job):
-        return operation_next(task)
+        return operation_next(task, keeps=keeps(task.id))
     if task.followup:
         return Cell("f: " + ", ".join(task.followup), "care")
     return Cell(task.outcome, "faint")

@@ -108,7 +108,12 @@ def preview_title(plans: Sequence[Plan]) -> str:
     if len(plans) == 1:
         plan = plans[0]
         return clean(plan.title) or f"{plan.request.action.value} {clean(plan.vm_name)}"
-    return f"{plans[0].request.action.value}: {plural(len(plans), 'VM')}" if plans else "Nothing"
+    return f"{_deed(plans[0])}: {plural(len(plans), 'VM')}" if plans else "Nothing"
+
+
+def _deed(plan: Plan) -> str:
+    """What is done in a word: a plan that only finishes a migration migrates nothing."""
+    return plan.label.partition(":")[0].lower() or plan.request.action.value
 
 
 def strictest(plans: Sequence[Plan]) -> Confirm:
@@ -125,7 +130,7 @@ def confirm_word(plans: Sequence[Plan]) -> str:
     if len(able) == 1:
         name = clean(able[0].vm_name).strip()
         return name or able[0].request.uuid[:8]
-    return f"{able[0].request.action.value} {len(able)}" if able else ""
+    return f"{_deed(able[0])} {len(able)}" if able else ""
 
 
 MODES = {

@@ -164,11 +164,13 @@ def _add_jobs(verbs: Verbs) -> None:
         "verb", nargs="?", default="list",
         choices=("list", "failed", "show", "resume", "skip", "pause", "cancel", "undo", "retry",
                  "finish", "recover", "dismiss"),
-        help="failed: what failed for good; retry: plan it anew; finish: do what an interrupted "
-        "job left; recover: let a broken post-copy migration go on; dismiss: let it rest",
+        help="failed: what failed for good; retry: plan it anew; finish: do what a job left, or "
+        "all jobs of an operation; recover: let a broken post-copy migration go on; "
+        "dismiss: let it rest",
     )  # fmt: skip
     jobs.add_argument("id", nargs="?", default="", help="of a job or an operation")
     jobs.add_argument("--yes", action="store_true", help="do not ask")
+    jobs.add_argument("--dry-run", action="store_true", help="only show the plan")
     add_homeward(jobs)
     add_targets(jobs)
     _deadline(jobs, 20.0)

@@ -55,6 +55,21 @@ def decide_job(args: argparse.Namespace, session: Session) -> int:
     return run_plans(args, session, followup(args.id, args.verb).result(PLAN_DEADLINE_S))
 
 
+def finish_operation(args: argparse.Namespace, session: Session) -> int:
+    """Preview and run what all jobs of an operation left to finish; what cannot be is told.
+
+    Raises:
+        DriverError: No job of it keeps anything, or the operation goes on.
+    """
+    plans = session.engine.followup(args.id, FINISH).result(PLAN_DEADLINE_S)
+    able = tuple(plan for plan in plans if plan.refusal is None)
+    for plan in plans if able else ():
+        if plan.refusal is not None:
+            say(f"{plan.vm_name} is left alone: {plan.refusal}")
+    status = run_plans(args, session, able or plans)
+    return Exit.FAILED if status == Exit.OK and len(able) < len(plans) else status
+
+
 def _job(job: Job, known: dict[str, Job]) -> dict[str, object]:
     plan, problem = job.plan, job.problem
     doubts = [c for c in plan.checks if c.verdict is not Verdict.OK]

@@ -9,24 +9,28 @@ import sys
 from console.headless.acts import answered_yes
 from console.headless.choices import plan_back, targets_of
 from console.headless.context import Context
-from console.headless.failed import OFFERS, decide_job, list_failed
+from console.headless.failed import OFFERS, decide_job, finish_operation, list_failed
 from console.headless.progress import OperationWatch, print_plan, say
 from console.headless.recorded import iso_time, with_store
 from console.headless.session import Session, has_pools, open_session
 from console.headless.status import Exit
 from console.headless.tables import print_rows
 from console.headless.upgrade_words import stage_line
-from console.policy.recovery import DISMISS, RETRY
+from console.policy.recovery import DISMISS, FINISH, RECOVER, RETRY, UNDO
 from drivers.errors import Busy, DriverError, Refused
 from drivers.model.job import Job
 from drivers.model.operation import Operation, OperationKind, OperationPlan, OperationState
 from screens.format import clean
+from screens.render.operations import keeping
 from store.api import Store
 from store.plain import to_plain
 
 _COLUMNS = (
     "id", "action", "vm", "host", "state", "created", "ended", "owner", "outcome", "next",
 )  # fmt: skip
+_PLANNED = (UNDO, RETRY, FINISH, RECOVER)
+"""Verbs of jobs that show a plan first."""
+
 WAIT_S = 30.0
 """How long an answer of the engine may take."""
 
@@ -40,6 +44,11 @@ def run_jobs(args: argparse.Namespace, context: Context) -> int:
     if not args.id:
         print(f"Say which: novacron jobs {args.verb} ID", file=sys.stderr)
         return Exit.USAGE
+    if args.dry_run and args.verb not in _PLANNED:
+        print(
+            f"novacron jobs {args.verb} makes no plan, so there is no --dry-run.", file=sys.stderr
+        )
+        return Exit.USAGE
     if args.verb == "show":
         return _show(args, context)
     with open_session(context.source(), context.open_store) as session:
@@ -49,8 +58,10 @@ def run_jobs(args: argparse.Namespace, context: Context) -> int:
 
 def _list(args: argparse.Namespace, context: Context) -> int:
     def ask(store: Store) -> int:
-        rows = [(o.created_at, _operation_row(o)) for o in store.operations.recorded()]
-        rows += [(j.created_at, _job_row(j)) for j in store.jobs(limit=args.limit)]
+        operations, jobs = store.operations.recorded(), store.jobs(limit=args.limit)
+        keeps = keeping(jobs, operations)
+        rows = [(o.created_at, _operation_row(o, keeps=o.id in keeps)) for o in operations]
+        rows += [(j.created_at, _job_row(j)) for j in jobs]
         newest = sorted(rows, key=lambda row: row[0], reverse=True)[: args.limit]
         print_rows(_COLUMNS, [row for _, row in newest], form="json" if args.json else "table")
         return Exit.OK
@@ -66,12 +77,12 @@ def _job_row(job: Job) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _operation_row(operation: Operation) -> tuple[object, ...]:
+def _operation_row(operation: Operation, *, keeps: bool) -> tuple[object, ...]:
     plan = operation.plan
     return (
         operation.id, str(plan.kind), "", plan.host, str(operation.state),
         iso_time(operation.created_at), iso_time(operation.ended_at), operation.owner,
-        f"{operation.outcome} {operation.problem or ''}".strip(), "",
+        f"{operation.outcome} {operation.problem or ''}".strip(), FINISH if keeps else "",
     )  # fmt: skip
 
 
@@ -159,6 +170,8 @@ def _decide(args: argparse.Namespace, session: Session, operation: Operation | N
     try:
         if operation is None:
             return decide_job(args, session)
+        if args.verb == FINISH:
+            return finish_operation(args, session)
         if args.verb not in (RETRY, DISMISS):
             say(f"{args.id} is an operation: novacron jobs resume {args.id} goes on.")
             return Exit.REFUSED

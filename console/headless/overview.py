@@ -67,14 +67,17 @@ def _recorded(context: Context, view: View) -> View:
         return view
     try:
         jobs = {j.id: j for j in (*store.jobs(), *store.jobs(unfinished=True))}
-        operations = store.operations.recorded(unfinished=True)
+        kept = store.operations
+        known = {o.id: o for o in (*kept.recorded(), *kept.recorded(unfinished=True))}
         cordons = tuple(store.operations.cordons())
     except StoreError as error:
         print(error, file=sys.stderr)
         return view
     finally:
         store.close()
-    return replace(view, jobs=tuple(jobs.values()), operations=tuple(operations), cordons=cordons)
+    return replace(
+        view, jobs=tuple(jobs.values()), operations=tuple(known.values()), cordons=cordons
+    )
 
 
 def _leases(session: Session) -> dict[str, str]:

@@ -12,6 +12,7 @@ from console.policy.recovery import unjudged
 from drivers.errors import DriverError, Refused
 from drivers.model.deadletter import job_failed_for_good
 from drivers.model.job import Job, JobState
+from drivers.model.kept import keeps_copies
 
 _WATCH_S = 5.0
 """How often other consoles' jobs and unreachable hosts are looked at again."""
@@ -59,7 +60,7 @@ class Inheritance:
         if mine:
             return None
         if job.state.ended and job.state is not JobState.INTERRUPTED:
-            if job_failed_for_good(job):
+            if job_failed_for_good(job) or keeps_copies(job):
                 self._show(job)  # nobody has decided about it yet
             return None
         if job.state is JobState.INTERRUPTED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
 from console.actor import this_actor
@@ -221,6 +221,12 @@ class JobRunner:
             request = Request(Action(choice), request.uuid)
         options = {**request.options, RETRIES: job_id}
         return await self._replanner((replace(request, options=options),))
+
+    def learn(self, jobs: Iterable[Job]) -> None:
+        """Show ended jobs as the history holds them, of whatever console; known ones stay."""
+        for job in jobs:
+            if job.state.ended and self._journal.get(job.id) is None:
+                self._journal.show(job)
 
     async def _recorded(self, job_id: str) -> Job:
         """A job that is shown, or that the journal holds; Gone when there is none."""

@@ -21,6 +21,7 @@ from console.policy.verbs import Verb
 from console.policy.virsh import virsh
 from drivers.model.host import HostSpec
 from drivers.model.job import Action, Check, Confirm, Job, JobState, Plan, Step, Verdict
+from drivers.model.kept import OLD, old_copies
 from drivers.model.problem import Problem
 
 
@@ -132,19 +133,8 @@ _PASSING = ("verified", "compared", "phase", "unread", "choice")
 def _inherited(job: Job) -> dict[str, str]:
     facts = {key: text for key, text in job.facts.items() if key not in _PASSING}
     older = job.facts.get("origin", "")
-    olds = {f"{_OLD}{disk}": path for disk, path in _originals(job).items()}
+    olds = {f"{OLD}{disk}": path for disk, path in old_copies(job).items()}
     return {**facts, **olds, "origin": f"{older},{job.id}" if older else job.id}
-
-
-_OLD = "old-"
-"""Start of the facts that name a volume whose copy a migration made, by its disk."""
-
-
-def _originals(job: Job) -> dict[str, str]:
-    """Disk to the path on the source of a volume that this migration, or an older one, copied."""
-    told = {k.removeprefix(_OLD): path for k, path in job.facts.items() if k.startswith(_OLD)}
-    made = [s.args for s in steps_of(job, Verb.CREATE_VOLUME)]
-    return told | {args["disk"]: args["old_path"] for args in made if "old_path" in args}
 
 
 def _steps(
@@ -265,7 +255,7 @@ def _removals(job: Job, specs: Mapping[str, HostSpec]) -> tuple[Step, ...]:
             _line(specs, job.plan.host, "vol-delete", path),
             {"path": path, "disk": disk},
         )
-        for disk, path in _originals(job).items()
+        for disk, path in old_copies(job).items()
     )
 
 

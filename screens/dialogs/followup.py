@@ -20,10 +20,10 @@ class FollowupDialog(Dialog[str]):
 
     AUTO_FOCUS = "OptionList"
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, keeps: bool = False) -> None:
         super().__init__(f"{clean(task_title(task))}: what next?")
         self._about = task
-        self._offers = offers_of(task)
+        self._offers = offers_of(task, keeps=keeps)
 
     def compose_body(self) -> ComposeResult:
         """How things stand, then the choices."""

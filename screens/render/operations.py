@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from drivers.model.deadletter import dead_jobs, dead_operations, operation_failed_for_good
 from drivers.model.job import Job
+from drivers.model.kept import keeps_copies, kept_jobs, old_bytes, old_copies
 from drivers.model.operation import MoveState, Operation, OperationState
 from drivers.model.operation_trace import jobs_of, whole_trace
 from screens.columns import Cell, Pen, Row
-from screens.format import bar, duration, percent
-from screens.prose import BLANK, DIM, HEAD, Para, para
+from screens.format import bar, duration, percent, size
+from screens.prose import BLANK, DIM, HEAD, WARN, Para, para
 from screens.render.maintenance import operation_text
 from screens.render.upgrade import upgrade_arg
 from screens.render.waterfall import span_lines
@@ -60,16 +61,32 @@ def operation_took(operation: Operation, now: float) -> float:
     return max(0.0, end - operation.created_at)
 
 
-def operation_next(operation: Operation) -> Cell:
+def operation_next(operation: Operation, *, keeps: bool = False) -> Cell:
     """What a person can do, else how far it is."""
-    if operation_failed_for_good(operation):
-        return Cell("f: " + ", ".join(operation_offers(operation)), "care")
+    if offers := operation_offers(operation, keeps=keeps):
+        return Cell("f: " + ", ".join(offers), "care")
     return Cell(operation.outcome, "faint")
 
 
-def operation_offers(operation: Operation) -> tuple[str, ...]:
-    """What may be chosen for one that failed for good."""
-    return ("retry", "dismiss") if operation_failed_for_good(operation) else ()
+def operation_offers(operation: Operation, *, keeps: bool = False) -> tuple[str, ...]:
+    """What may be chosen for one that failed for good, or whose jobs keep old copies."""
+    failed = ("retry", "dismiss") if operation_failed_for_good(operation) else ()
+    return ("finish", *failed) if keeps else failed
+
+
+def keeping(jobs: Sequence[Job], operations: Sequence[Operation]) -> frozenset[str]:
+    """Ids of the operations whose jobs keep old copies."""
+    kept = [job for job in jobs if keeps_copies(job)]
+    return frozenset(o.id for o in operations if kept and kept_jobs(o, kept))
+
+
+def kept_words(kept: Sequence[Job]) -> str:
+    """``12 old copies kept on kvm1, 480G``."""
+    count = sum(len(old_copies(job)) for job in kept)
+    hosts = ", ".join(dict.fromkeys(job.plan.host for job in kept))
+    some = "1 old copy" if count == 1 else f"{count} old copies"
+    room = sum(old_bytes(job) for job in kept)
+    return f"{some} kept on {hosts}" + (f", {size(room)}" if room else "")
 
 
 def place_of(operation: Operation) -> tuple[str, str]:
@@ -118,6 +135,8 @@ def operation_detail(
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(operation.created_at))
     took = duration(operation_took(operation, now))
     lines = [*operation_text(operation), para(f"since {when}  took {took}", DIM)]
+    if kept := kept_jobs(operation, jobs):
+        lines += [BLANK, para(f"{kept_words(kept)}: f shows which and deletes them", WARN)]
     if operation.runs:
         lines += [BLANK, para("Moves", HEAD)]
     for run in operation.runs:

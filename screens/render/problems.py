@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from drivers.model.host import Host, LinkState
 from drivers.model.job import Job, JobState
+from drivers.model.kept import keeps_copies, kept_jobs
 from drivers.model.vm import Vm, VmState
 from screens.base import View
 from screens.columns import Cell, Column, Row, natural
 from screens.format import age, duration, percent, plural, share, size
 from screens.render.hosts import memory_pct
+from screens.render.operations import kept_words
 from screens.render.states import SPLIT, host_is_stale, host_read_at, why, why_and_when
 
 FULL_PCT = 95.0
@@ -52,7 +54,7 @@ def troubles(view: View) -> list[Trouble]:
         found.extend(_of_host(host, view.now))
         if host.link.state not in (LinkState.DOWN, LinkState.DECISION):  # else long ago
             found.extend(trouble for vm in host.vms for trouble in _of_vm(vm))
-    found.extend(t for job in view.jobs for t in _of_job(job))
+    found.extend(_of_jobs(view))
     return sorted(found, key=lambda t: (t.rank, t.vm != "", natural(t.subject)))
 
 
@@ -126,6 +128,23 @@ def _of_vm(vm: Vm) -> Iterator[Trouble]:
         yield Trouble(0, vm.name, text, vm=vm.uuid)
     elif vm.state is VmState.PAUSED and "error" in vm.reason:
         yield Trouble(0, vm.name, f"paused by an {vm.reason} on {vm.host}", vm=vm.uuid)
+
+
+def _of_jobs(view: View) -> Iterator[Trouble]:
+    """Each job; those of one operation that keep no more than old copies are one line."""
+    keeping = [job for job in view.jobs if keeps_copies(job)]
+    told: set[str] = set()
+    for operation in view.operations if keeping else ():
+        kept = kept_jobs(operation, keeping)
+        if kept:
+            told.update(job.id for job in kept)
+            text = f"{kept_words(kept)}: f in Jobs ({operation.id})"
+            what = f"{operation.plan.kind.value} of {operation.plan.host}: {text}"
+            at = operation.ended_at or operation.created_at
+            yield Trouble(2, operation.plan.host, what, at, view="jobs")
+    for job in view.jobs:
+        if job.id not in told:
+            yield from _of_job(job)
 
 
 def _of_job(job: Job) -> Iterator[Trouble]:

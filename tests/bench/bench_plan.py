@@ -14,11 +14,13 @@ from console.merge import Picture, with_fast, with_pools, with_slow
 from console.policy.drain.fits import fits_in
 from console.policy.drain.layout import Draft, Layout, Wishes, lay_out
 from console.policy.drain.plan import plan_drain
+from console.policy.drain.rules import limits_of
 from console.policy.drain.units import Candidates
+from console.policy.preflight.grounds import Rules
 from drivers.errors import DriverError
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, Link, LinkState
-from drivers.model.operation import Choice, Limits, OperationKind, OperationPlan
+from drivers.model.operation import Choice, OperationKind, OperationPlan
 from drivers.model.vm import Vm
 from drivers.sim.fleet import SimFleet
 from tests.bench.table import Table, below
@@ -67,7 +69,7 @@ def main() -> None:
     now = 1_700_000_000.0
     snapshot = asyncio.run(_read(100, 10_000, now))
     host = snapshot.hosts[7].name
-    limits = Limits()
+    limits = limits_of(Rules())
     first = plan_drain(snapshot, host, fits_in(snapshot, now=now), limits, now=now)
     copying = {s.uuid: Choice.COPY for s in first.stuck if Choice.COPY in s.choices}
     wishes = Wishes(choices=copying)
@@ -91,7 +93,7 @@ def main() -> None:
 
 def _decisions(snapshot: FleetSnapshot, now: float) -> float:
     """p95 of choosing a target for one VM out of all hosts, the fleet's room being counted."""
-    draft = Draft(snapshot, OperationKind.DRAIN, "", Limits(), Wishes(), now)
+    draft = Draft(snapshot, OperationKind.DRAIN, "", limits_of(Rules()), Wishes(), now)
     fits = fits_in(snapshot, now=now)
     found = []
     chosen = [vm for vm in snapshot.vms() if vm.state.active and vm.monitor_stuck_s is None]

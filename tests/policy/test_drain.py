@@ -21,7 +21,6 @@ from drivers.model.host import HostLoad, Link, LinkState, Protect
 from drivers.model.job import Action, Job, JobState, Plan, Request, Verdict
 from drivers.model.operation import (
     Choice,
-    Limits,
     MoveRun,
     MoveState,
     MoveVerb,
@@ -32,6 +31,8 @@ from drivers.model.operation import (
 )
 from drivers.model.vm import Vm, VmState
 from tests.policy.fleet import GIB, NOW, change, disk, host, vm
+
+USUAL = limits_of(Rules())
 
 
 def guest(number: int, *, home: str = "kvm1", shared: bool = True, **fields: object) -> Vm:
@@ -50,7 +51,7 @@ def fleet(*guests: Vm, hosts: int = 3) -> FleetSnapshot:
 
 
 def drain(snapshot: FleetSnapshot, wishes: Wishes | None = None) -> OperationPlan:
-    return plan_drain(snapshot, "kvm1", fits_in(snapshot, now=NOW), Limits(), wishes, now=NOW)
+    return plan_drain(snapshot, "kvm1", fits_in(snapshot, now=NOW), USUAL, wishes, now=NOW)
 
 
 def test_vms_are_spread_and_every_one_has_a_reason():
@@ -90,7 +91,7 @@ def test_a_paused_guest_moves_by_choice_and_never_back_by_itself():
     after = fleet(guest(1, home=plan.moves[0].target, state=VmState.PAUSED))
     runs = [MoveRun(plan.moves[0], MoveState.DONE)]
     back = plan_inverse(
-        after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), Limits(), now=NOW
+        after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), USUAL, now=NOW
     )
     assert not back.moves
     assert back.effects == ("kvm1 takes VMs again: its cordon, if it has one, is lifted",)
@@ -100,7 +101,7 @@ def test_a_paused_guest_moves_by_choice_and_never_back_by_itself():
     for choice, moved in ((Choice.MOVE, ["kvm1"]), (Choice.LEAVE, [])):
         wishes = Wishes(choices={held.uuid: choice})
         back = plan_inverse(
-            after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), Limits(), wishes,
+            after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), USUAL, wishes,
             now=NOW,
         )  # fmt: skip
         assert not back.undecided
@@ -235,7 +236,7 @@ def test_the_way_back_starts_what_was_shut_down_and_leaves_what_moved_on():
         guest(4, home="kvm3", state=VmState.OFF),
     )
     back = plan_inverse(
-        after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), Limits(), now=NOW
+        after, OperationKind.RETURN, "kvm1", runs, fits_in(after, now=NOW), USUAL, now=NOW
     )
     assert {(m.verb, m.vm_name) for m in back.moves} == {
         (MoveVerb.MIGRATE, "web1"),

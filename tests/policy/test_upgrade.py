@@ -18,7 +18,6 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Link, LinkState, Protect
 from drivers.model.operation import (
     Choice,
-    Limits,
     MoveState,
     Operation,
     OperationPlan,
@@ -29,7 +28,7 @@ from drivers.model.problem import Problem
 from drivers.model.upgrade import Standing, UpgradeRules
 from drivers.model.vm import VmState
 from tests.policy.fleet import NOW, change
-from tests.policy.test_drain import fleet, guest
+from tests.policy.test_drain import USUAL, fleet, guest
 
 RULES = UpgradeRules(commands=("apt-get -y full-upgrade",), expect_kernel="6.1.0-30*")
 STANDING = Standing("b1", "6.1.0-29", "ops", root=True)
@@ -45,7 +44,7 @@ def upgrade(
     facts = Facts(
         snapshot,
         lambda picture: fits_in(picture, now=NOW),
-        Limits(),
+        USUAL,
         {h.name: STANDING for h in snapshot.hosts},
         NOW,
         boot="jump1-0",

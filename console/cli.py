@@ -10,7 +10,7 @@ from console.loading import loading
 with loading():
     from console.config.load import ConfigError
     from console.headless.arguments import parse
-    from console.headless.status import Exit
+    from console.headless.status import Exit, status_of
     from drivers.errors import DriverError
 
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     except DriverError as error:
         print(error, file=sys.stderr)
-        return Exit.FAILED
+        return status_of(error.problem.code)
     except BrokenPipeError:
         sys.stderr.close()
         return Exit.OK

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from console.config.profiles import named_profile
 from console.headless.context import Context
 from console.headless.lists import report_down
-from console.headless.session import Session, Unknown, has_pools, open_session
+from console.headless.session import Session, Unknown, has_pools, known_hosts, open_session
 from console.headless.status import Exit
 from drivers.model.job import Action, Confirm, Job, JobState, Plan, Request, Verdict
 from drivers.model.problem import Problem
@@ -31,10 +31,9 @@ def run_action(args: argparse.Namespace, context: Context) -> int:
         session.wait(has_pools, args.deadline)
         try:
             requests = tuple(_request(args, session, name) for name in args.vm)
-        except Unknown as error:
+        except Unknown:
             report_down(session.snapshot)
-            print(error, file=sys.stderr)
-            return Exit.FAILED
+            raise
         return run_plans(args, session, session.plan(requests))
 
 
@@ -90,6 +89,7 @@ def _request(args: argparse.Namespace, session: Session, name: str) -> Request:
             "bandwidth_mib": str(args.bandwidth),
         }
     elif action is Action.MIGRATE:
+        known_hosts(session.snapshot, (args.to,))
         options = {**args.profile_options, **_migration(args)}
     elif action is Action.DELETE:
         options = {"volumes": ",".join(args.with_disk or ()), "nvram": _word(args.nvram)}

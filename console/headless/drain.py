@@ -9,7 +9,7 @@ from console.headless.choices import choices_for_all, named_choices, plan_back, 
 from console.headless.context import Context
 from console.headless.lists import report_down
 from console.headless.operations import WAIT_S, run_plan
-from console.headless.session import Session, Unknown, has_pools, open_session
+from console.headless.session import Session, Unknown, has_pools, known_hosts, open_session
 from console.headless.status import Exit
 from drivers.errors import DriverError
 from drivers.model.operation import Choice, OperationKind, OperationPlan
@@ -23,10 +23,9 @@ def run_drain(args: argparse.Namespace, context: Context) -> int:
         session.wait(has_pools, args.deadline)
         try:
             plan = _plan(args, session)
-        except Unknown as error:
+        except Unknown:
             report_down(session.snapshot)
-            print(error, file=sys.stderr)
-            return Exit.FAILED
+            raise
         return run_plan(args, session, plan)
 
 
@@ -35,21 +34,27 @@ def run_return(args: argparse.Namespace, context: Context) -> int:
     with open_session(context.source(), context.open_store) as session:
         session.wait(has_pools, args.deadline)
         try:
+            known_hosts(session.snapshot, (args.host,))
             plan, parent = plan_back(args, session, OperationKind.RETURN, args.host)
-        except (DriverError, Unknown) as error:
+        except Unknown:
+            report_down(session.snapshot)
+            raise
+        except DriverError as error:
             report_down(session.snapshot)
             print(error, file=sys.stderr)
-            return Exit.FAILED if isinstance(error, Unknown) else Exit.REFUSED
+            return Exit.REFUSED
         return run_plan(args, session, plan, parent)
 
 
 def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
+    known_hosts(session.snapshot, (args.host,))
     pins = {}
     for words in args.to:
         name, equals, host = words.partition("=")
         if not equals:
             raise Unknown(f"--to takes VM=HOST, not {words}.", fix="such as --to web1=kvm2")
         pins[vm_on(session, name, (args.host,)).uuid] = host
+    known_hosts(session.snapshot, tuple(pins.values()))
     choices = named_choices(args, session, _AWAY, (args.host,))
     maintenance = session.engine.maintenance
     plan = maintenance.plan_drain(args.host, choices, pins).result(WAIT_S)

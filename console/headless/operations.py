@@ -12,7 +12,7 @@ from console.headless.context import Context
 from console.headless.failed import OFFERS, decide_job, finish_operation, list_failed
 from console.headless.progress import OperationWatch, print_plan, say
 from console.headless.recorded import iso_time, with_store
-from console.headless.session import Session, has_pools, open_session
+from console.headless.session import Session, Unknown, has_pools, known_hosts, open_session
 from console.headless.status import Exit
 from console.headless.tables import print_rows
 from console.headless.upgrade_words import stage_line
@@ -98,7 +98,7 @@ def _show(args: argparse.Namespace, context: Context) -> int:
         job = next((j for j in store.jobs(limit=1000) if j.id == args.id), None)
         if job is None:
             print(f"There is no job or operation {args.id}.", file=sys.stderr)
-            return Exit.FAILED
+            return Exit.USAGE
         if args.json:
             print(json.dumps(to_plain(job), indent=2))
         else:
@@ -135,12 +135,14 @@ def _steer(args: argparse.Namespace, session: Session) -> int:
         return _decide(args, session, known.get(args.id))
     if args.id not in known:
         print(f"There is no operation {args.id}; see novacron jobs.", file=sys.stderr)
-        return Exit.FAILED
+        return Exit.USAGE
     if args.verb == "undo":
         plan, parent = plan_back(args, session, OperationKind.UNDO, args.id)
         return run_plan(args, session, plan, parent)
     try:
         _ask(args, session, known[args.id])
+    except Unknown:
+        raise
     except DriverError as error:
         say(f"Refused: {error}")
         return Exit.REFUSED
@@ -154,7 +156,9 @@ def _ask(args: argparse.Namespace, session: Session, operation: Operation) -> No
     """Pause, resume, skip or cancel it; DriverError when it cannot be."""
     maintenance = session.engine.maintenance
     if args.verb == "resume":
-        for uuid, host in targets_of(args, operation).items():
+        targets = targets_of(args, operation)
+        known_hosts(session.snapshot, tuple(targets.values()))
+        for uuid, host in targets.items():
             maintenance.retarget(args.id, uuid, host).result(WAIT_S)
         maintenance.resume(args.id).result(WAIT_S)
     elif args.verb == "pause":
@@ -226,7 +230,8 @@ def run_cordon(args: argparse.Namespace, context: Context) -> int:
     if not args.host:
         return with_store(context, lambda store: _cordons(args, store))
     with open_session(context.source(), context.open_store) as session:
-        session.wait(lambda _host: True, args.deadline)
+        snapshot = session.wait(lambda _host: True, args.deadline)
+        known_hosts(snapshot, (args.host,))
         maintenance = session.engine.maintenance
         if args.command == "cordon":
             maintenance.cordon(args.host, args.reason).result(WAIT_S)

@@ -10,9 +10,8 @@ from dataclasses import asdict
 from console.evidence import WHOLE_S
 from console.headless.context import Context
 from console.headless.lists import report_down
-from console.headless.session import Unknown, has_pools, open_session
+from console.headless.session import Unknown, has_pools, known_hosts, open_session
 from console.headless.status import Exit
-from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Check, Verdict
 from drivers.model.matrix import WORST_FIRST, Cell, Matrix
 from screens.format import clean, fit, width_of
@@ -24,33 +23,19 @@ _ANSWER_S = WHOLE_S + 10.0
 def run_preflight(args: argparse.Namespace, context: Context) -> int:
     """Print the matrix; 0 where every cell is ok or a warning, 4 where one is blocked."""
     with open_session(context.source(), context.open_store) as session:
-        session.wait(has_pools, args.deadline)
+        snapshot = session.wait(has_pools, args.deadline)
         try:
             uuids = tuple(session.find(name).uuid for name in args.vm)
-            targets = _known(args.to, session.snapshot)
-        except Unknown as error:
-            report_down(session.snapshot)
-            print(error, file=sys.stderr)
-            return Exit.FAILED
+            targets = known_hosts(snapshot, args.to or [host.name for host in snapshot.hosts])
+        except Unknown:
+            report_down(snapshot)
+            raise
         matrix = session.engine.preflight(uuids, targets).result(_ANSWER_S)
     if args.json:
         print(json.dumps(matrix_json(matrix), indent=2, ensure_ascii=False))
     else:
         _print(matrix)
     return _status(matrix)
-
-
-def _known(names: list[str], snapshot: FleetSnapshot) -> tuple[str, ...]:
-    """The hosts asked for; all of the fleet when none is named.
-
-    Raises:
-        Unknown: A name is no host of this fleet.
-    """
-    known = [host.name for host in snapshot.hosts]
-    for name in names:
-        if name not in known:
-            raise Unknown(f"No host is called {name}.", ", ".join(known), "see `novacron hosts`")
-    return tuple(dict.fromkeys(names)) or tuple(known)
 
 
 def _status(matrix: Matrix) -> int:

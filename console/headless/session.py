@@ -12,6 +12,7 @@ from console.answers import NOT_STARTED
 from console.backend import EventsReady, JobsReady, News, OperationsReady, SnapshotReady, StoreReady
 from console.engine import Engine
 from console.headless.prompter import TerminalPrompter
+from console.headless.status import UNKNOWN, UNSEEN
 from console.sources import FleetSource
 from drivers.errors import DriverError
 from drivers.model.event import Event
@@ -32,7 +33,13 @@ PLAN_DEADLINE_S = 30.0
 class Unknown(DriverError):
     """A name on the command line that fits nothing, or too much."""
 
-    code = "unknown"
+    code = UNKNOWN
+
+
+class Unseen(Unknown):
+    """A VM that no host lists, while some host was not read."""
+
+    code = UNSEEN
 
 
 class Session:
@@ -146,7 +153,8 @@ class Session:
             )
         down = [h.name for h in self._snapshot.hosts if h.link.state is not LinkState.UP]
         proof = f"not looked at: {', '.join(down)}" if down else "every host was read"
-        raise Unknown(f"No VM is called {name}.", proof, "see `novacron vms`")
+        kind = Unknown if all(h.slow_at for h in self._snapshot.hosts) else Unseen
+        raise kind(f"No VM is called {name}.", proof, "see `novacron vms`")
 
     def _take(self, end: float) -> bool:
         """Take in one piece of news; False when none came until ``end``."""
@@ -183,6 +191,19 @@ def _rests(operation: Operation, known: Sequence[Operation], jobs: Sequence[Job]
     moving = any(r.state is MoveState.RUNNING for part in parts for r in part.runs)
     paused = operation.state is OperationState.PAUSED
     return operation.state.ended or (paused and not moving)
+
+
+def known_hosts(snapshot: FleetSnapshot, names: Sequence[str]) -> tuple[str, ...]:
+    """Each of these hosts once.
+
+    Raises:
+        Unknown: A name is no host of this fleet.
+    """
+    known = [host.name for host in snapshot.hosts]
+    for name in names:
+        if name not in known:
+            raise Unknown(f"No host is called {name}.", ", ".join(known), "see `novacron hosts`")
+    return tuple(dict.fromkeys(names))
 
 
 def _out(host: Host) -> bool:

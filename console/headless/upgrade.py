@@ -9,7 +9,7 @@ from console.headless.choices import choices_for_all, named_choices
 from console.headless.context import Context
 from console.headless.lists import report_down
 from console.headless.operations import run_plan
-from console.headless.session import Session, Unknown, has_pools, open_session
+from console.headless.session import Session, Unknown, has_pools, known_hosts, open_session
 from console.headless.status import Exit
 from drivers.errors import DriverError
 from drivers.model.operation import Choice, OperationPlan
@@ -25,15 +25,19 @@ def run_upgrade(args: argparse.Namespace, context: Context) -> int:
         session.wait(has_pools, args.deadline)
         try:
             plan = _plan(args, session)
-        except (DriverError, Unknown) as error:
+        except Unknown:
+            report_down(session.snapshot)
+            raise
+        except DriverError as error:
             report_down(session.snapshot)
             print(error, file=sys.stderr)
-            return Exit.FAILED if isinstance(error, Unknown) else Exit.REFUSED
+            return Exit.REFUSED
         return run_plan(args, session, plan)
 
 
 def _plan(args: argparse.Namespace, session: Session) -> OperationPlan:
     hosts = tuple(name for word in args.hosts for name in word.split(",") if name)
+    known_hosts(session.snapshot, hosts)
     choices = named_choices(args, session, _AWAY, hosts)
 
     def ask() -> OperationPlan:

@@ -97,8 +97,43 @@ def test_without_a_terminal_nothing_is_confirmed_by_itself(run: Run) -> None:
 def test_an_unknown_name_says_where_it_looked(run: Run) -> None:
     """The answer names what to run next."""
     status, _, err = run("start", "nobody", *URI)
-    assert status == Exit.FAILED
+    assert status == Exit.USAGE
     assert "No VM is called nobody" in err
+
+
+def test_a_vm_that_may_be_on_an_unread_host_is_not_called_misspelt(run: Run) -> None:
+    """A script may try again once the host answers."""
+    away = ("--uri", "qemu+unix:///system?socket=/nowhere")
+    status, _, err = run("start", "nobody", *URI, *away)
+    assert status == Exit.UNREACHABLE
+    assert "not looked at: local" in err
+    assert run("drain", "kvm9", *URI, *away)[0] == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "drain kvm9", "drain default --to test=kvm9", "drain default --leave nobody", "return kvm9",
+        "cordon kvm9", "uncordon kvm9", "preflight nobody", "preflight test --to kvm9",
+        "migrate test --to kvm9", "migrate nobody --to test", "jobs undo op-9", "jobs resume op-9",
+    ],
+)  # fmt: skip
+def test_a_misspelt_name_has_one_exit_status(run: Run, words: str) -> None:
+    """Whatever the verb: it is how the command was written, and nothing was refused or failed."""
+    status, _, err = run(*words.split(), *URI)
+    assert status == Exit.USAGE, err
+    assert "9" in err or "nobody" in err
+
+
+def test_the_help_tells_the_status_of_a_misspelt_name(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where every status stands."""
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert "2 usage or configuration, such as a host, VM, job or operation" in (
+        capsys.readouterr().out
+    )
 
 
 def test_no_hosts_at_all_says_how_to_begin(run: Run) -> None:

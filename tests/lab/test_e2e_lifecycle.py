@@ -264,7 +264,7 @@ def test_the_command_line_says_no_with_a_reason_and_a_status(
     assert refused.status == 4
     assert "already on kvm1" in refused.err
     unknown = cli("start", "nobody", "--yes")
-    assert unknown.status == 1
+    assert unknown.status == 2
     assert "No VM is called nobody" in unknown.err
     assert cli("tier", "life9", "--yes").status == 2
     dry = cli("start", "life9", "--dry-run", "--json")

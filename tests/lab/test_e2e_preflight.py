@@ -231,4 +231,4 @@ def test_the_verb_prints_it_and_its_status_tells(
     assert row["cells"][0]["verdict"] == "blocked"
     blocked = [c["name"] for c in row["cells"][0]["checks"] if c["verdict"] == "blocked"]
     assert blocked == ["maintenance"]
-    assert cli("preflight", "pf-verb", "--to", "kvm9").status == 1
+    assert cli("preflight", "pf-verb", "--to", "kvm9").status == 2

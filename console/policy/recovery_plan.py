@@ -16,7 +16,7 @@ from console.policy.recovery import (
     steps_of,
     tier_paths,
 )
-from console.policy.truth import Whereabouts, doubled, held, whereabouts
+from console.policy.truth import Whereabouts, doubled, held, where_sentence, whereabouts
 from console.policy.verbs import Verb
 from console.policy.virsh import virsh
 from drivers.model.host import HostSpec
@@ -48,9 +48,7 @@ def recovery_plan(
             code="unreachable",
         )
     elif not steps:
-        refusal = Problem(
-            f"there is nothing left to {choice}", proof="read from the hosts just now", code="done"
-        )
+        refusal = _nothing(job, choice, left)
     else:
         refusal = protection_problem(spec, request.action)
     confirm = confirm_for(request.action, spec.protect) if spec else Confirm.YES
@@ -72,6 +70,22 @@ def recovery_plan(
         () if refusal else effects,
         refusal,
         _label(steps) if choice == FINISH else word,
+    )
+
+
+def _nothing(job: Job, choice: str, left: Left) -> Problem:
+    """Why there is no step: nothing is left, or its copy is not in use where it was made."""
+    name, target, copies = job.plan.vm_name, job.plan.request.target, old_copies(job)
+    if job.state is not JobState.DONE or not copies:
+        proof = "read from the hosts just now"
+        return Problem(f"there is nothing left to {choice}", proof=proof, code="done")
+    paths = ", ".join(copies.values())
+    return Problem(
+        f"{name} does not run on its copy on {target} now, so {paths} on {job.plan.host} is kept",
+        proof=where_sentence(name, (left.source, left.target)),
+        fix=f"finish once it runs there, or delete it by hand if nothing needs it and dismiss "
+        f"job {job.id}",
+        code="elsewhere",
     )
 
 

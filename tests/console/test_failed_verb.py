@@ -87,3 +87,10 @@ def test_what_did_not_fail_is_neither_tried_again_nor_dismissed(run: Run) -> Non
         assert "does not offer" in err
         status, _, err = run("jobs", verb, "job-nobody", *URI)
         assert (status, "no such job" in err) == (Exit.REFUSED, True)
+
+
+def test_only_what_is_planned_can_be_tried_dry(run: Run) -> None:
+    """Asked to only show a plan, a verb that has none does nothing."""
+    status, _, err = run("jobs", "dismiss", "job-a", "--dry-run", *URI)
+    assert status == Exit.USAGE
+    assert "no --dry-run" in err

@@ -103,6 +103,23 @@ async def test_only_finish_is_offered_and_only_of_what_has_ended() -> None:
     await console.close()
 
 
+async def test_what_does_not_run_on_its_copy_is_left_alone_with_the_reason() -> None:
+    """One VM came home by itself since: its old copy is named, kept, and the others go."""
+    world, console, operation = await drained()
+    (back,) = [run.move for run in operation.runs if run.move.uuid == uuid_of(1)]
+    world.domains[("kvm1", back.uuid)] = world.domains.pop((back.target, back.uuid))
+    plans = await finish_plans(books(console), operation, FINISH)
+    (refused,) = [plan for plan in plans if plan.refusal is not None]
+    assert refused.vm_name == "web1"
+    problem = refused.refusal
+    assert problem is not None
+    assert problem.what.endswith("so /warm/web1.raw on kvm1 is kept")
+    assert "web1 is running on kvm1" in problem.proof
+    await finished(console, tuple(plan for plan in plans if plan.refusal is None))
+    assert old(world) == ["/warm/web1.raw"]
+    await console.close()
+
+
 async def test_what_is_known_here_is_not_overwritten_by_what_was_read() -> None:
     """A job may go on between the reading and its showing."""
     _world, console, operation = await drained()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from drivers.errors import Failed
-from drivers.model.job import Action, Job, JobState, Plan, Request
+from drivers.model.job import Action, Job, JobState, Plan, Request, Step
 from drivers.model.operation import MoveState, Operation, OperationState
 from drivers.model.problem import Problem
 from drivers.model.trace import Span
@@ -15,6 +15,8 @@ from screens import messages as ask
 from screens.dialogs.followup import FollowupDialog
 from screens.jobs import JobsScreen
 from screens.maintenance import MaintenanceScreen
+from screens.render.problems import troubles
+from screens.render_plan import confirm_word, preview_title
 from screens.table import LineTable
 from screens.topline import standing
 from tests.screens.backend import FakeBackend
@@ -125,6 +127,73 @@ async def test_an_operation_that_waits_goes_on_where_it_is_steered() -> None:
             "resume"
         ]
         assert isinstance(app.asked(ask.ViewRequested)[-1], ask.ViewRequested)
+
+
+COPY = Step("create-volume", "make an empty volume", "", {"disk": "vda", "old_path": "/a/web1.raw",
+                                                        "capacity": str(20 << 30)})  # fmt: skip
+
+
+def kept(name: str) -> Job:
+    """A done job that left the disk it copied."""
+    made = job(name, state=JobState.DONE, followup=("finish", "dismiss"))
+    return replace(made, plan=replace(made.plan, steps=(COPY,)))
+
+
+async def test_what_all_jobs_of_an_operation_left_is_finished_with_one_key() -> None:
+    """And its jobs are asked for whenever it got on, since another console may have run them."""
+    running, ended = drain(OperationState.RUNNING), drain(OperationState.DONE)
+    shown = view(jobs=(kept("web1"),), operations=(running,))
+    app = Stage(JobsScreen(), shown)
+    async with app.run_test(size=SIZE) as pilot:
+        await shown_on(app, pilot)
+        await pilot.press("g")
+        await pilot.pause()
+        assert app.screen.check_action("followup", ()) is None
+        app.screen.view = replace(shown, operations=(ended,))  # type: ignore[attr-defined]
+        await pilot.pause()
+        wanted = [m.operation_id for m in app.posted if isinstance(m, ask.JobsWanted)]
+        assert wanted == ["op-1", "op-1"]
+        text = shown_text(app)
+        assert "f: finish" in text
+        assert "1 old copy kept on kvm1, 20.0G" in text
+        await pilot.press("f")
+        await pilot.pause()
+        [asked] = app.asked(ask.JobFollowup)
+        assert isinstance(asked, ask.JobFollowup)
+        assert (asked.job_id, asked.choice) == ("op-1", "finish")
+
+
+async def test_one_that_failed_and_left_copies_offers_both() -> None:
+    app = Stage(
+        JobsScreen(), view(jobs=(kept("web1"),), operations=(drain(OperationState.FAILED),))
+    )
+    async with app.run_test(size=SIZE) as pilot:
+        await shown_on(app, pilot)
+        await pilot.press("g", "f")
+        await pilot.pause()
+        assert isinstance(app.screen, FollowupDialog)
+        await pilot.press("i")
+        await pilot.pause()
+        [asked] = app.asked(ask.JobFollowup)
+        assert isinstance(asked, ask.JobFollowup)
+        assert (asked.job_id, asked.choice) == ("op-1", "finish")
+
+
+def test_many_plans_that_finish_are_not_told_as_migrations() -> None:
+    plan = replace(kept("web1").plan, label="Finish: delete the old copy")
+    assert preview_title((plan, plan)) == "finish: 2 VMs"
+    assert confirm_word((plan, plan)) == "finish 2"
+    plain = replace(plan, label="")
+    assert preview_title((plain, plain)) == "migrate: 2 VMs"
+
+
+async def test_old_copies_are_one_problem_an_operation() -> None:
+    """Not one of each job; a job of no operation stays its own."""
+    shown = view(jobs=(kept("web1"), kept("other")), operations=(drain(OperationState.DONE),))
+    told = [t.text for t in troubles(shown) if t.view == "jobs"]
+    assert "drain of kvm1: 1 old copy kept on kvm1, 20.0G: f in Jobs (op-1)" in told
+    assert [t for t in told if "more is offered" in t and "web1" in t] == []
+    assert [t for t in told if "more is offered" in t and "other" in t]
 
 
 def test_the_top_line_names_an_operation_that_stands_still() -> None:

@@ -43,6 +43,7 @@ from screens.render.maintenance import (
     standing_paras,
 )
 from screens.render.upgrade import shown_upgrade
+from screens.render_job import figure_words
 from screens.table import LineTable, Pen
 
 
@@ -131,7 +132,9 @@ class MaintenanceScreen(OperationScreen):
         table, told = self.table, self.query_one("#told", Prose)
         if operation is not None:
             self.plan, self._asked = None, False
-            rows, lines = run_rows(operation), operation_text(operation)
+            moving = {j.plan.id: j.progress for j in view.jobs if j.progress is not None}
+            figures = {ident: figure_words(p, view.now) for ident, p in moving.items()}
+            rows, lines = run_rows(operation, figures), operation_text(operation)
         elif plan is not None:
             rows, lines = plan_rows(plan), plan_text(plan)
         else:

@@ -13,7 +13,7 @@ from drivers.model.vm import JobProgress
 from screens.columns import Cell, Column, Pen, Row, natural
 from screens.format import UNKNOWN, age, bar, clean, duration, milliseconds, percent, rate, size
 from screens.prose import BLANK, DIM, HEAD, Para, block, para, say
-from screens.render.cockpit import cockpit_text
+from screens.render.cockpit import band, cockpit_text
 from screens.render.operations import (
     operation_bar,
     operation_next,
@@ -63,6 +63,20 @@ def done_share(progress: JobProgress | None) -> float | None:
     if done is None and progress.remaining is not None:
         done = progress.total - progress.remaining
     return None if done is None else min(1.0, max(0.0, done / progress.total))
+
+
+def figure_words(progress: JobProgress, now: float) -> str:
+    """``43%  112M/s  ETA 12s``, as far as known; else the phase, and how long there was no news."""
+    part, outlook = done_share(progress), progress.outlook
+    eta = "" if progress.eta_s is None else f"ETA {duration(progress.eta_s)}"
+    quiet = now - progress.at
+    words = (
+        percent(100 * part) if part is not None else progress.phase,
+        f"no news for {duration(quiet)}" if quiet > QUIET_S else "",
+        "" if progress.rate_bps is None else rate(progress.rate_bps),
+        eta if outlook is None else band(outlook),
+    )
+    return "  ".join(word for word in words if word)
 
 
 def progress_text(progress: JobProgress, now: float, *, cells: int, plain: bool) -> list[Content]:

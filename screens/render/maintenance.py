@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from drivers.model.host import Host
@@ -116,8 +116,13 @@ def _where(move: Move, *, away: bool) -> str:
     return "starts" if move.verb is MoveVerb.START else "stays, off"
 
 
-def run_rows(operation: Operation) -> list[Row]:
-    """What wants a person first, then what moves, waits and is done."""
+def run_rows(operation: Operation, figures: Mapping[str, str]) -> list[Row]:
+    """What wants a person first, then what moves, waits and is done.
+
+    Args:
+        operation: The one under way.
+        figures: Ticket of a running move to how far its job is.
+    """
     order = (
         MoveState.FAILED,
         MoveState.BLOCKED,
@@ -130,15 +135,17 @@ def run_rows(operation: Operation) -> list[Row]:
     away = operation.plan.kind is OperationKind.DRAIN
     left = [s for s in operation.plan.stuck if s.choice is Choice.LEAVE]
     stays = [Row(s.uuid, _stuck_line(s)._replace(choices=())) for s in left]
-    return [Row(run.move.uuid, _run_line(run, away=away)) for run in runs] + stays
+    lines = [_run_line(run, figures.get(run.ticket, ""), away=away) for run in runs]
+    return [Row(line.uuid, line) for line in lines] + stays
 
 
-def _run_line(run: MoveRun, *, away: bool) -> Line:
+def _run_line(run: MoveRun, figures: str, *, away: bool) -> Line:
     alarming = run.state in (MoveState.FAILED, MoveState.BLOCKED)
     state = Cell(run.state.value, _TONES[run.state], bold=alarming)
     waits = run.state in (MoveState.PENDING, MoveState.BLOCKED, MoveState.FAILED)
     move = run.move
-    why = run.note or move.reason
+    moving = figures if run.state is MoveState.RUNNING else ""
+    why = run.note or moving or move.reason
     where = _where(move, away=away)
     return Line(move.uuid, move.vm_name, state, where, move.memory, why, (), waits, away=away)
 

@@ -8,10 +8,12 @@ import pytest
 
 from console.app import NovaCronApp
 from console.appsettings import AppSettings
-from console.backend import OperationsReady, SnapshotReady
+from console.backend import JobsReady, OperationsReady, SnapshotReady
 from console.policy.drain.layout import Wishes
 from console.policy.drain.words import progress_words
 from drivers.errors import Refused
+from drivers.model.job import Action, Job, JobState, Plan, Request
+from drivers.model.migration import Outlook, Pace
 from drivers.model.operation import (
     Choice,
     Cordon,
@@ -23,12 +25,14 @@ from drivers.model.operation import (
     OperationState,
 )
 from drivers.model.problem import Problem
+from drivers.model.vm import JobProgress
 from screens.dialogs.confirm import ConfirmDialog
 from screens.dialogs.pick import PickDialog
 from screens.format import age
 from screens.hosts import HostsScreen
 from screens.maintenance import MaintenanceScreen
 from screens.render.maintenance import ended_paras, plan_ready
+from screens.render_job import figure_words
 from tests.policy.test_drain import drain, guest
 from tests.policy.test_drain import fleet as small_fleet
 from tests.screens.backend import FakeBackend, done
@@ -201,6 +205,47 @@ async def test_a_problem_of_an_operation_is_told_with_its_way_out(
         app._publish(OperationsReady((one,), ()))
         wanted = ("is paused", "web1 cannot go on", "no room", "resume or cancel")
         await until(pilot, lambda: all(words in shown(app) for words in wanted))
+
+
+async def test_a_moving_vm_tells_how_far_it_is(running: Running, desk: FakeMaintenance) -> None:
+    """Percent, rate and time left where its reason stood; a note, and old figures, are told."""
+    async with running(size=(160, 50)) as (app, pilot):
+        screen = await to_maintenance(app, pilot)
+        one = operation(MoveState.RUNNING, MoveState.PENDING)
+        run = replace(one.runs[0], ticket="plan-1")
+        one = replace(one, plan=replace(one.plan, host=screen.host), runs=(run, *one.runs[1:]))
+        app._publish(OperationsReady((one,), ()))
+        await until(pilot, lambda: "running" in shown(app) and run.move.reason in shown(app))
+        progress = JobProgress(
+            "copying memory",
+            NOW,
+            total=4 << 30,
+            done=1 << 30,
+            rate_bps=float(100 << 20),
+            eta_s=30.0,
+        )
+        plan = Plan("plan-1", Request(Action.MIGRATE, run.move.uuid, "kvm2"), "web1", "kvm1", NOW)
+        job = Job("job-1", plan, JobState.RUNNING, progress=progress)
+        app._publish(JobsReady((job,)))
+        await until(pilot, lambda: "25%  100M/s  ETA 30s" in shown(app))
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (JobProgress("waiting", NOW), "waiting"),
+        (JobProgress("waiting", NOW - 60), "waiting  no news for 1m00s"),
+        (
+            JobProgress("x", NOW, total=10, done=5, outlook=Outlook(
+                Pace.NOT_CONVERGING, "", eta_s=(9.0, None)
+            )),
+            "50%  ETA never, as it goes",
+        ),
+    ],
+)  # fmt: skip
+def test_figures_in_a_few_words(progress: JobProgress, words: str) -> None:
+    """What is not known is left out; figures that are not news any more say so."""
+    assert figure_words(progress, NOW) == words
 
 
 async def test_the_way_home_is_offered_after_a_drain(

@@ -88,8 +88,8 @@ class Maintenance:
         """Close a host to new VMs."""
         return self._ask(lambda o: o.cordon(host, reason))
 
-    def uncordon(self, host: str) -> Future[None]:
-        """Open it again."""
+    def uncordon(self, host: str) -> Future[bool]:
+        """Open it again; False where it was open."""
         return self._ask(lambda o: o.uncordon(host))
 
     def recorded(self) -> Future[tuple[Operation, ...]]:

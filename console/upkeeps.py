@@ -80,6 +80,6 @@ class Upkeeps:
             await answer(desk.cordon(message.host))
             told = f"{message.host} takes no VMs until it is uncordoned"
         else:
-            await answer(desk.uncordon(message.host))
-            told = f"{message.host} takes VMs again"
+            opened = await answer(desk.uncordon(message.host))
+            told = f"{message.host} " + ("takes VMs again" if opened else "is not cordoned")
         self._app.notify(told, markup=False)

@@ -236,9 +236,10 @@ def run_cordon(args: argparse.Namespace, context: Context) -> int:
         if args.command == "cordon":
             maintenance.cordon(args.host, args.reason).result(WAIT_S)
             say(f"{args.host} takes no VMs until it is uncordoned.")
-        else:
-            maintenance.uncordon(args.host).result(WAIT_S)
+        elif maintenance.uncordon(args.host).result(WAIT_S):
             say(f"{args.host} takes VMs again.")
+        else:
+            say(f"{args.host} is not cordoned: nothing was changed.")
     return Exit.OK
 
 

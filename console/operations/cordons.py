@@ -38,11 +38,14 @@ def refuse_open(desk: Desk, host: str) -> None:
             raise Refused(f"{host} is being drained", operation.id, fix)
 
 
-async def open_host(desk: Desk, host: str) -> None:
-    """Let VMs move there again."""
+async def open_host(desk: Desk, host: str) -> bool:
+    """Let VMs move there again; False, and nothing on the ledger, where they may already."""
+    if all(c.host != host for c in desk.book.cordons):
+        return False
     words = (f"novacron uncordon {host}",)
     async with desk.auditor.deed(f"Uncordon {host}", (host,), commands=words):
         await desk.book.uncordon(host)
+    return True
 
 
 async def closed_as_meant(desk: Desk, operation: Operation) -> None:

@@ -71,11 +71,11 @@ class OperationRunner:
         """Close a host to new VMs; Gone when the fleet has no such host."""
         await cordons.close_host(self._desk, host, reason)
 
-    async def uncordon(self, host: str) -> None:
-        """Open it again; Refused while a drain or an upgrade has it out."""
+    async def uncordon(self, host: str) -> bool:
+        """Open it again; False where it is open. Refused while an operation has it out."""
         await self._desk.book.refresh()
         cordons.refuse_open(self._desk, host)
-        await cordons.open_host(self._desk, host)
+        return await cordons.open_host(self._desk, host)
 
     # -- plans --------------------------------------------------------------------------------
 

@@ -125,6 +125,14 @@ def test_a_misspelt_name_has_one_exit_status(run: Run, words: str) -> None:
     assert "9" in err or "nobody" in err
 
 
+def test_opening_an_open_host_says_that_it_was_open(run: Run) -> None:
+    """And leaves nothing on the ledger: only one deed is there, begun and ended."""
+    assert "is not cordoned: nothing was changed" in run("uncordon", "default", *URI)[2]
+    run("cordon", "default", *URI)
+    assert "default takes VMs again" in run("uncordon", "default", *URI)[2]
+    assert run("audit")[1].count("Uncordon default") == 2
+
+
 def test_the_help_tells_the_status_of_a_misspelt_name(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,7 +51,7 @@ async def finish_plans(books: Books, operation: Operation, choice: str) -> tuple
             has ended and while a job keeps something.
     """
     kept = kept_jobs(operation, await take_up_jobs(books, operation))
-    if choice != FINISH or not kept:
+    if choice != FINISH or not kept or not operation.state.ended:
         raise Refused(
             f"this operation does not offer {choice}",
             proof=f"it is {operation.state}, and {len(kept)} of its jobs keep old copies",

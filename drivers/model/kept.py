@@ -21,9 +21,7 @@ def keeps_copies(job: Job) -> bool:
 
 
 def kept_jobs(operation: Operation, jobs: Iterable[Job]) -> tuple[Job, ...]:
-    """The jobs of an operation that has ended which keep old copies, oldest first."""
-    if not operation.state.ended:
-        return ()
+    """The jobs of an operation that keep old copies, oldest first."""
     return jobs_of(operation, (job for job in jobs if keeps_copies(job)))
 
 

@@ -75,9 +75,9 @@ def operation_offers(operation: Operation, *, keeps: bool = False) -> tuple[str,
 
 
 def keeping(jobs: Sequence[Job], operations: Sequence[Operation]) -> frozenset[str]:
-    """Ids of the operations whose jobs keep old copies."""
+    """Ids of the operations that have ended and whose jobs keep old copies."""
     kept = [job for job in jobs if keeps_copies(job)]
-    return frozenset(o.id for o in operations if kept and kept_jobs(o, kept))
+    return frozenset(o.id for o in operations if kept and o.state.ended and kept_jobs(o, kept))
 
 
 def kept_words(kept: Sequence[Job]) -> str:
@@ -87,6 +87,17 @@ def kept_words(kept: Sequence[Job]) -> str:
     some = "1 old copy" if count == 1 else f"{count} old copies"
     room = sum(old_bytes(job) for job in kept)
     return f"{some} kept on {hosts}" + (f", {size(room)}" if room else "")
+
+
+def kept_line(operation: Operation, kept: Sequence[Job]) -> str:
+    """``drain of kvm1: 12 old copies kept on kvm1, 480G: f in Jobs (ID)``."""
+    plan = operation.plan
+    what = f"{plan.kind.value} of {plan.host}: {kept_words(kept)}"
+    return f"{what}: f in Jobs{_later(operation)} ({operation.id})"
+
+
+def _later(operation: Operation) -> str:
+    return "" if operation.state.ended else " once it has ended"
 
 
 def place_of(operation: Operation) -> tuple[str, str]:
@@ -136,7 +147,10 @@ def operation_detail(
     took = duration(operation_took(operation, now))
     lines = [*operation_text(operation), para(f"since {when}  took {took}", DIM)]
     if kept := kept_jobs(operation, jobs):
-        lines += [BLANK, para(f"{kept_words(kept)}: f shows which and deletes them", WARN)]
+        lines += [
+            BLANK,
+            para(f"{kept_words(kept)}: f shows and deletes them{_later(operation)}", WARN),
+        ]
     if operation.runs:
         lines += [BLANK, para("Moves", HEAD)]
     for run in operation.runs:

@@ -13,7 +13,7 @@ from screens.base import View
 from screens.columns import Cell, Column, Row, natural
 from screens.format import age, duration, percent, plural, share, size
 from screens.render.hosts import memory_pct
-from screens.render.operations import kept_words
+from screens.render.operations import kept_line
 from screens.render.states import SPLIT, host_is_stale, host_read_at, why, why_and_when
 
 FULL_PCT = 95.0
@@ -138,10 +138,9 @@ def _of_jobs(view: View) -> Iterator[Trouble]:
         kept = kept_jobs(operation, keeping)
         if kept:
             told.update(job.id for job in kept)
-            text = f"{kept_words(kept)}: f in Jobs ({operation.id})"
-            what = f"{operation.plan.kind.value} of {operation.plan.host}: {text}"
-            at = operation.ended_at or operation.created_at
-            yield Trouble(2, operation.plan.host, what, at, view="jobs")
+            since = operation.ended_at or operation.created_at
+            told_as = kept_line(operation, kept)
+            yield Trouble(2, operation.plan.host, told_as, since, view="jobs")
     for job in view.jobs:
         if job.id not in told:
             yield from _of_job(job)

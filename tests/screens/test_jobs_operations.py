@@ -188,12 +188,16 @@ def test_many_plans_that_finish_are_not_told_as_migrations() -> None:
 
 
 async def test_old_copies_are_one_problem_an_operation() -> None:
-    """Not one of each job; a job of no operation stays its own."""
+    """Not one of each job, also while it runs; a job of no operation stays its own."""
     shown = view(jobs=(kept("web1"), kept("other")), operations=(drain(OperationState.DONE),))
     told = [t.text for t in troubles(shown) if t.view == "jobs"]
     assert "drain of kvm1: 1 old copy kept on kvm1, 20.0G: f in Jobs (op-1)" in told
     assert [t for t in told if "more is offered" in t and "web1" in t] == []
     assert [t for t in told if "more is offered" in t and "other" in t]
+    (going,) = troubles(
+        replace(shown, jobs=(kept("web1"),), operations=(drain(OperationState.RUNNING),))
+    )[-1:]
+    assert going.text.endswith("20.0G: f in Jobs once it has ended (op-1)")
 
 
 def test_the_top_line_names_an_operation_that_stands_still() -> None:

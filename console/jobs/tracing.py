@@ -70,6 +70,10 @@ class Trace:
         self._folded: dict[tuple[int, str], int] = {}
         self._left_out = sum(span.count for span in before[_MOST:])
 
+    def rest(self) -> None:
+        """Nothing is done for a while: what is done again after it is a span of its own."""
+        self._folded.clear()
+
     @property
     def spans(self) -> tuple[Span, ...]:
         """What was done so far; the last one tells how many calls were too many to keep."""

@@ -14,7 +14,7 @@ from console.operations.steering import given_up, wished
 from console.operations.tools import LOOK_S, Desk
 from console.policy.drain.words import progress_words
 from drivers.errors import Busy, DriverError
-from drivers.model.operation import DEFECT, MoveRun, MoveState, Operation, OperationState
+from drivers.model.operation import DEFECT, MoveRun, MoveState, Operation, OperationState, WishVerb
 from drivers.model.problem import Problem
 
 ROUND_S = 1.0
@@ -104,6 +104,8 @@ class Drive:
         wishes = (await self._desk.book.wishes(self._id))[self._obeyed :]
         for wish in wishes:
             self._starter.stalled = None
+            if wish.verb is WishVerb.RESUME:
+                self._record.trace.rest()  # it stood still until now
             await self._record.change(lambda o, verb=wish.verb: wished(o, verb))  # type: ignore[misc]
             self._obeyed += 1
 

@@ -31,6 +31,21 @@ async def run(action: tuple[object, str, object], *, lost: bool = False) -> Job:
     return world.journal[job_id]
 
 
+def test_what_is_done_again_after_a_rest_is_a_span_of_its_own() -> None:
+    """The time that nothing was done, as while an operation is paused, is in neither."""
+    now = [0.0]
+    trace = Trace(lambda: now[0])
+    for seconds, rests in ((1.0, False), (2.0, True), (4.0, False)):
+        with trace.span("check web1", fold=True):
+            now[0] += seconds
+        if rests:
+            trace.rest()
+            now[0] += 3600.0
+    first, second = trace.spans
+    assert (first.count, first.started_at, first.ended_at) == (2, 0.0, 3.0)
+    assert (second.count, second.started_at, second.ended_at) == (1, 3603.0, 3607.0)
+
+
 async def test_every_step_is_a_span_and_holds_its_calls() -> None:
     job = await run(MANAGED)
     assert job.state is JobState.DONE

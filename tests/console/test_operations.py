@@ -183,9 +183,14 @@ async def test_a_vm_without_room_waits_for_a_person_and_goes_on_after_that():
     assert "too little memory" in operation.problem.what
     assert "2 of 3 moved, 1 blocked because" in operation.problem.proof
     world.room["kvm2"] = 5
+    world.now += 3600
     await console.operations.resume(operation.id)
     await until(lambda: world.operations[operation.id].state is not OperationState.PAUSED)
-    assert (await console.ended(operation.id)).state is OperationState.DONE
+    end = await console.ended(operation.id)
+    assert end.state is OperationState.DONE
+    checks = [s for s in end.trace if s.name.startswith("check ")]
+    assert len(checks) > len(end.runs)
+    assert max((s.ended_at or 0.0) - s.started_at for s in checks) < 3600
     await console.close()
 
 

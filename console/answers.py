@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from console.backend import AttachedStream
 from console.evidence import KEEP_S, WHOLE_S, EvidenceDesk
+from console.jobs.journal import SEE_RECORDING
 from console.jobs.leaselook import LeaseLook
 from console.jobs.runner import JobRunner
 from console.operations.finishing import finish_plans
@@ -77,14 +78,14 @@ class Books:
         """The job runner; Gone where the journal cannot be opened."""
         await self._ready.wait()
         if self.runner is None:
-            raise Gone("The job journal is not open.", fix="see the recording state in the header")
+            raise Gone("The job journal is not open.", fix=SEE_RECORDING)
         return self.runner
 
     async def maintenance(self) -> OperationRunner:
         """The operation runner; Gone where operations cannot be recorded."""
         await self.jobs()
         if self.operations is None:
-            raise Gone("Operations are not open.", fix="see the recording state in the header")
+            raise Gone("Operations are not open.", fix=SEE_RECORDING)
         return self.operations
 
     async def ask(self, question: Callable[[Store], T]) -> T:
@@ -92,7 +93,7 @@ class Books:
         await self._ready.wait()
         store = self.store
         if store is None:
-            raise Gone("Recorded history is not open.", fix="see the recording state in the header")
+            raise Gone("Recorded history is not open.", fix=SEE_RECORDING)
         return await self._lane.run(lambda: question(store))
 
 

@@ -16,6 +16,9 @@ from store.api import Store, StoreError
 
 T = TypeVar("T")
 
+SEE_RECORDING = "see how recording stands: in the top line, or by `novacron status`"
+"""What to do where nothing can be recorded and the store gives no better advice."""
+
 _TRIES = 4
 _RETRY_S = 0.5
 """A writer that ends hands the file over within seconds: that long a write is tried again."""
@@ -104,7 +107,7 @@ class Journal:
                     raise Failed(
                         "the job journal cannot be written, so nothing more is done",
                         proof=error.problem.what,
-                        fix=error.problem.fix or "see the recording state in the header",
+                        fix=error.problem.fix or SEE_RECORDING,
                     ) from error
             await self._sleep(_RETRY_S)
         self.show(job)

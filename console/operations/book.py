@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from console.jobs.journal import SEE_RECORDING
 from console.jobs.owner import owner_alive
 from drivers.errors import Busy, DriverError, Failed, Gone
 from drivers.lane import Lane
@@ -196,5 +197,5 @@ def _unwritable(error: StoreError | DriverError) -> Failed:
     return Failed(
         "operations cannot be recorded, so nothing more is begun",
         proof=error.problem.what,
-        fix=error.problem.fix or "see the recording state in the header",
+        fix=error.problem.fix or SEE_RECORDING,
     )

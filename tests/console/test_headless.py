@@ -133,6 +133,17 @@ def test_opening_an_open_host_says_that_it_was_open(run: Run) -> None:
     assert run("audit")[1].count("Uncordon default") == 2
 
 
+def test_without_a_journal_a_verb_names_what_can_be_asked_without_a_screen(
+    run: Run, tmp_path: Path
+) -> None:
+    """A script has no top line to look at; ``status`` says why nothing is recorded."""
+    (tmp_path / "data").write_text("a file where the folder should be")
+    status, _, err = run("cordon", "default", *URI)
+    assert status == Exit.FAILED
+    assert "`novacron status`" in err
+    assert "not recording" in run("status", *URI)[1]
+
+
 def test_the_help_tells_the_status_of_a_misspelt_name(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

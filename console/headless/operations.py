@@ -202,6 +202,7 @@ def run_plan(
     if plan.refusal is not None or plan.undecided:
         return Exit.REFUSED
     if dry:
+        _tell_held(session, plan)
         return Exit.OK
     if not args.yes and not answered_yes():
         say("Nothing was done.")
@@ -212,6 +213,18 @@ def run_plan(
         say(f"Refused: {error}")
         return Exit.REFUSED
     return follow(args, session, operation_id)
+
+
+def _tell_held(session: Session, plan: OperationPlan) -> None:
+    """Say which hosts of a plan another console works on: it could not begin now."""
+    try:
+        holders = session.engine.maintenance.leases().result(WAIT_S)
+    except (DriverError, TimeoutError) as error:
+        say(f"Who works on these hosts could not be asked: {error}")
+        return
+    for host in sorted(set(plan.hosts) & set(holders)):
+        say(f"{host} is being worked on by another console, this could not begin now: "
+            f"{clean(holders[host])}")  # fmt: skip
 
 
 def follow(args: argparse.Namespace, session: Session, operation_id: str) -> int:

@@ -60,6 +60,9 @@ class FakeSession:
         self.started.append(chosen)
         return done("op-1")
 
+    def leases(self):
+        return done({"kvm2": "anna@jump since noon", "kvm9": "bert"})
+
     def follow_operation(self, operation_id: str, watch) -> tuple[Operation, bool]:
         watch(self.end)
         return self.end, False
@@ -117,6 +120,17 @@ def test_exit_statuses_tell_how_it_went(capsys: pytest.CaptureFixture[str]):
     assert run(FakeSession(cancelled), plan(web2=Choice.LEAVE)) == Exit.FAILED
     busy = FakeSession(finished, refuses=Busy("another operation of kvm1 is under way"))
     assert run(busy, plan(web2=Choice.LEAVE)) == Exit.REFUSED
+
+
+def test_a_dry_run_says_who_works_on_its_hosts_now(capsys: pytest.CaptureFixture[str]):
+    """Hosts that the plan does not touch are left out."""
+    chosen = drain(fleet(guest(1), hosts=2))
+    session = FakeSession(operation(OperationState.DONE, MoveState.DONE))
+    assert run(session, chosen, dry_run=True) == Exit.OK
+    told = capsys.readouterr().err
+    assert "kvm2 is being worked on by another console" in told
+    assert "anna@jump since noon" in told
+    assert "bert" not in told
 
 
 def test_progress_is_one_json_line_a_change(capsys: pytest.CaptureFixture[str]):

@@ -72,6 +72,9 @@ class FakeSession:
     def start(self, chosen: OperationPlan, parent: str):
         return done("upgrade-1")
 
+    def leases(self):
+        return done({"kvm2": "anna@jump since noon"})
+
     def wait(self, *_: object) -> None:
         return None
 
@@ -107,7 +110,7 @@ def test_a_dry_run_shows_it_all(
     assert session.asked[-1] == (("kvm1", "kvm2"), "", {LOCAL.uuid: Choice.LEAVE}, 2, "kvm1")
     out, err = capsys.readouterr()
     for line in ("apt-get -y full-upgrade", "systemctl reboot", "kvm1 (canary)", "N+1: ",
-                 "moves take about", "GOES DOWN"):  # fmt: skip
+                 "moves take about", "GOES DOWN", "anna@jump since noon"):  # fmt: skip
         assert line in err
     told = json.loads(out)
     assert [h["host"] for h in told["upgrade"]["hosts"]] == ["kvm1", "kvm2"]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from console.config.lines import key_lines, line_of
+from console.config.profiles import profile_of
 from console.config.schema import FleetFile, HostDefaults, HostEntry, Intervals
 from console.policy.bounds import Bounds, small_bytes
 from console.policy.preflight.grounds import Group, Rules
@@ -73,6 +74,7 @@ def rules_of(fleet: FleetFile) -> Rules:
             Group(g.name, g.rule, frozenset(g.vms), frozenset(g.tags), g.strict)
             for g in told.groups
         ),
+        profile=profile_of(fleet, told.profile),
     )
 
 

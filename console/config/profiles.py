@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.config.schema import FleetFile, MigrationProfile
+from drivers.model.migration import AS_USUAL, MoveProfile
 from drivers.model.problem import Problem
 
 
@@ -38,6 +39,11 @@ def profile_options(profile: MigrationProfile) -> dict[str, str]:
     if profile.persist is not None:
         options["persist"] = "yes" if profile.persist else "no"
     return options | {name: word for name, word in words.items() if word}
+
+
+def profile_of(fleet: FleetFile, name: str) -> MoveProfile:
+    """A profile that the fleet file is known to have, by which operations migrate."""
+    return MoveProfile(name, profile_options(fleet.profiles[name])) if name else AS_USUAL
 
 
 def named_profile(fleet: FleetFile, name: str) -> dict[str, str] | Problem:

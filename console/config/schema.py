@@ -157,6 +157,8 @@ class PolicySettings(_Part):
     and up to 8 with guests whose memory the link carries in two seconds."""
     moves_per_link: Annotated[int, Field(ge=1, le=64)] | None = None
     """Moves at a time from one host to one other; unset: the same."""
+    profile: str = ""
+    """Of ``[profiles]``: how drains, returns and upgrades migrate, unless told otherwise."""
     groups: tuple[GroupEntry, ...] = ()
 
 
@@ -293,4 +295,7 @@ class FleetFile(_Part):
             if host.site and self.sites and host.site not in self.sites:
                 raise ValueError(f"host {host.name!r} names site {host.site!r}, not under [sites]")
             seen.add(host.name)
+        chosen = self.policy.profile
+        if chosen and chosen not in self.profiles:
+            raise ValueError(f"[policy] names profile {chosen!r}, not under [profiles]")
         return self

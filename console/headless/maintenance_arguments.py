@@ -21,6 +21,8 @@ def add_maintenance(verbs: Verbs) -> None:
     _add_upgrade(upgrade)
     for verb in (drain, back):
         verb.add_argument("host", metavar="HOST")
+        words = "migrate by this profile of the fleet file, not by that of [policy]"
+        verb.add_argument("--profile", default="", metavar="NAME", help=words)
     for verb in (drain, back, upgrade):
         verb.add_argument("--yes", action="store_true", help="do not ask")
         verb.add_argument("--dry-run", action="store_true", help="only show the plan")

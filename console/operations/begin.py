@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from console.operations.record import Record
@@ -149,7 +149,8 @@ class Starter:
             now=desk.clock(),
         )
         if problem is None:
-            request = Request(_ACTIONS[move.verb], move.uuid, *_target(move))
+            chosen = operation.plan.profile.options
+            request = Request(_ACTIONS[move.verb], move.uuid, *_target(move, chosen))
             ticket = f"{operation.id}.{move.id}.{run.tries + 1}"
             plan = make_plan(snapshot, request, now=desk.clock(), plan_id=ticket, grounds=grounds)
             problem = plan.refusal
@@ -171,6 +172,8 @@ class Starter:
         await self._record.change(lambda o: planned_anew(self._desk, o, snapshot, grounds))
 
 
-def _target(move: Move) -> tuple[str, dict[str, str]]:
+def _target(move: Move, chosen: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """Target and options of the request behind a move; its groups are kept by the operation."""
-    return (move.target, {"groups": "kept"}) if move.verb is MoveVerb.MIGRATE else ("", {})
+    if move.verb is not MoveVerb.MIGRATE:
+        return "", {}
+    return move.target, {**chosen, "groups": "kept"}

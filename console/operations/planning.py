@@ -8,6 +8,7 @@ from console.operations.tools import PLAN_AGE_S, Desk
 from console.policy.drain.inverse import plan_inverse
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
+from console.policy.drain.profile import with_profile
 from console.policy.drain.rules import limits_of
 from console.policy.preflight.grounds import Grounds
 from drivers.errors import Refused
@@ -27,9 +28,10 @@ async def drain_plan(
     snapshot = desk.snapshot()
     wishes = Wishes(cordoned=desk.book.cordoned, choices=choices, pins=pins)
     limits = limits_of(desk.rules)
-    return plan_drain(
+    plan = plan_drain(
         snapshot, host, desk.fits(snapshot, grounds), limits, wishes, now=desk.clock()
     )
+    return with_profile(plan, desk.rules.profile, snapshot)
 
 
 async def inverse_plan(
@@ -43,7 +45,7 @@ async def inverse_plan(
     moved = [r.move.uuid for r in operation.runs if r.state is MoveState.DONE]
     grounds = await _grounds(desk, moved, home=host)
     snapshot = desk.snapshot()
-    return plan_inverse(
+    plan = plan_inverse(
         snapshot,
         kind,
         host,
@@ -53,6 +55,7 @@ async def inverse_plan(
         Wishes(cordoned=desk.book.cordoned, choices=choices),
         now=desk.clock(),
     )
+    return with_profile(plan, desk.rules.profile, snapshot)
 
 
 async def _grounds(desk: Desk, uuids: Sequence[str], *, home: str = "", but: str = "") -> Grounds:

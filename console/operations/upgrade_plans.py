@@ -9,6 +9,7 @@ from dataclasses import replace
 from console.operations.tools import PLAN_AGE_S, Desk
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
+from console.policy.drain.profile import with_profile
 from console.policy.drain.rules import limits_of
 from console.policy.upgrade.lines import ambiguous, told_rules
 from console.policy.upgrade.order import hosts_out
@@ -68,7 +69,8 @@ async def upgrade_plan(
     )
     lane = Lane("upgrade plan", _PLAN_S)  # of many hosts it takes long: polling goes on meanwhile
     try:
-        return await lane.run(lambda: plan_upgrade(hosts, rules, facts))
+        plan = await lane.run(lambda: plan_upgrade(hosts, rules, facts))
+        return with_profile(plan, desk.rules.profile, facts.snapshot)
     finally:
         lane.close()
 
@@ -107,7 +109,8 @@ async def drain_of_batch(
     snapshot = desk.snapshot()
     wishes = Wishes(cordoned={*desk.book.cordoned, *mates}, choices=choices)
     fits, limits = desk.fits(snapshot, grounds), limits_of(desk.rules)
-    return plan_drain(snapshot, host, fits, limits, wishes, now=desk.clock())
+    plan = plan_drain(snapshot, host, fits, limits, wishes, now=desk.clock())
+    return with_profile(plan, desk.rules.profile, snapshot)
 
 
 def refuse_overlap(known: Sequence[Operation], operation: Operation) -> None:

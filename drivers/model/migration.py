@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProfile:
+    """How the live migrations of an operation are carried out.
+
+    Attributes:
+        name: In the fleet file; empty where none was chosen.
+        options: As a request for a migration carries them.
+    """
+
+    name: str = ""
+    options: Mapping[str, str] = field(default_factory=lambda: _USUAL)
+
+
+_USUAL: Mapping[str, str] = MappingProxyType({})
+AS_USUAL = MoveProfile()
+"""No profile was chosen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from drivers.model.job import Check
+from drivers.model.migration import AS_USUAL, MoveProfile
 from drivers.model.problem import Problem
 from drivers.model.trace import Span
 from drivers.model.upgrade import Stage, UpgradeRules
@@ -264,6 +265,7 @@ class OperationPlan:
         outlook_text: That in one sentence.
         spare: Whether the rest still carries all VMs when one more host is lost.
         effects: What will be different, in sentences: the blast radius.
+        profile: How its live migrations are carried out.
     """
 
     kind: OperationKind
@@ -280,6 +282,7 @@ class OperationPlan:
     effects: tuple[str, ...] = ()
     refusal: Problem | None = None
     upgrade: UpgradePlan | None = None
+    profile: MoveProfile = AS_USUAL
 
     @property
     def undecided(self) -> tuple[Stuck, ...]:

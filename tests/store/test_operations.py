@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from drivers.model.migration import MoveProfile
 from drivers.model.operation import (
     Choice,
     Cordon,
@@ -33,7 +34,10 @@ def operation(ident: str = "op-1", host: str = "kvm1", **fields: object) -> Oper
     stuck = Stuck(
         "u2", "db1", Problem("no place", "why"), (Choice.COPY, Choice.LEAVE), Choice.LEAVE
     )
-    plan = OperationPlan(OperationKind.DRAIN, host, T0, Limits(), (move,), (stuck,))
+    plan = OperationPlan(
+        OperationKind.DRAIN, host, T0, Limits(), (move,), (stuck,),
+        profile=MoveProfile("night", {"bandwidth_mib": "20"}),
+    )  # fmt: skip
     made = Operation(
         ident, plan, runs=(MoveRun(move, MoveState.RUNNING, "op-1.m1.1", 1, ("job-1",), T0),),
         actor="me@here", owner="me@here:1:2", created_at=T0, pins=(("u1", "kvm2"),),

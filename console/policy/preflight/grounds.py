@@ -18,6 +18,7 @@ from drivers.model.caps import (
     Reach,
 )
 from drivers.model.job import Check, Verdict
+from drivers.model.migration import AS_USUAL, MoveProfile
 from drivers.model.problem import Problem
 
 T = TypeVar("T")
@@ -68,6 +69,7 @@ class Rules:
         moves_per_link: Moves at a time from one host to one other.
         small_per_host: Moves at a time on one host while the one that begins is of a small guest.
         small_per_link: The same from one host to one other.
+        profile: How drains, returns and upgrades migrate, where they are not told.
     """
 
     cpu_overcommit: float | None = None
@@ -80,6 +82,7 @@ class Rules:
     small_per_host: int = SMALL_AT_ONCE
     small_per_link: int = SMALL_AT_ONCE
     groups: tuple[Group, ...] = ()
+    profile: MoveProfile = AS_USUAL
 
     @property
     def vcpu_share(self) -> float:

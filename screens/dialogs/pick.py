@@ -21,14 +21,15 @@ MOST = 200
 """Lines shown at once; more would be slow to list and too many to look through."""
 
 FEW = 9
-"""Up to so many lines are seen at a glance: letters move instead of narrowing."""
+"""Up to so many lines are seen at a glance: what is typed finds a line instead of narrowing."""
 
 
 class PickDialog(Dialog[str]):
     """Dismisses the key of the chosen line or None.
 
     The filter speaks the grammar of the lists; arrows move in the list while it has the focus.
-    A short list has none: j, k and arrows move, and a letter finds the line that begins with it.
+    A short list has none: what is typed finds the line with a word that begins so, and j and k move
+    as arrows do where they begin none.
     """
 
     AUTO_FOCUS = "#wanted"
@@ -40,6 +41,7 @@ class PickDialog(Dialog[str]):
     def __init__(self, title: str, choices: Sequence[tuple[str, str]]) -> None:
         super().__init__(title)
         self._choices = tuple((key, clean(label)) for key, label in choices)
+        self._typed = ""
 
     def compose_body(self) -> ComposeResult:
         """The list."""
@@ -78,15 +80,23 @@ class PickDialog(Dialog[str]):
         choices.highlighted = 0 if found else None
 
     def on_key(self, event: events.Key) -> None:
-        """The first letter of a line finds it, where nothing is typed into a filter."""
-        if self.query("#wanted") or not event.character or event.character in "jk":
+        """What is typed finds a line, where there is no filter to type into."""
+        if self.query("#wanted") or not event.character or not event.is_printable:
             return
-        wanted = event.character.casefold()
-        for number, (_, label) in enumerate(self._choices):
-            if label.casefold().startswith(wanted):
+        for typed in (self._typed + event.character, event.character):
+            found = self._line(typed.casefold())
+            if found is not None:
                 event.stop()
-                self.query_one("#choices", OptionList).highlighted = number
+                self._typed = typed
+                self.query_one("#choices", OptionList).highlighted = found
                 return
+
+    def _line(self, typed: str) -> int | None:
+        """The first line that begins so, or else the first with a word that does."""
+        labels = [label.casefold() for _, label in self._choices]
+        begins = (n for n, label in enumerate(labels) if label.startswith(typed))
+        inside = (n for n, label in enumerate(labels) if f" {typed}" in label)
+        return next(begins, next(inside, None))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow."""
@@ -105,6 +115,7 @@ class PickDialog(Dialog[str]):
 
     def action_move(self, step: int) -> None:
         """Move in the list while typing."""
+        self._typed = ""
         choices = self.query_one("#choices", OptionList)
         if step > 0:
             choices.action_cursor_down()

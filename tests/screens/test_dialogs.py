@@ -350,6 +350,22 @@ async def test_followups_of_an_interrupted_job() -> None:
         assert app.result == "undo"
 
 
+async def test_what_is_typed_in_a_short_list_chooses_as_in_a_long_one() -> None:
+    """A name is found as a whole, also where it begins with a letter that moves elsewhere."""
+    names = ("kvm1", "vm web1 on kvm2", "kvm2", "job", "kvm20")
+    app = Stage(PickDialog("Which?", [(name, name) for name in names]))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        picked = app.screen.query_one(OptionList)
+        for typed, line in (("kvm2", 2), ("0", 4), ("web", 1), ("job", 3), ("k", 0)):
+            await pilot.press(*typed)
+            await pilot.pause()
+            assert picked.highlighted == line, typed
+        await pilot.press("down", *"kvm20", "enter")
+        await pilot.pause()
+        assert app.result == "kvm20"
+
+
 async def test_hostile_target_names() -> None:
     """Names with markup and control characters are shown as text."""
     bad = (TargetFit("[red]\x1b[2Jx", True, "p2p", ()),)

@@ -73,7 +73,7 @@ protect = "confirm"
 # moves_per_host = 2       # migrations and disk copies at a time, leaving or entering one host;
 #                          # unset: 2, and up to 8 with guests that the link carries in 2 s
 # moves_per_link = 2       # migrations at a time, from one host to one other; unset: the same
-# profile = "night"        # of [profiles]: how drains, returns and upgrades migrate; unset: as usual
+# profile = "night"        # how drains, returns and upgrades migrate; unset: as usual
 #
 # [[policy.groups]]        # also by tags of VMs: apart:NAME, together:NAME
 # name = "databases"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -49,8 +50,9 @@ async def spawn_local(argv: Sequence[str]) -> Pipes:
         await stdin.drain()
 
     async def close() -> None:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)  # with all that it started
+        if process.returncode is None:  # known a moment later than it ended
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it started
         await process.wait()
 
     return Pipes(write, stdout.read, close)

@@ -190,6 +190,14 @@ async def test_reader_that_cannot_start_is_told() -> None:
         await FastLane(spawn).read(())
 
 
+async def test_a_reader_that_ended_by_itself_is_closed_in_peace() -> None:
+    """Also in the moment before its end is known."""
+    for _ in range(100):
+        pipes = await spawn_local(["false"])
+        assert await pipes.read(1) == b""
+        await pipes.close()
+
+
 @pytest.mark.parametrize("reader", ["", "sh"])
 async def test_over_ssh(
     sshd_link: tuple[SshLink, Sshd], guest: tuple[str, int], reader: str

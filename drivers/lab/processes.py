@@ -28,13 +28,17 @@ class Process:
 
 
 def read_process(pid: int) -> Process | None:
-    """The process that has this id now; None when there is none or it is a zombie."""
+    """The process that has this id now; None when there is none or it is a zombie.
+
+    A killed one whose first thread has ended before the others still holds its files and locks.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else Process(pid, int(fields[19]))
+    over = fields[0] in "ZX" and int(fields[17]) <= 1
+    return None if over else Process(pid, int(fields[19]))
 
 
 def is_alive(process: Process) -> bool:

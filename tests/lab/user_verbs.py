@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from drivers.lab.ground import default_folder
 from drivers.lab.guests import wait_for_count
 from drivers.lab.host import LabHost
 from drivers.lab.model import GuestSpec
-from drivers.lab.processes import wait_until
+from drivers.lab.processes import send, wait_until
 
 
 def fleet_in(folder: str) -> LabFleet:
@@ -80,8 +81,15 @@ def breakdown(folder: str) -> Any:
 
 
 def orphan_probe(folder: str) -> Any:
-    """Kill libvirtd while a QEMU tells it what it can do; returns whether one is left."""
+    """Kill libvirtd while a QEMU tells it what it can do; returns how many are left."""
     host = fleet_in(folder).hosts[0]
+    while not _killed_as_it_asked(host):  # it may have been told all just before
+        continue
+    return len(host.probes())
+
+
+def _killed_as_it_asked(host: LabHost) -> bool:
+    """The QEMU is stopped first: one that had told all is being killed by libvirtd, and goes."""
     host.libvirtd_kill()
     known = host.folder / "d" / "cache" / "libvirt" / "qemu" / "capabilities"
     shutil.rmtree(known, ignore_errors=True)
@@ -90,8 +98,9 @@ def orphan_probe(folder: str) -> Any:
     asking = ["virsh", "-c", host.direct_uri, "capabilities"]
     with subprocess.Popen(asking, env=host.environment(), stdout=subprocess.DEVNULL):
         wait_until(lambda: bool(host.probes()), 60, 0.001)
+        held = [probe for probe in host.probes() if send(probe, signal.SIGSTOP)]
         host.libvirtd_kill()
-    return len(host.probes())
+    return bool([probe for probe in held if send(probe, signal.SIGCONT)])
 
 
 def migrate_shared(folder: str) -> Any:

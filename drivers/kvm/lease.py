@@ -155,7 +155,8 @@ def _hold(pipes: Pipes, left_behind: Callable[[], None]) -> HeldLease:
         with contextlib.suppress(OSError):
             while not lost.is_set():
                 await pipes.write(b"\n")
-                await asyncio.sleep(BEAT_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(lost.wait(), BEAT_S)
         end()
 
     async def watch() -> None:

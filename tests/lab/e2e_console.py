@@ -276,10 +276,13 @@ def volumes(lab: LabFleet, name: str) -> list[str]:
 
 
 def sweep(lab: LabFleet, name: str) -> None:
-    """Remove copies of a guest's disk that a test left on purpose."""
+    """Remove copies of a guest's disk that a test left on purpose; its pools know it no more."""
     for host, pool in itertools.product(lab.hosts, lab.hosts[0].pools()):
         for path in host.pool_folder(pool).glob(f"{name}*"):
             path.unlink()
+        listed = host.virsh("vol-list", pool, check=False).split()
+        if any(word.startswith(name) for word in listed):
+            host.virsh("pool-refresh", pool)
 
 
 def still_counts(lab: LabFleet, name: str, more: int = 3) -> None:

@@ -107,7 +107,7 @@ def specs_from_uris(uris: list[str]) -> tuple[HostSpec, ...]:
             uri = parse_uri(text)
         except DriverError as error:
             raise ConfigError((error.problem,)) from error
-        base = uri.host or (uri.path.strip("/") if uri.driver == "test" else "local") or "local"
+        base = uri.host or (Path(uri.path).stem if uri.driver == "test" else "local") or "local"
         name, n = base, 2
         while any(s.name == name for s in specs):
             name, n = f"{base}-{n}", n + 1

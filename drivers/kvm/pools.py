@@ -98,10 +98,10 @@ class PoolReader:
         what = f"pool {name} could not be refreshed"
         with contextlib.suppress(DriverError):  # the next reading tells how the pool is
             look = guarded(lambda: rescan.look(session.conn, uuid), what, session.lv)
-            folder = await lane.run(session.counted(look))
+            folder = await lane.run(session.calls.counted(look))
             if await rescan.answers(session, folder):
                 work = guarded(lambda: rescan.refresh(session, uuid), what, session.lv)
-                await lane.run(session.counted(work))
+                await lane.run(session.calls.counted(work))
 
     def _lane(self, name: str) -> Lane:
         spec = self._session.spec
@@ -118,7 +118,7 @@ class PoolReader:
         what = f"pool {name} could not be read"
         try:
             ask = guarded(lambda: self._ask(uuid, users), what, self._session.lv)
-            return await lane.run(self._session.counted(ask))
+            return await lane.run(self._session.calls.counted(ask))
         except DriverError as failure:
             tier = tier_of(name, spec.tiers)
             return Pool(name, spec.name, uuid, tier=tier, at=self._clock(), problem=failure.problem)

@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import os
 import shutil
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.errors import DriverError, Refused, TimedOut, Unreachable
 from drivers.kvm import binding
+from drivers.kvm.calls import Calls
 from drivers.kvm.sockets import (
     PROBE,
     choose,
@@ -47,8 +47,6 @@ KEEPALIVE = (5, 3)
 LONG_S = 30 * 86400.0
 # Seconds that a host may take over saying goodbye; then the link is dropped.
 _PARTING_S = 1.0
-# Seconds that calls under way may take to notice that their carrier is gone.
-_QUIET_S = 0.5
 # Connections of long operations at a time. One that no socket can be forwarded for is a session of
 # its own, of which sshd allows ten (MaxSessions): the console's other work takes six.
 _FORWARDED = 64
@@ -77,11 +75,10 @@ class Session:
         self.ssh_problem: DriverError | None = None
         self.route = ""
         self.closed = False
+        self.calls = Calls()
         self._prompter = prompter
         self._on_lost = on_lost
         self._desk = desk
-        self._lock = threading.Lock()
-        self._running = 0
         self._address = ""
         self._wrapper = ""
         self._extras = asyncio.Semaphore(_FORWARDED)
@@ -128,50 +125,27 @@ class Session:
         lost, self.closed = self.closed, True
         if self._watch is not None:
             self._watch.cancel()
-        if lost or self._running:  # end the carrier first: what waits for the host ends with it
+        if lost or self.calls.running:  # the carrier first: what waits for it ends with it
             await self._leave_ssh()
-        if await self._quiet():
-            known = {id(c): c for c in (self.diag, *others) if c is not None and c is not self.conn}
+        known = {id(c): c for c in (self.conn, self.diag, *others) if c is not None}
+        partings = [self._parting(c, handles if c is self.conn else ()) for c in known.values()]
+        if await self.calls.quiet(partings):
             # Side by side: a host that answers none of them is waited for once.
-            await asyncio.gather(
-                self._part(self.conn, handles), *(self._part(conn) for conn in known.values())
-            )
+            await asyncio.gather(*map(self._part, partings))
         await self._leave_ssh()
 
-    def counted(self, call: Callable[[], T]) -> Callable[[], T]:
-        """``call``, known to run while it does: a connection in use must not be closed.
-
-        libvirt frees it under the call, which then crashes the process.
-        """
-
-        def run() -> T:
-            with self._lock:
-                self._running += 1
-            try:
-                return call()
-            finally:
-                with self._lock:
-                    self._running -= 1
-
-        return run
-
-    async def _quiet(self) -> bool:
-        """Whether no call runs any more; one that hangs keeps its connection until it returns."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_QUIET_S):
-                while self._running:  # noqa: ASYNC110 - threads end without telling the loop
-                    await asyncio.sleep(_QUIET_S / 20)
-        return not self._running
-
-    async def _part(self, conn: Any, handles: tuple[int, ...] = ()) -> None:
-        if conn is None:
-            return
+    def _parting(self, conn: Any, handles: tuple[int, ...] = ()) -> Callable[[], None]:
+        """What lets go of one connection, in a thread; never raises."""
 
         def part() -> None:
             if handles:
                 self._deregister(handles)
-            conn.close()
+            with contextlib.suppress(self.lv.libvirtError):
+                conn.close()
 
+        return part
+
+    async def _part(self, part: Callable[[], None]) -> None:
         with contextlib.suppress(DriverError):
             await self.call(part, "a connection could not be closed", deadline_s=_PARTING_S)
 
@@ -194,7 +168,7 @@ class Session:
         """
         lane = Lane(f"{self.spec.name}: {what}", deadline_s or self.spec.deadline_s)
         try:
-            return await lane.run(self.counted(guarded(call, what, self.lv)))
+            return await lane.run(self.calls.counted(guarded(call, what, self.lv)))
         except TimedOut as late:
             raise TimedOut(
                 what,
@@ -223,7 +197,7 @@ class Session:
     async def hang_up(self, conn: Any) -> None:
         """Close a connection that ``second`` gave; never raises."""
         if conn is not self.conn:
-            await self._part(conn)
+            await self._part(self._parting(conn))
 
     def _deregister(self, handles: tuple[int, ...]) -> None:
         with contextlib.suppress(self.lv.libvirtError):

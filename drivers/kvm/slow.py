@@ -137,7 +137,7 @@ class SlowReader:
             began = time.monotonic()
             sweep = Sweep(self._session.lv, conn, self._known, order, at=self._clock(), now=began)
             known = await self._lane.run(
-                self._session.counted(guarded(sweep.run, what, self._session.lv))
+                self._session.calls.counted(guarded(sweep.run, what, self._session.lv))
             )
         except BaseException as failure:
             self._changed |= asked

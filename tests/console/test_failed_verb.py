@@ -13,13 +13,14 @@ from drivers.model.problem import Problem
 from store.open import open_store
 from store.settings import StoreSettings
 from tests.console.test_headless import URI, Run, run
+from tests.node import ONE_VM
 
 pytest.importorskip("libvirt")
 
 __all__ = ["run"]
 
 TEST = "6695eb01-f6a4-8304-79aa-97f2502e193f"
-"""The one VM of ``test:///default``."""
+"""The one VM of ``ONE_VM``."""
 
 
 def keep_failed(folder: Path, *names: str) -> None:
@@ -66,7 +67,7 @@ def test_what_failed_is_listed_tried_again_and_dismissed(run: Run, tmp_path: Pat
     assert (status, "off the list" in err) == (Exit.OK, True)
     status, out, err = run("jobs", "retry", "job-b", "--yes", *URI)
     assert status == Exit.OK, err
-    assert "virsh -c test:///default suspend" in err
+    assert f"virsh -c {ONE_VM} suspend" in err
     again = json.loads(out.splitlines()[-1])
     assert again["state"] == "done"
     assert json.loads(run("jobs", "failed", "--json")[1]) == []

@@ -8,10 +8,11 @@ import pytest
 
 from console.cli import main
 from console.headless.status import Exit
+from tests.node import ONE_VM
 
 pytest.importorskip("libvirt")
 
-URI = ("--uri", "test:///default")
+URI = ("--uri", ONE_VM)
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -54,7 +55,7 @@ def test_an_action_runs_as_a_job_and_is_on_record(run: Run) -> None:
     """Plan, preview with the virsh line, result, and the journal afterwards."""
     status, out, err = run("pause", "test", "--yes", *URI)
     assert status == Exit.OK, err
-    assert "virsh -c test:///default suspend" in err
+    assert f"virsh -c {ONE_VM} suspend" in err
     last = json.loads(out.splitlines()[-1])
     assert last["state"] == "done"
     assert "paused" in last["outcome"]

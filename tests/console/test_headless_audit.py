@@ -9,6 +9,7 @@ import pytest
 
 from console.headless.status import Exit
 from tests.console.test_headless import URI, Run, run
+from tests.node import ONE_VM
 
 pytest.importorskip("libvirt")
 
@@ -22,7 +23,7 @@ def test_a_job_is_listed_verified_and_tampering_is_found(run: Run, tmp_path: Pat
     assert status == Exit.OK
     entries = [json.loads(line) for line in out.splitlines()]
     assert [e["deed"] for e in entries] == ["begun", "ended"] * 2
-    assert any("virsh -c test:///default suspend" in c for c in entries[0]["commands"])
+    assert any(f"virsh -c {ONE_VM} suspend" in c for c in entries[0]["commands"])
     assert entries[1]["state"] == "done"
     _, table, _ = run("audit", "--limit", "1")
     assert "Force off test" in table

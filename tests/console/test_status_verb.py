@@ -9,7 +9,7 @@ from console.headless.overview import as_json, overview
 from console.headless.status import Exit
 from drivers.model.operation import Cordon
 from screens.base import View
-from tests.console.test_headless import Run, run
+from tests.console.test_headless import URI, Run, run
 from tests.screens.fleets import NOW, RECORDING, make_fleet
 from tests.screens.test_maintenance import MoveState, operation
 
@@ -57,7 +57,7 @@ def test_a_simulated_fleet_is_told_as_such(run: Run) -> None:
 
 def test_a_fleet_that_is_well_has_status_0(run: Run) -> None:
     """And nothing is recorded of it yet."""
-    status, out, _ = run("status", "--uri", "test:///default", "--deadline", "120")
+    status, out, _ = run("status", *URI, "--deadline", "120")
     assert status == Exit.OK, out
     assert "alerts     none" in out
     assert "1: 1 running" in out

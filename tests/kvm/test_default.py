@@ -16,15 +16,14 @@ from drivers.model.host import HostSpec, Protect
 from drivers.model.job import Verdict
 from drivers.model.vm import VmState
 from tests.kvm.conftest import Connect, Nobody
+from tests.node import ONE_VM
 
 pytest.importorskip("libvirt")
-
-URI = "test:///default"
 
 
 async def test_connecting_says_what_the_host_is(connect: Connect) -> None:
     """Hostname, CPUs, memory, libvirt's version and the networks are there at once."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     facts = await driver.connect()
     assert facts.hypervisor == "TEST"
     assert facts.cpus > 0
@@ -35,7 +34,7 @@ async def test_connecting_says_what_the_host_is(connect: Connect) -> None:
 
 async def test_a_sweep_shows_the_vm_and_the_pool(connect: Connect) -> None:
     """The VM has name, state, memory, disks and NICs; its disk figures are missing with reason."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     (vm,) = (await driver.read_slow()).vms
     assert (vm.name, vm.host, vm.state, vm.vcpus) == ("test", "kvm", VmState.RUNNING, 2)
     assert vm.disks
@@ -46,7 +45,7 @@ async def test_a_sweep_shows_the_vm_and_the_pool(connect: Connect) -> None:
 
 async def test_an_action_is_told_as_an_event_within_milliseconds(connect: Connect) -> None:
     """What is done to a VM reaches the listener at once, and the next sweep shows it."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     events = driver.events()
     (vm,) = (await driver.read_slow()).vms
     assert (await anext(events)).change == "connected"
@@ -66,7 +65,7 @@ async def test_an_action_is_told_as_an_event_within_milliseconds(connect: Connec
 
 async def test_a_vm_can_be_defined_listed_and_deleted(connect: Connect) -> None:
     """A new definition appears, autostart can be set, and deleting it makes it vanish."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     text = "<domain type='test'><name>evil\u202e</name><memory>1024</memory>"
     await driver.redefine(f"{text}<os><type>hvm</type></os></domain>")
     made = next(v for v in (await driver.read_slow()).vms if v.name == "evil")
@@ -83,7 +82,7 @@ async def test_a_vm_can_be_defined_listed_and_deleted(connect: Connect) -> None:
 
 async def test_a_running_vm_is_not_deleted(connect: Connect) -> None:
     """Deleting a running VM is refused before libvirt is asked."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     (vm,) = (await driver.read_slow()).vms
     with pytest.raises(Refused, match="runs"):
         await driver.undefine(vm.uuid)
@@ -91,7 +90,7 @@ async def test_a_running_vm_is_not_deleted(connect: Connect) -> None:
 
 async def test_volumes_are_created_found_and_deleted(connect: Connect) -> None:
     """A volume's whole life; a path that is gone says so."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     made = await driver.create_volume("default-pool", "a.raw", 1 << 20, "raw")
     assert (await driver.find_volume(made.path)) is not None
     told: list[tuple[int, int]] = []
@@ -109,7 +108,7 @@ async def test_volumes_are_created_found_and_deleted(connect: Connect) -> None:
 
 async def test_a_volume_that_others_are_built_on_is_not_deleted(connect: Connect) -> None:
     """The image behind a clone stays, though no definition names it, and the clone is named."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     base = await driver.create_volume("default-pool", "golden.qcow2", 1 << 20, "qcow2")
     xml = (
         "<volume><name>clone.qcow2</name><capacity>1048576</capacity>"
@@ -128,7 +127,7 @@ async def test_a_volume_that_others_are_built_on_is_not_deleted(connect: Connect
 
 async def test_a_read_only_host_refuses_every_change(connect: Connect) -> None:
     """protect = "ro": each mutating call is refused in the driver itself, with the fix."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     (vm,) = (await driver.read_slow()).vms
     driver.spec = replace(driver.spec, protect=Protect.RO)
     calls = [
@@ -161,7 +160,7 @@ async def test_a_read_only_host_refuses_every_change(connect: Connect) -> None:
 
 async def test_what_cannot_be_had_says_why(connect: Connect) -> None:
     """The test driver has no /proc and no console: a reason is given, nothing breaks."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     (vm,) = (await driver.read_slow()).vms
     with pytest.raises(Unsupported):
         await driver.read_fast()
@@ -172,7 +171,7 @@ async def test_what_cannot_be_had_says_why(connect: Connect) -> None:
 
 async def test_events_end_when_the_driver_closes(connect: Connect) -> None:
     """A listener of a closed driver ends instead of waiting for ever; calls say why they fail."""
-    driver = await connect(URI)
+    driver = await connect(ONE_VM)
     events = driver.events()
     await driver.close()
     assert [event.change async for event in events] == ["connected"]
@@ -196,7 +195,7 @@ async def test_the_doctor_reports_each_part(connect: Connect) -> None:
     from drivers.kvm.doctor import probe
     from drivers.ssh.desk import Desk
 
-    checks = {c.name: c for c in await probe(HostSpec("t", URI), Nobody(), Desk())}
+    checks = {c.name: c for c in await probe(HostSpec("t", ONE_VM), Nobody(), Desk())}
     assert checks["libvirt"].verdict is Verdict.OK
     assert checks["virtual machines"].verdict is Verdict.OK
     assert checks["pool default-pool"].verdict is Verdict.OK

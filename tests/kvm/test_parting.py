@@ -85,22 +85,29 @@ async def test_a_connection_in_use_is_not_closed_under_its_call() -> None:
     assert order == ["link dropped", "call ended", "closed"]
 
 
-async def test_a_connection_whose_call_never_returns_is_left_alone() -> None:
-    """Better an idle connection than a crash: it goes once the call has returned."""
+async def test_a_connection_whose_call_hangs_is_left_alone_until_it_returns() -> None:
+    """Better an idle connection than a crash; nothing of it stays behind for good."""
     session = Session(HostSpec("kvm1", "test:///default"), Nobody(), lambda _reason: None, Desk())
-    closed: list[bool] = []
-    begun, over = threading.Event(), threading.Event()
+    order: list[str] = []
+    begun, over, closed = threading.Event(), threading.Event(), threading.Event()
 
     def hang() -> None:
         begun.set()
         over.wait(60)
+        order.append("call ended")
+
+    def close() -> None:
+        order.append("closed")
+        closed.set()
 
     known = cast(Any, session)
     known.lv = SimpleNamespace(libvirtError=RuntimeError)
-    known.conn = SimpleNamespace(close=lambda: closed.append(True))
+    known.conn = SimpleNamespace(close=close)
     waiting = asyncio.create_task(session.call(hang, "no answer"))
     await asyncio.to_thread(begun.wait, 30)
     waiting.cancel()
     await session.close()
+    assert order == []
     over.set()
-    assert closed == []
+    assert await asyncio.to_thread(closed.wait, 60)
+    assert order == ["call ended", "closed"]

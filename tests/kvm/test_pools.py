@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
+from drivers.kvm.calls import Calls
 from drivers.kvm.pools import PoolReader
 from drivers.kvm.session import Session
 from drivers.model.host import HostSpec
@@ -58,7 +59,7 @@ def session_of(*pools: FakePool) -> Session:
     )
     spec = HostSpec("kvm1", "qemu:///system", deadline_s=2.0, tiers={"dead": "cold"})
     lv = SimpleNamespace(libvirtError=LibvirtError)
-    known = SimpleNamespace(spec=spec, conn=conn, lv=lv, call=call, counted=lambda work: work)
+    known = SimpleNamespace(spec=spec, conn=conn, lv=lv, call=call, calls=Calls())
     return cast(Session, known)
 
 

@@ -151,6 +151,30 @@ def test_the_baseline_of_both_hosts_is_the_fix_of_a_cpu_that_does_not_fit():
     assert "the baseline of both hosts: CPU model EPYC-Rome and ssbd" in found.fix
 
 
+@pytest.mark.parametrize(
+    ("virt", "version", "state", "verdict"),
+    [
+        ("qemu", "7.2.22", VmState.RUNNING, WARN),
+        ("qemu", "", VmState.RUNNING, UNTESTED),
+        ("qemu", "9.0.0", VmState.RUNNING, None),
+        ("qemu", "7.2.22", VmState.PAUSED, None),
+        ("kvm", "7.2.22", VmState.RUNNING, None),
+    ],
+)
+def test_an_emulated_guest_is_warned_of_until_qemu_sends_its_memory_whole(
+    virt, version, state, verdict
+):
+    """What a guest under emulation wrote late may not arrive; a paused one writes nothing."""
+    found = skewed(skewed(fleet(vm(state)), "kvm1"), "kvm2")
+    here = found.host("kvm1")
+    assert here is not None
+    assert here.facts is not None
+    shown = change(found, "kvm1", facts=replace(here.facts, qemu_version=version))
+    fits = cell(grounds(needs={UUID: needs(virt=virt)}), shown).fit
+    assert fits is not None
+    assert [c.verdict for c in fits.reasons if c.name == "emulation"] == [verdict] * bool(verdict)
+
+
 def test_an_old_libvirt_refuses_passed_through_devices():
     """Before 8.6 libvirt refuses by itself: then it is a fact."""
     found = whole()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from console.policy.migration_checks import version_key
 from console.policy.preflight.grounds import Evidence, failed, told, untested
 from console.policy.sizes import size_words
 from console.policy.subject import Subject
 from drivers.model.caps import CpuMatch, DomainNeeds, GuestFit, HostCaps
 from drivers.model.host import Host
 from drivers.model.job import Check, Verdict
+from drivers.model.vm import VmState
 
 _NAMED = 8
 """Features told by name; the rest is counted."""
+_MENDED = "9.0"
+"""The QEMU that sends the memory of emulated guests faithfully."""
 
 
 def hardware_checks(subject: Subject, target: Host, evidence: Evidence) -> tuple[Check, ...]:
@@ -29,7 +33,28 @@ def hardware_checks(subject: Subject, target: Host, evidence: Evidence) -> tuple
             _machine(subject, target, needs, fit),
             _most_vcpus(target, needs, fit),
         )
-    return (*found, *_host_checks(subject, target, needs, evidence))
+    return (*found, *_emulation(subject, needs), *_host_checks(subject, target, needs, evidence))
+
+
+def _emulation(subject: Subject, needs: DomainNeeds) -> tuple[Check, ...]:
+    """QEMU 9.0 mended how it notes which memory an emulated guest wrote while it is sent.
+
+    Before, what such a guest wrote late may arrive in its older state (QEMU's commit 03bfc2188f06,
+    "physmem: Fix migration dirty bitmap coherency with TCG memory access").
+    """
+    vm, host = subject.vm, subject.host
+    if needs.virt != "qemu" or vm.state is not VmState.RUNNING:
+        return ()
+    version = host.facts.qemu_version if host.facts else ""
+    if not version:
+        text = f"whether the memory of {vm.name}, an emulated guest, arrives whole is not known"
+        return (Check("emulation", Verdict.NOT_TESTED, text, f"QEMU of {host.name} is not told"),)
+    if version_key(version) >= version_key(_MENDED):
+        return ()
+    text = f"{vm.name} is emulated: parts of its memory can arrive out of date and crash its kernel"
+    proof = f"domain type qemu, QEMU {version} on {host.name}; mended in QEMU {_MENDED}"
+    fix = f"pause it or shut it down for the move, or update QEMU on {host.name} to {_MENDED}"
+    return (Check("emulation", Verdict.WARN, text, proof, fix),)
 
 
 def _cpu(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from console.policy.gathering import Said, gathered
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Check, TargetFit, Verdict
 from drivers.model.vm import Vm
@@ -26,6 +28,7 @@ def combined(offers: Sequence[Offer], snapshot: FleetSnapshot) -> tuple[TargetFi
 
 def _joined(target: str, offers: Sequence[Offer], snapshot: FleetSnapshot) -> tuple[int, TargetFit]:
     able: list[Vm] = []
+    warned: list[Said] = []
     checks: list[Check] = []
     for vm, fits in offers:
         fit = next((one for one in fits if one.target == target), None)
@@ -33,13 +36,13 @@ def _joined(target: str, offers: Sequence[Offer], snapshot: FleetSnapshot) -> tu
             checks.append(_not_offered(vm, target))
         elif fit.fits:
             able.append(vm)
-            checks += _of_vm(vm, fit, Verdict.WARN)
+            warned += [(vm.name, c) for c in fit.reasons if c.verdict is Verdict.WARN]
         else:
-            checks += _of_vm(vm, fit, Verdict.BLOCKED)
+            checks += _barred(vm, fit)
     if together := _together(target, able, snapshot):
         checks.insert(0, together)
     told = "all fit" if len(able) == len(offers) else f"{len(able)} of {len(offers)} fit"
-    return len(able), TargetFit(target, bool(able), told, tuple(checks))
+    return len(able), TargetFit(target, bool(able), told, (*checks, *gathered(warned)))
 
 
 def _not_offered(vm: Vm, target: str) -> Check:
@@ -48,9 +51,9 @@ def _not_offered(vm: Vm, target: str) -> Check:
     return Check(vm.name, Verdict.BLOCKED, f"{vm.host} has no {target}")
 
 
-def _of_vm(vm: Vm, fit: TargetFit, verdict: Verdict) -> list[Check]:
-    said = [check for check in fit.reasons if check.verdict is verdict]
-    return [Check(vm.name, verdict, c.text, c.proof, c.fix) for c in said]
+def _barred(vm: Vm, fit: TargetFit) -> list[Check]:
+    said = [check for check in fit.reasons if check.verdict is Verdict.BLOCKED]
+    return [replace(check, name=vm.name) for check in said]
 
 
 def _together(target: str, vms: Sequence[Vm], snapshot: FleetSnapshot) -> Check | None:

@@ -33,6 +33,9 @@ def print_plan(plan: OperationPlan, *, as_json: bool) -> None:
         say(f"    {move.verb} {move.vm_name}{where} ({size(move.memory)}): {move.reason}")
     for line in filter(None, (*plan.staying, plan.outlook_text, *plan.effects)):
         say(f"  {line}")
+    for check in plan.warned:
+        fix = f". Fix: {check.fix}" if check.fix else ""
+        say(f"  {check.name}: {check.verdict}: {check.text} ({check.proof}){fix}")
     for room in plan.rooms:
         total = f" of {size(room.memory_total)}" if room.memory_total else ""
         say(f"  {room.host}: {size(room.memory_before)} given before, "

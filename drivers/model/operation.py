@@ -266,6 +266,7 @@ class OperationPlan:
         spare: Whether the rest still carries all VMs when one more host is lost.
         effects: What will be different, in sentences: the blast radius.
         profile: How its live migrations are carried out.
+        warned: What speaks against moves without barring them, said once for all VMs alike.
     """
 
     kind: OperationKind
@@ -283,6 +284,7 @@ class OperationPlan:
     refusal: Problem | None = None
     upgrade: UpgradePlan | None = None
     profile: MoveProfile = AS_USUAL
+    warned: tuple[Check, ...] = ()
 
     @property
     def undecided(self) -> tuple[Stuck, ...]:

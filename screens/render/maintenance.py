@@ -193,9 +193,21 @@ def plan_text(plan: OperationPlan) -> list[Para]:
         tone = {Verdict.OK: GOOD, Verdict.WARN: BAD}.get(plan.spare.verdict, WARN)
         words = f"{plan.spare.verdict}: {plan.spare.text} ({plan.spare.proof})"
         lines.append(para(words, tone, label="N+1 ", label_style=HEAD))
+    lines += _warned_lines(plan)
     lines += [BLANK, para("Given to VMs, before > after, of what may be given", HEAD)]
     lines += [para(_room(room), label="  ") for room in plan.rooms]
     lines += [para(line, DIM) for line in plan.staying]
+    return lines
+
+
+def _warned_lines(plan: OperationPlan) -> list[Para]:
+    """Each warning with its proof, and what to do about it."""
+    lines: list[Para] = []
+    for check in plan.warned:
+        proof = f" ({check.proof})" if check.proof else ""
+        lines.append(para(f"{check.name}: {check.text}{proof}", label="warn ", label_style=WARN))
+        if check.fix:
+            lines.append(para(check.fix, label="     fix: ", label_style=DIM))
     return lines
 
 

@@ -29,13 +29,13 @@ class Fit:
     Attributes:
         ok: Nothing speaks against it.
         blocked: What does.
-        warned: How many checks warn.
+        warned: What warns.
         copies: Bytes to copy into each pool of the host; empty when all storage is shared.
     """
 
     ok: bool
     blocked: tuple[Check, ...] = ()
-    warned: int = 0
+    warned: tuple[Check, ...] = ()
     copies: tuple[tuple[str, int], ...] = ()
 
 
@@ -73,7 +73,7 @@ def _judge(subject: Subject, target: Host, now: float, grounds: Grounds) -> Fit:
     found = target_fit(subject, target, now=now, grounds=grounds)
     reasons = [c for c in found.reasons if not c.name.startswith(GROUP_CHECK)]
     blocked = tuple(c for c in reasons if c.verdict is Verdict.BLOCKED)
-    warned = sum(c.verdict is Verdict.WARN for c in reasons)
+    warned = tuple(c for c in reasons if c.verdict is Verdict.WARN)
     sizes: dict[str, int] = {}
     for copy in place(subject, target, now).copies if is_local(subject.vm) else ():
         sizes[copy.pool.name] = sizes.get(copy.pool.name, 0) + copy.size

@@ -131,7 +131,7 @@ def _laid_out(draft: Draft, own: Host, found: _Sorted, fits: Fits) -> OperationP
     layout = lay_out(candidates, found.movable, wishes.choices)
     left = [s for v in found.left for s in candidates.stuck(items_of([v])[0], wishes.choices)]
     moves = (*layout.moves, *found.starts)
-    return draft.finish(moves, (*layout.stuck, *left), found.staying, layout.outlook)
+    return draft.finish(moves, (*layout.stuck, *left), found.staying, layout)
 
 
 def _sort(draft: Draft, runs: Sequence[MoveRun]) -> _Sorted:

@@ -12,6 +12,7 @@ from console.policy.drain.rooms import Bin, bins_of, given, need_of, totals
 from console.policy.drain.spare import spare_check
 from console.policy.drain.units import Candidates, items_of
 from console.policy.drain.words import effects_of, outlook_words, reason_words
+from console.policy.gathering import Said, gathered
 from console.policy.protect import protection_problem
 from console.policy.subject import host_problem
 from drivers.model.fleet import FleetSnapshot
@@ -58,11 +59,12 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Moves in order of size, VMs without a place, and whether more could have one."""
+    """Moves in order of size, VMs without a place, whether more could have one, and what warns."""
 
     moves: tuple[Move, ...]
     stuck: tuple[Stuck, ...]
     outlook: Outlook
+    warned: tuple[Said, ...] = ()
 
 
 def lay_out(candidates: Candidates, movable: Sequence[Vm], choices: Mapping[str, Choice]) -> Layout:
@@ -71,13 +73,17 @@ def lay_out(candidates: Candidates, movable: Sequence[Vm], choices: Mapping[str,
     found = assign(items, candidates.bins, candidates.accept, candidates.rank)
     moves: list[Move] = []
     stuck: list[Stuck] = []
+    warned: list[Said] = []
     for index, item in sorted(enumerate(items), key=lambda pair: -pair[1].memory):
         target = found.places.get(index)
         if target is None:
             stuck += candidates.stuck(item, choices)
         else:
             moves += _moves_of(candidates, item, target)
-    return Layout(tuple(moves), tuple(stuck), found.outlook)
+            for uuid in item.uuids:
+                name = candidates.vms[uuid].name
+                warned += [(name, check) for check in candidates.fit(uuid, target).warned]
+    return Layout(tuple(moves), tuple(stuck), found.outlook, tuple(warned))
 
 
 def _moves_of(candidates: Candidates, item: Item, target: str) -> list[Move]:
@@ -153,7 +159,7 @@ class Draft:
         moves: Sequence[Move],
         stuck: Sequence[Stuck],
         staying: Sequence[str],
-        outlook: Outlook,
+        layout: Layout,
     ) -> OperationPlan:
         """Order and number the moves, and say what they change."""
         ordered = tuple(
@@ -175,10 +181,11 @@ class Draft:
             needy,
             tuple(staying),
             rooms,
-            outlook,
-            outlook_words(outlook, needy, ordered),
+            layout.outlook,
+            outlook_words(layout.outlook, needy, ordered),
             self._spare(ordered, after),
             effects_of(self.kind, self.host, ordered, needy),
+            warned=gathered(layout.warned),
         )
 
     def _after(self, moves: Sequence[Move]) -> dict[str, list[Vm]]:

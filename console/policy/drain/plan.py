@@ -69,7 +69,7 @@ def plan_drain(
     decided = [s for v in chosen for s in candidates.stuck(items_of([v])[0], wishes.choices)]
     shut = [_shutdown(v) for v in chosen if wishes.choices[v.uuid] is Choice.SHUTDOWN]
     staying = [f"{v.name} stays: it is {v.state.value}" for v in found.vms if not v.state.active]
-    return draft.finish((*layout.moves, *shut), (*layout.stuck, *decided), staying, layout.outlook)
+    return draft.finish((*layout.moves, *shut), (*layout.stuck, *decided), staying, layout)
 
 
 def _shutdown(vm: Vm) -> Move:

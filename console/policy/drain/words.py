@@ -30,7 +30,7 @@ def reason_words(fit: Fit, together: bool, missed: str = "") -> str:
     if copied:
         parts.append(f"{size_words(copied)} of storage is copied along")
     if fit.warned:
-        parts.append(f"{fit.warned} warning{'s' if fit.warned > 1 else ''}")
+        parts.append(f"warned of: {', '.join(c.name for c in fit.warned)}")
     if together:
         parts.append("with the VMs it must stay together with")
     return ", ".join(parts)

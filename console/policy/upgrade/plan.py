@@ -9,6 +9,7 @@ from console.policy.drain.fits import Fits
 from console.policy.drain.layout import Wishes
 from console.policy.drain.plan import plan_drain
 from console.policy.drain.rooms import given, totals
+from console.policy.gathering import gathered
 from console.policy.preflight.estimate import ASSUMED_BPS, measured_between
 from console.policy.preflight.grounds import Bandwidth
 from console.policy.protect import protection_problem
@@ -255,6 +256,7 @@ def _whole(
         outlook_text=_outlook_text(drains, worst),
         spare=weak.drains[-1].spare,
         effects=effects_of(upgrade, facts.snapshot, tuple(facts.cordoned)),
+        warned=gathered([(d.host, check) for d in drains for check in d.warned], "host"),
         upgrade=upgrade,
     )
 

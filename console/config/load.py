@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from console.config.lines import key_lines, line_of
 from console.config.profiles import profile_of
-from console.config.schema import FleetFile, HostDefaults, HostEntry, Intervals
+from console.config.schema import FleetFile, HostDefaults, HostEntry, Intervals, Misplaced
 from console.policy.bounds import Bounds, small_bytes
 from console.policy.preflight.grounds import Group, Rules
 from drivers.errors import DriverError
@@ -145,8 +145,9 @@ def _spec(fleet: FleetFile, host: HostEntry) -> HostSpec:
 def _explain(path: Path, text: str, error: ValidationError) -> tuple[Problem, ...]:
     lines = key_lines(text)
     problems: list[Problem] = []
-    for item in error.errors(include_url=False, include_context=False):
-        location = tuple(item["loc"])
+    for item in error.errors(include_url=False):
+        cause = item.get("ctx", {}).get("error")
+        location = tuple(item["loc"]) + (cause.at if isinstance(cause, Misplaced) else ())
         number = line_of(lines, location)
         where = f"{path}, line {number}" if number else str(path)
         key = ".".join(str(part) for part in location) or "the file"

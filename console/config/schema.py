@@ -40,6 +40,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Misplaced(ValueError):
+    """Two parts of the file do not fit together; ``at`` is where the one to change is."""
+
+    def __init__(self, message: str, *at: str | int) -> None:
+        super().__init__(message)
+        self.at = at
+
+
 class Intervals(_Part):
     """How often a host is read, in seconds."""
 
@@ -181,10 +189,11 @@ class LimitSettings(_Part):
 
     @model_validator(mode="after")
     def _parts_of_the_whole(self) -> LimitSettings:
-        if self.moves_per_site > self.moves or self.connects_per_site > self.connects:
-            raise ValueError(
-                "one site cannot have more than all: lower the one, or raise the other"
-            )
+        for part, whole in (("moves_per_site", "moves"), ("connects_per_site", "connects")):
+            one, every = getattr(self, part), getattr(self, whole)
+            if one > every:
+                text = f"one site cannot have more than all: {part} is {one}, {whole} is {every}"
+                raise Misplaced(text, part if part in self.model_fields_set else whole)
         return self
 
 
@@ -289,13 +298,16 @@ class FleetFile(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> FleetFile:
         seen: set[str] = set()
-        for host in self.hosts:
+        for n, host in enumerate(self.hosts):
             if host.name in seen:
-                raise ValueError(f"two hosts are named {host.name!r}; names must be unique")
+                text = f"two hosts are named {host.name!r}; names must be unique"
+                raise Misplaced(text, "hosts", n, "name")
             if host.site and self.sites and host.site not in self.sites:
-                raise ValueError(f"host {host.name!r} names site {host.site!r}, not under [sites]")
+                text = f"host {host.name!r} names site {host.site!r}, not under [sites]"
+                raise Misplaced(text, "hosts", n, "site")
             seen.add(host.name)
         chosen = self.policy.profile
         if chosen and chosen not in self.profiles:
-            raise ValueError(f"[policy] names profile {chosen!r}, not under [profiles]")
+            text = f"[policy] names profile {chosen!r}, not under [profiles]"
+            raise Misplaced(text, "policy", "profile")
         return self

@@ -85,10 +85,31 @@ def test_errors_name_file_line_key_and_expectation(
     assert words in message
 
 
-def test_two_hosts_of_one_name_are_refused(tmp_path: Path) -> None:
-    """Names are how everything is addressed, so they must be unique."""
-    host = "[[hosts]]\nname='a'\nuri='test:///default'\n"
-    assert "two hosts are named 'a'" in str(_load(tmp_path, host * 2))
+HOST = "[[hosts]]\nname='a'\nuri='test:///default'\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "key", "words"),
+    [
+        (5, HOST * 2, "hosts.1.name", "two hosts are named 'a'"),
+        (4, HOST + "site='fra'\n[sites.ber]", "hosts.0.site", "not under [sites]"),
+        (2, "[policy]\nprofile='night'", "policy.profile", "not under [profiles]"),
+        (2, "[limits]\nmoves=4", "limits.moves", "moves_per_site is 8, moves is 4"),
+        (
+            3,
+            "[limits]\nconnects=9\nconnects_per_site=10",
+            "limits.connects_per_site",
+            "connects is 9",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_told_with_line_and_key(
+    tmp_path: Path, line: int, text: str, key: str, words: str
+) -> None:
+    """Each part may say what it says; together they may not, and one of them is to change."""
+    message = str(_load(tmp_path, text))
+    assert f"fleet.toml, line {line}: {key}: " in message
+    assert words in message
 
 
 def test_broken_toml_is_told_with_its_place(tmp_path: Path) -> None:

@@ -7,12 +7,16 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from console.config.paths import user_paths
 from console.headless.status import Exit
+from drivers.errors import Failed, Refused
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\Z")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
+_PLACE = re.compile(r"\[(.+)\]:([0-9]+)")
+_SYSTEM = Path("/etc/ssh")
 _FORGES = ("github.com", "gitlab.com", "bitbucket.org", "codeberg.org")
 """Git servers that everybody's known_hosts holds and nobody runs VMs on."""
 
@@ -132,7 +136,7 @@ protect = "confirm"
 def run_init(args: argparse.Namespace) -> int:
     """Write the file; never over an existing one unless told."""
     path = user_paths(args.config).config
-    known = known_hosts_of_user(Path.home())
+    known = known_hosts_of_user(Path.home(), _SYSTEM)
     chosen = _choose(known, args)
     text = fleet_text(known, chosen)
     if args.stdout:
@@ -141,45 +145,72 @@ def run_init(args: argparse.Namespace) -> int:
     if path.exists() and not args.force:
         print(f"{path} exists and was left alone. Say --force to replace it.", file=sys.stderr)
         return Exit.REFUSED
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_name(path.name + ".new")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        fix = "name another place: novacron --config FILE init"
+        raise Failed(f"{path} cannot be written", str(error), fix) from error
     print(f"Wrote {path} with {len(chosen)} hosts. Next: novacron check", file=sys.stderr)
     return Exit.OK
 
 
-def fleet_text(known: list[str], chosen: list[str]) -> str:
-    """The commented file: ``chosen`` hosts as they are, the other ``known`` ones commented out."""
+def fleet_text(known: Mapping[str, str], chosen: Sequence[str]) -> str:
+    """The commented file: ``chosen`` hosts as they are, the other ``known`` ones commented out.
+
+    Args:
+        known: Host name to the port that only known_hosts tells, as ``:2222``; else empty.
+        chosen: Names of the hosts to watch.
+    """
     parts = [_HEAD]
-    parts += [_host_table(name, "") for name in chosen]
-    parts += [_host_table(name, "# ") for name in known if name not in chosen]
+    parts += [_host_table(name, known.get(name, ""), "") for name in chosen]
+    parts += [_host_table(name, port, "# ") for name, port in known.items() if name not in chosen]
     return "".join(parts)
 
 
-def _host_table(name: str, mark: str) -> str:
-    lines = ("[[hosts]]", f'name = "{name}"', f'uri = "qemu+ssh://{name}/system"')
+def _host_table(name: str, port: str, mark: str) -> str:
+    lines = ("[[hosts]]", f'name = "{name}"', f'uri = "qemu+ssh://{name}{port}/system"')
     return "\n" + "".join(f"{mark}{line}\n" for line in lines)
 
 
-def known_hosts_of_user(home: Path) -> list[str]:
-    """Host names in ssh_config (with its includes) and known_hosts; hashed ones cannot be read."""
-    names = dict.fromkeys(_config_names(home / ".ssh" / "config", home, depth=0))
+def known_hosts_of_user(home: Path, system: Path) -> dict[str, str]:
+    """Host names in ssh_config (with its includes) and known_hosts; hashed ones cannot be read.
+
+    Args:
+        home: The user's home.
+        system: Folder of the machine's own ssh_config and ssh_known_hosts.
+
+    Returns:
+        Name to port, as ``fleet_text`` takes them: ssh_config knows the ports of its own hosts.
+    """
+    own = home / ".ssh"
+    configured = [*_config_names(own / "config", own, 0)]
+    configured += _config_names(system / "ssh_config", system, 0)
+    names = dict.fromkeys(configured, "")
+    for file in (own / "known_hosts", own / "known_hosts2", system / "ssh_known_hosts"):
+        for name, port in _recorded(file):
+            names.setdefault(name, port)
+    return {n: port for n, port in names.items() if _PLAIN.match(n) and n not in _FORGES}
+
+
+def _recorded(file: Path) -> Iterator[tuple[str, str]]:
+    """The first name of each line of a known_hosts, and its port unless that is 22."""
     try:
-        lines = (home / ".ssh" / "known_hosts").read_text(errors="replace").splitlines()
+        lines = file.read_text(errors="replace").splitlines()
     except OSError:
-        lines = []
+        return
     for line in lines:
         words = line.split()
         if not words or words[0].startswith(("#", "@", "|")):
             continue
         first = words[0].split(",")[0]
-        name = first[1:].partition("]")[0] if first.startswith("[") else first
-        names.setdefault(name)
-    return [n for n in names if _PLAIN.match(n) and n not in _FORGES]
+        place = _PLACE.fullmatch(first)
+        yield (place[1], f":{place[2]}") if place else (first, "")
 
 
-def _config_names(path: Path, home: Path, depth: int) -> list[str]:
+def _config_names(path: Path, folder: Path, depth: int) -> list[str]:
     if depth > 8:
         return []
     try:
@@ -196,22 +227,29 @@ def _config_names(path: Path, home: Path, depth: int) -> list[str]:
             continue
         if words[0].lower() == "include":
             for pattern in words[1:]:
-                names += _included(pattern, home, depth)
+                names += _included(pattern, folder, depth)
         elif words[0].lower() == "host":
             names += [w for w in words[1:] if _PLAIN.match(w)]
     return names
 
 
-def _included(pattern: str, home: Path, depth: int) -> list[str]:
+def _included(pattern: str, folder: Path, depth: int) -> list[str]:
+    """Names in included files; a relative pattern is of ``~/.ssh``, or of /etc/ssh there."""
     full = Path(os.path.expanduser(pattern))  # noqa: PTH111 - may hold a glob
-    base = full if full.is_absolute() else home / ".ssh" / full
+    base = full if full.is_absolute() else folder / full
     files = sorted(base.parent.glob(base.name))
-    return [n for f in files for n in _config_names(f, home, depth + 1)]
+    return [n for f in files for n in _config_names(f, folder, depth + 1)]
 
 
-def _choose(known: list[str], args: argparse.Namespace) -> list[str]:
+def _choose(known: Mapping[str, str], args: argparse.Namespace) -> list[str]:
     if args.hosts:
-        return [name.strip() for name in args.hosts.split(",") if _PLAIN.match(name.strip())]
+        named = list(dict.fromkeys(name.strip() for name in args.hosts.split(",")))
+        if strange := [name for name in named if not _PLAIN.match(name)]:
+            raise Refused(
+                f"{strange[0]!r} cannot be the name of a host",
+                fix="name hosts as ssh knows them; users and ports go into ssh_config or the URI",
+            )
+        return named
     if not known or args.stdout or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return []
     print("ssh already knows these hosts:", file=sys.stderr)
@@ -223,4 +261,5 @@ def _choose(known: list[str], args: argparse.Namespace) -> list[str]:
         picked = [int(w) for w in input().split() if w.isdecimal() and len(w) < 6]
     except EOFError:  # Ctrl-D: none
         picked = []
-    return [known[n - 1] for n in picked if 0 < n <= len(known)]
+    names = list(known)
+    return [names[n - 1] for n in dict.fromkeys(picked) if 0 < n <= len(names)]

@@ -68,7 +68,7 @@ def test_nonsense_is_named_with_its_key(tmp_path: Path, line: str, words: str) -
 
 def test_the_written_example_is_valid_once_uncommented(tmp_path: Path) -> None:
     """What ``novacron init`` explains is what the file takes."""
-    text = fleet_text([], [])
+    text = fleet_text({}, [])
     start = text.index("# [policy]")
     part = text[start : text.index("# [keys]")]
     lines = [line.removeprefix("# ").removeprefix("#") for line in part.splitlines()]

@@ -219,20 +219,22 @@ async def _forwarding(link: SshLink) -> Check:
 
 
 async def _socket_paths(link: SshLink) -> list[str]:
-    if link.uri.socket:
-        return [link.uri.socket]
-    if link.uri.path != "/session":
-        return list(_SOCKETS)
-    done = await link.run(["id", "-u"], timeout=link.spec.deadline_s)
-    folder = f"/run/user/{one_line(done.stdout.decode(errors='replace'))}/libvirt"
-    return [f"{folder}/libvirt-sock", f"{folder}/virtqemud-sock"]
+    """Where libvirt's socket may be, in the order in which it is looked for when connecting."""
+    uri = link.uri
+    if uri.socket:
+        return [uri.socket]
+    names = {"direct": _NAMES[:1], "legacy": _NAMES[1:]}.get(uri.mode, _NAMES)
+    names = _NAMES[1:] if uri.driver == "test" else names
+    if uri.path != "/session":
+        return [f"/run/libvirt/{name}" for name in names]
+    script = 'printf "%s\\n%s\\n%s\\n" "$XDG_RUNTIME_DIR" "/run/user/$(id -u)" "$HOME/.cache"'
+    done = await link.run(["sh", "-c", script], timeout=link.spec.deadline_s)
+    folders = [one_line(line) for line in done.stdout.decode(errors="replace").splitlines()]
+    own = dict.fromkeys(folder for folder in folders if folder.startswith("/"))
+    return [f"{folder}/libvirt/{name}" for folder in own for name in names]
 
 
-_SOCKETS = (
-    "/run/libvirt/libvirt-sock",
-    "/run/libvirt/virtqemud-sock",
-    "/var/run/libvirt/libvirt-sock",
-)
+_NAMES = ("virtqemud-sock", "libvirt-sock")
 
 
 async def _helper(link: SshLink, forwarding: Check, uri: LibvirtUri) -> Check:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from drivers.model.ask import KeyDecision
 from drivers.model.job import Check, Verdict
 from drivers.ssh.doctor import probe_ssh
@@ -35,6 +37,25 @@ async def test_healthy_host(box: Box, start_sshd: Callable[..., Sshd]) -> None:
 
     rights = named(checks, "proc rights")
     assert rights.verdict is Verdict.OK or rights.proof
+
+
+@pytest.mark.parametrize(("mode", "works"), [("", True), ("legacy", True), ("direct", False)])
+async def test_the_socket_that_the_uri_means_is_looked_for(
+    box: Box, start_sshd: Callable[..., Sshd], mode: str, works: bool
+) -> None:
+    """What the console would open: by mode=, and for a session where its folders say."""
+    server = start_sshd(f"SetEnv XDG_RUNTIME_DIR={box.folder}")
+    box.know(server.port, server.host_key)
+    (box.folder / "libvirt").mkdir()
+    socket = box.folder / "libvirt" / "libvirt-sock"
+    far = await asyncio.start_unix_server(lambda r, w: w.close(), socket)
+    query = f"?mode={mode}" if mode else ""
+    uri = server.uri(query).replace("/system", "/session")
+    checks = await probe_ssh(box.spec(uri), Person(), box.desk)
+    far.close()
+    found = named(checks, "forwarding")
+    assert (found.verdict is Verdict.OK) == works, found
+    assert (str(socket) in found.text) == works
 
 
 async def test_forbidden_forwarding_names_what_carries_libvirt(

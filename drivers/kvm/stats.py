@@ -201,6 +201,8 @@ def _whole_domain(
     used, missing = _memory_used(definition, stats, active=active)
     if active and definition.disks and not _disks_told(stats):
         missing = (*missing, _NO_MONITOR if "block.count" in stats else _NO_BLOCK)
+    if active and (kinds := {nic.kind for nic in definition.nics if not nic.target}):
+        missing = (*missing, _uncounted(kinds))
     current = number(stats, "balloon.current")
     limit = number(stats, "balloon.maximum")
     vcpus = definition.vcpus or number(stats, "vcpu.current") or 0
@@ -217,6 +219,11 @@ def _whole_domain(
         "cpu_pct": None if busy is None or vcpus < 1 else min(100.0, busy / 1e7 / vcpus),
         "missing": missing,
     }
+
+
+def _uncounted(kinds: set[str]) -> Missing:
+    words = ", ".join(sorted(kinds))
+    return Missing("vm.net", f"interfaces of kind {words} have no device on the host that counts")
 
 
 def _disks_told(stats: Mapping[str, object]) -> bool:
@@ -325,6 +332,7 @@ def _nic_row(nic: NicDef, new: Raw | None, old: Raw | None, seconds: float) -> V
     rates: list[float | None] = [None] * 4
     if old is not None:
         rates = [rate(n, o, seconds) for n, o in zip(new[1:5], old[1:5], strict=True)]
-    errors = sum(count for value in new[5:] if (count := _whole(value)) is not None)
+    errors = [count for value in new[5:] if (count := _whole(value)) is not None]
     fixed = (nic.target, nic.mac, nic.kind, nic.source, nic.model)
-    return VmNic(*fixed, rates[0], rates[1], rates[2], rates[3], errors)
+    known = sum(errors) if errors else None
+    return VmNic(*fixed, rates[0], rates[1], rates[2], rates[3], known)

@@ -184,7 +184,7 @@ def vm_fast(
         write_bps=_grown(new.write_bytes, old.write_bytes if old else None, seconds),
         nics=_taps(taps, *nics, seconds),
         started_at=booted_at + new.started / hz if booted_at is not None else None,
-        missing=_vm_missing(new, taps, nics[0], io_counted=io_counted),
+        missing=_vm_missing(new, process, taps, nics[0], io_counted=io_counted),
     )
 
 
@@ -232,7 +232,12 @@ def _taps(
 
 
 def _vm_missing(
-    new: VmCount, taps: Sequence[str], nics: Mapping[str, NicCount], *, io_counted: bool
+    new: VmCount,
+    process: Qemu,
+    taps: Sequence[str],
+    nics: Mapping[str, NicCount],
+    *,
+    io_counted: bool,
 ) -> tuple[Missing, ...]:
     found: list[Missing] = []
     if new.read_bytes is None and not io_counted:
@@ -250,6 +255,10 @@ def _vm_missing(
     if new.delay_s is None:
         reason = "its vCPU threads carry no names" if new.cpu_all else "the kernel keeps no account"
         found.append(Missing("vm.delay", f"{reason} (/proc/PID/task/TID/schedstat)"))
+    elif process.accel.upper() != "KVM":
+        found.append(
+            Missing("vm.steal", "an emulated guest is told of none: its wait is the delay")
+        )
     found.extend(
         Missing(f"vm.nic.{tap}", f"{tap} is not in the host's /proc/net/dev")
         for tap in taps

@@ -82,6 +82,11 @@ def _latency(vm: Vm) -> float | None:
     return max(known, default=None)
 
 
+def _memory_old(vm: Vm, host: Host, now: float) -> bool:
+    """Whether the figure of memory is stale: libvirt tells what the guest uses, /proc the rest."""
+    return (vm_lags if vm.memory_used is not None else vm_is_stale)(vm, host, now)
+
+
 def _started(item: VmItem) -> float | None:
     return -item.vm.started_at if item.vm.started_at and item.vm.state.active else None
 
@@ -92,7 +97,8 @@ def _uptime(item: VmItem, pen: Pen) -> Cell:
         return Cell("-", "faint")
     # Whole minutes: seconds that tick would repaint every line every second.
     elapsed = pen.now - started
-    return Cell(duration(elapsed if elapsed < 60 else elapsed // 60 * 60).removesuffix("00s"))
+    told = duration(elapsed if elapsed < 60 else elapsed // 60 * 60).removesuffix("00s")
+    return Cell(told, "stale" if vm_is_stale(item.vm, item.host, pen.now) else "")
 
 
 def _name(item: VmItem, pen: Pen) -> Cell:
@@ -129,8 +135,8 @@ def vm_columns(*, with_host: bool = True) -> tuple[Column, ...]:
             min_width=10, letter="S",
         ),
         _figure("cpu", "CPU%", 5, lambda vm: vm.cpu_pct, _whole, 0, "C", HOT_PCT),
-        _figure("memory", "MEM", 6, _memory, size, 1, "M"),
-        _figure("memory_pct", "MEM%", 5, _memory_pct, _whole, 8, "P", HOT_PCT),
+        _figure("memory", "MEM", 6, _memory, size, 1, "M", old=_memory_old),
+        _figure("memory_pct", "MEM%", 5, _memory_pct, _whole, 8, "P", HOT_PCT, old=_memory_old),
         _figure("read", "READ", 8, lambda vm: vm.read_bps, rate, 4, "R"),
         _figure("write", "WRITE", 8, lambda vm: vm.write_bps, rate, 4, "W"),
         _figure("iops", "IOPS", 6, _iops, count, 9, "I", old=vm_lags),

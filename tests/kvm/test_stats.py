@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +108,19 @@ def test_two_readings_give_rates_and_latency() -> None:
     assert (disk.write_bps, disk.write_ms) == (0.0, None)
     assert vm.nics[0].rx_bps == 200.0
     assert vm.cpu_pct == 50.0
+
+
+def test_an_interface_that_nobody_counts_says_so() -> None:
+    """QEMU's own network has no device on the host; errors that are not told are not zero."""
+    mine = NicDef("", "52:54:00:00:00:02", "user")
+    vm, _ = sweep(record(), definition=replace(DEFINITION, nics=(*DEFINITION.nics, mine)))
+    assert [(m.name, "of kind user" in m.reason) for m in vm.missing] == [("vm.net", True)]
+    assert (vm.nics[1].rx_bps, vm.nics[1].errors) == (None, None)
+    untold = record()
+    del untold["net.0.rx.errs"], untold["net.0.tx.drop"]
+    assert sweep(untold)[0].nics[0].errors is None
+    off, _ = sweep(record(state__state=5), definition=replace(DEFINITION, nics=(mine,)))
+    assert off.missing == ()
 
 
 def test_a_counter_that_ran_backwards_gives_a_gap() -> None:

@@ -41,6 +41,25 @@ def test_the_share_of_memory_is_of_what_the_guest_may_use(
     assert share(vm) == words
 
 
+def test_old_memory_and_uptime_are_marked_by_what_told_them() -> None:
+    """libvirt tells what the guest uses, /proc what is resident and since when it runs."""
+    columns = {column.id: column for column in vm_columns()}
+
+    def tones(vm: Vm) -> list[str]:
+        item = VmItem(vm, make_host(1))
+        draws = [columns[name].render for name in ("memory", "memory_pct", "uptime")]
+        cells = [draw(item, Pen(NOW)) for draw in draws if draw is not None]
+        return ["" if isinstance(cell, str) else cell.tone for cell in cells]
+
+    sizes = {"memory": 100 * MIB, "memory_used": 50 * MIB, "rss": 60 * MIB}
+    fresh = make_vm(1, "kvm1", started_at=NOW - 600, **sizes)
+    silent = replace(fresh, slow_at=NOW - 600)
+    assert tones(fresh) == ["", "", ""]
+    assert tones(silent) == ["stale", "stale", ""]
+    assert tones(replace(silent, memory_used=None)) == ["", "", ""]
+    assert tones(replace(silent, fast_at=NOW - 600)) == ["stale", "stale", "stale"]
+
+
 def test_a_host_that_was_never_read_is_not_called_empty() -> None:
     """Nobody reboots a host because its VMs are unknown."""
     silent = make_host(1, slow_at=0.0, fast_at=0.0)

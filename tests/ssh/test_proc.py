@@ -218,8 +218,9 @@ def test_vm_counters() -> None:
 
 def fast(new: VmCount, old: VmCount | None, **more: object):  # type: ignore[no-untyped-def]
     nets = (parse_nics(NET), parse_nics(NET.replace("300 3", "100 1").replace("500 5", "100 1")))
+    accel = str(more.pop("accel", "KVM"))
     arguments = {"seconds": 2.0, "vcpus": 2, "taps": ("vnet0", "vnet9"), "nics": nets, **more}
-    process = Qemu(new.pid, UUID, 7, (4243, 4244), "KVM")
+    process = Qemu(new.pid, UUID, 7, (4243, 4244), accel)
     return vm_fast(UUID, 1000.0, process, new, old, **arguments)  # type: ignore[arg-type]
 
 
@@ -235,6 +236,15 @@ def test_vm_rates_are_of_the_allotted_vcpus_and_from_the_guest() -> None:
     assert found.nics == (("vnet0", 200.0, 100.0, 2.0, 1.0),)
     assert found.started_at == 1000.0
     assert [m.name for m in found.missing] == ["vm.nic.vnet9"]
+
+
+def test_an_emulated_guest_says_why_it_has_no_steal() -> None:
+    """Only KVM tells a guest how long its vCPUs waited."""
+    old = VmCount(4242, 90000, 10.0, False, 1.0, 2560, 0, 0)
+    new = VmCount(4242, 90000, 12.0, False, 1.4, 2560, 4096, 0)
+    found = fast(new, old, accel="TCG", taps=())
+    assert (found.steal_pct, found.delay_pct) == (None, pytest.approx(10.0))
+    assert [m.name for m in found.missing] == ["vm.steal"]
 
 
 def test_a_restarted_vm_shows_no_spike_and_missing_rights_are_told() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from textual.content import Content
 
 from drivers.model.job import Job, JobState, StepRun
+from drivers.model.migration import PACKED
 from drivers.model.operation import Operation
 from drivers.model.vm import JobProgress
 from screens.columns import Cell, Column, Pen, Row, natural
@@ -62,6 +63,8 @@ def done_share(progress: JobProgress | None) -> float | None:
     done = progress.done
     if done is None and progress.remaining is not None:
         done = progress.total - progress.remaining
+    elif done is not None:
+        done = round(done * progress.packing)
     return None if done is None else min(1.0, max(0.0, done / progress.total))
 
 
@@ -111,6 +114,8 @@ def _figures(progress: JobProgress) -> list[str]:
         known.append(f"{size(progress.remaining)} left")
     if progress.rate_bps is not None:
         known.append(rate(progress.rate_bps))
+    if progress.packing >= PACKED:
+        known.append(f"compressed {progress.packing:.1f} to 1")
     if progress.dirty_bps is not None:
         known.append(f"dirtied {rate(progress.dirty_bps)}")
     if progress.iteration is not None:

@@ -209,9 +209,9 @@ async def _show(
     except DriverError:
         return None  # figures are missing for a moment; the call itself tells the outcome
     if progress is not None:
-        if aborting:
-            progress = replace(progress, note="cancelling")
         figures = meter.update(progress)
+        if aborting:
+            figures = replace(figures, note="cancelling")
         work.show(cockpit.look(figures) if cockpit is not None else figures)
     return progress
 

@@ -3,6 +3,10 @@
 Pre-copy sends memory in passes: each pass sends what the guest changed during the one before. With
 bytes changed per byte sent below one the passes shrink, and the guest is switched over once the
 rest fits into the allowed downtime; at one or above they never shrink by themselves.
+
+Bytes here are of memory as the guest holds it. Where it is compressed, each byte on the line
+carries several of them (``packing``): passes shrink that much faster than the line suggests. QEMU
+compares what is left with the line all the same, so it allows itself less than the allowed downtime.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import math
 from dataclasses import dataclass, replace
 
 from console.policy.sizes import size_words
-from drivers.model.migration import Outlook, Pace
+from drivers.model.migration import PACKED, Outlook, Pace
 from drivers.model.vm import JobProgress
 
 _WEIGHT = 0.4
@@ -45,8 +49,8 @@ class Pass:
 
     number: int
     began_at: float
-    size: int
-    done: int
+    size: float
+    done: float
     exact: bool = True
 
 
@@ -56,15 +60,27 @@ class Course:
 
     Attributes:
         newest: The last reading; None before the first.
-        rate_bps: Bytes a second sent, smoothed.
+        rate_bps: Bytes a second on the line, smoothed.
+        sent: Bytes of memory sent, as the guest holds them.
         passes: The newest pass and those just before it, oldest first.
         moved_at: When a byte was last seen to move, on the console's clock.
     """
 
     newest: JobProgress | None = None
     rate_bps: float | None = None
+    sent: float = 0.0
     passes: tuple[Pass, ...] = ()
     moved_at: float = 0.0
+
+    @property
+    def packing(self) -> float:
+        """Bytes of memory that one byte on the line carries."""
+        return self.newest.packing if self.newest is not None else 1.0
+
+    @property
+    def pace_bps(self) -> float | None:
+        """Bytes of memory sent a second."""
+        return None if self.rate_bps is None else self.rate_bps * self.packing
 
 
 def observe(course: Course, reading: JobProgress) -> Course:
@@ -74,24 +90,28 @@ def observe(course: Course, reading: JobProgress) -> Course:
     rate = course.rate_bps
     if reading.rate_bps is not None:
         rate = reading.rate_bps if rate is None else rate + _WEIGHT * (reading.rate_bps - rate)
+    wire = (reading.done or 0) - ((last.done or 0) if last is not None else 0)
+    sent = course.sent + wire * reading.packing
     return replace(
         course,
         newest=reading,
         rate_bps=rate,
-        passes=_passes(course, reading),
+        sent=sent,
+        passes=_passes(course, reading, sent),
         moved_at=reading.at if moved else course.moved_at,
     )
 
 
-def _passes(course: Course, reading: JobProgress) -> tuple[Pass, ...]:
-    passes, number, remaining = course.passes, reading.iteration, reading.remaining
+def _passes(course: Course, reading: JobProgress, done: float) -> tuple[Pass, ...]:
+    passes, number = course.passes, reading.iteration
+    remaining = None if reading.remaining is None else float(reading.remaining)
     if not number or remaining is None or (passes and number <= passes[-1].number):
         return passes  # while QEMU sets up it tells of a pass 0, with nothing in it
-    done, last = reading.done or 0, course.newest
+    last = course.newest
     exact = last is not None and number == (last.iteration or 0) + 1
     if last is not None and exact:
-        ended = (last.done or 0) + (last.remaining or 0)  # all of the pass before is sent
-        sent = max(0, done - ended)
+        ended = course.sent + (last.remaining or 0)  # all of the pass before is sent
+        sent = max(0.0, done - ended)
         remaining, done = remaining + sent, done - sent
     if number > _FIRST_PASSES:  # the first counts pages that are never sent: they are all zeros
         passes = tuple(p for p in passes if p.number > 1)
@@ -113,10 +133,11 @@ def outlook(course: Course, *, max_downtime_ms: float) -> Outlook:
     still = now.at - course.moved_at
     if now.remaining and still >= _STALL_S:
         return Outlook(Pace.STALLED, f"no byte has moved for {still:.0f} s")
-    rate, remaining = course.rate_bps, now.remaining
+    rate, remaining = course.pace_bps, now.remaining
     if not rate or remaining is None:
         return Outlook(Pace.STARTING, "the rate is not measured yet")
     implied = remaining / rate * 1000
+    allowed_ms = max_downtime_ms / course.packing
     ratios = _ratios(course, rate)
     if not ratios:
         least = remaining / rate
@@ -126,18 +147,23 @@ def outlook(course: Course, *, max_downtime_ms: float) -> Outlook:
             None,
             implied,
             (least, None),
+            implied * course.packing,
         )
     low, high = min(ratios), max(ratios)
-    pace = _pace(course, rate, high, max_downtime_ms)
-    reason = _reason(course, rate, high, max_downtime_ms)
-    if pace in _SHRINKING and not _proven(course) and not _fits(course, rate, max_downtime_ms):
+    fits = _fits(course, rate, allowed_ms)
+    pace = _pace(high, fits=fits)
+    reason = f"the rest fits into the allowed pause of {max_downtime_ms:.0f} ms at {_speed(course)}"
+    if not fits:
+        reason = _reason(course, high)
+    if pace in _SHRINKING and not fits and not _proven(course):
         pace, reason = Pace.STARTING, f"{reason}; the next pass tells whether that lasts"
     return Outlook(
         pace,
         reason,
         high,
         implied,
-        _band(course, rate, low, high, max_downtime_ms),
+        _band(course, rate, low, high, allowed_ms),
+        implied * course.packing,
     )
 
 
@@ -174,38 +200,41 @@ def _proven(course: Course) -> bool:
     return course.passes[-1].number > _FIRST_PASSES if course.passes else False
 
 
-def _fits(course: Course, rate: float, max_downtime_ms: float) -> bool:
+def _fits(course: Course, rate: float, allowed_ms: float) -> bool:
     """Whether a whole pass fits into the allowed downtime, whatever the guest changes."""
-    return bool(course.passes) and course.passes[-1].size / rate * 1000 <= max_downtime_ms
+    return bool(course.passes) and course.passes[-1].size / rate * 1000 <= allowed_ms
 
 
-def _pace(course: Course, rate: float, ratio: float, max_downtime_ms: float) -> Pace:
-    if ratio < _SLOW or _fits(course, rate, max_downtime_ms):
+def _pace(ratio: float, *, fits: bool) -> Pace:
+    if ratio < _SLOW or fits:
         return Pace.CONVERGING
     return Pace.SLOW if ratio < _HOPELESS else Pace.NOT_CONVERGING
 
 
-def _reason(course: Course, rate: float, ratio: float, max_downtime_ms: float) -> str:
-    per_sent = f"the guest changes {ratio:.2f} bytes for each byte sent"
-    sends = f"{size_words(round(rate))}/s"
-    if _fits(course, rate, max_downtime_ms):
-        return f"the rest fits into the allowed pause of {max_downtime_ms:.0f} ms at {sends}"
+def _speed(course: Course) -> str:
+    """On the line, and what that carries where it is compressed."""
+    sends = f"{size_words(round(course.rate_bps or 0.0))}/s"
+    return sends if course.packing < PACKED else f"{sends}, compressed {course.packing:.1f} to 1"
+
+
+def _reason(course: Course, ratio: float) -> str:
+    told = f"the guest changes {ratio:.2f} bytes for each byte sent ({_speed(course)})"
     if ratio < _SLOW:
-        return f"{per_sent} ({sends}): each pass is shorter than the last"
+        return f"{told}: each pass is shorter than the last"
     if ratio < _HOPELESS:
-        return f"{per_sent} ({sends}): passes shrink slowly"
-    return f"{per_sent} ({sends}): passes do not shrink"
+        return f"{told}: passes shrink slowly"
+    return f"{told}: passes do not shrink"
 
 
 def _band(
-    course: Course, rate: float, low: float, high: float, max_downtime_ms: float
+    course: Course, rate: float, low: float, high: float, allowed_ms: float
 ) -> tuple[float, float | None]:
     remaining = (course.newest.remaining if course.newest else None) or 0
-    if _fits(course, rate, max_downtime_ms):
-        return remaining / rate, remaining / rate + max_downtime_ms / 1000
+    if _fits(course, rate, allowed_ms):
+        return remaining / rate, remaining / rate + allowed_ms / 1000
     size = max(remaining, course.passes[-1].size if course.passes else 0)
-    best = time_left(remaining, size, rate, low, max_downtime_ms)
-    worst = time_left(remaining, size, rate, high, max_downtime_ms)
+    best = time_left(remaining, size, rate, low, allowed_ms)
+    worst = time_left(remaining, size, rate, high, allowed_ms)
     return (remaining / rate if best is None else best), worst
 
 
@@ -217,9 +246,9 @@ def time_left(
     Args:
         remaining: Bytes still to send in this pass.
         size: Bytes this pass began with: what changed since its beginning makes the next one.
-        rate: Bytes a second sent.
+        rate: Bytes of memory sent a second.
         ratio: Bytes changed per byte sent.
-        max_downtime_ms: Allowed pause of the guest.
+        max_downtime_ms: Allowed pause of the guest, as QEMU reckons it.
     """
     left, following = remaining / rate, size * ratio / rate
     goal = max_downtime_ms / 1000

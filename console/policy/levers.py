@@ -129,10 +129,10 @@ def _downtime(moment: Moment) -> LeverOption:
     if allowed >= _LONGEST_DOWNTIME_MS:
         return LeverOption(Lever.DOWNTIME, blocked=f"{allowed:.0f} ms is the most that is offered")
     wanted = min(_LONGEST_DOWNTIME_MS, allowed * _STEP)
-    implied = moment.outlook.implied_downtime_ms
+    needed = moment.outlook.needed_downtime_ms
     effect = f"the guest may pause {wanted:.0f} instead of {allowed:.0f} ms"
-    if implied is not None:
-        enough = "now enough" if implied <= wanted else f"{implied:.0f} ms would be needed now"
+    if needed is not None:
+        enough = "now enough" if needed <= wanted else f"{needed:.0f} ms would be needed now"
         effect += f"; {enough}"
     return LeverOption(Lever.DOWNTIME, wanted, effect)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from drivers.kvm.stats import number
 from drivers.kvm.words import OPERATIONS
+from drivers.model.migration import MemoryCount
 from drivers.model.vm import JobProgress
 
 _MIGRATING_OUT = 5
@@ -36,6 +37,9 @@ def read_job(stats: Mapping[str, object], *, at: float, ended: bool = False) -> 
     dirty_bps = float(dirty * page) if dirty is not None and page else None
     remaining = number(stats, "data_remaining")
     downtime = number(stats, "downtime")
+    memory = _memory(stats)
+    packing = _packing(stats, memory)
+    plain_bps = rate * packing if rate is not None else None
     return JobProgress(
         phase=_phase(stats),
         at=at,
@@ -48,9 +52,35 @@ def read_job(stats: Mapping[str, object], *, at: float, ended: bool = False) -> 
         iteration=number(stats, "memory_iteration"),
         downtime_ms=None if downtime is None else float(downtime),
         throttle=number(stats, "auto_converge_throttle"),
-        eta_s=_eta(remaining, rate, dirty_bps),
-        note=_note(rate, dirty_bps),
+        eta_s=_eta(remaining, plain_bps, dirty_bps),
+        note=_note(plain_bps, dirty_bps),
+        packing=packing,
+        memory=memory,
     )
+
+
+def _memory(stats: Mapping[str, object]) -> MemoryCount | None:
+    """The guest's memory in bytes; libvirt's ``compression_*`` are of method ``xbzrle`` alone."""
+    sent, left = number(stats, "memory_processed"), number(stats, "memory_remaining")
+    page = number(stats, "memory_page_size")
+    if sent is None or left is None or not page:
+        return None
+    zeros = page * (number(stats, "memory_constant") or 0)
+    # A page that xbzrle could not make smaller is sent whole, and counted with those.
+    encoded = (number(stats, "compression_pages") or 0) - (
+        number(stats, "compression_overflow") or 0
+    )
+    whole = (number(stats, "memory_normal_bytes") or 0) + page * max(0, encoded)
+    return MemoryCount(sent, left, zeros, whole)
+
+
+def _packing(stats: Mapping[str, object], memory: MemoryCount | None) -> float:
+    """Bytes of memory that a byte on the line carried, in the mean of all so far; at least 1."""
+    total = number(stats, "memory_total")
+    if memory is None or not memory.sent:
+        return 1.0
+    gone = (total or 0) - memory.left - memory.zeros  # all of it was sent, at least once
+    return max(1.0, memory.whole / memory.sent, gone / memory.sent)
 
 
 def _phase(stats: Mapping[str, object]) -> str:
@@ -69,15 +99,15 @@ def _phase(stats: Mapping[str, object]) -> str:
     return "setting up"
 
 
-def _eta(remaining: int | None, rate: float | None, dirty: float | None) -> float | None:
+def _eta(remaining: int | None, plain: float | None, dirty: float | None) -> float | None:
     """Seconds until the rest is over; None while memory changes as fast as it is copied."""
-    if remaining is None or not rate:
+    if remaining is None or not plain:
         return None
-    net = rate - (dirty or 0.0)
+    net = plain - (dirty or 0.0)
     return remaining / net if net > 0 else None
 
 
-def _note(rate: float | None, dirty: float | None) -> str:
-    if rate and dirty and dirty >= rate:
+def _note(plain: float | None, dirty: float | None) -> str:
+    if plain and dirty and dirty >= plain:
         return "memory changes as fast as it is copied"
     return ""

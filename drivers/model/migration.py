@@ -82,6 +82,28 @@ class Figures:
     capped_mib: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryCount:
+    """What a migration has done with the guest's memory so far, in bytes.
+
+    Attributes:
+        sent: On the line, compressed where it compresses.
+        left: Still to send, as the guest holds it.
+        zeros: In pages that were all zeros, of which hardly anything is sent.
+        whole: In pages counted as sent, as the guest holds them. Those that QEMU's own threads
+            compress (method ``mt``) are not told, so this may be too little, never too much.
+    """
+
+    sent: int
+    left: int
+    zeros: int
+    whole: int
+
+
+PACKED = 1.05
+"""Bytes of memory per byte on the line from which a migration counts as compressed: told as such."""
+
+
 class Pace(StrEnum):
     """How a migration comes along."""
 
@@ -98,10 +120,13 @@ class Outlook:
 
     Attributes:
         reason: Why, with the figures.
-        changed_per_sent: Bytes the guest changes per byte sent, at worst; None when not measured.
+        changed_per_sent: Bytes the guest changes per byte of its memory sent, at worst; None when
+            not measured.
         implied_downtime_ms: Pause of the guest if it were switched over now.
         eta_s: Seconds left, at best and at worst; a worst of None means maybe never, and no band
             at all that nothing can be told.
+        needed_downtime_ms: Pause that QEMU must be allowed to switch over now: it counts what is
+            left as if it were sent uncompressed, so with compression this is more than implied.
     """
 
     pace: Pace
@@ -109,6 +134,7 @@ class Outlook:
     changed_per_sent: float | None = None
     implied_downtime_ms: float | None = None
     eta_s: tuple[float, float | None] | None = None
+    needed_downtime_ms: float | None = None
 
 
 class Lever(StrEnum):

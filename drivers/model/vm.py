@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from drivers.model.migration import LeverOption, Outlook
+from drivers.model.migration import LeverOption, MemoryCount, Outlook
 from drivers.model.problem import Missing
 
 
@@ -80,6 +80,10 @@ class JobProgress:
     ``downtime_ms`` is the pause that QEMU expects. For a migration this console carries out,
     ``outlook`` and ``levers`` tell how it will go and what can be pulled, and ``trail`` is how
     many bytes remained over the last minutes, as (epoch seconds, bytes).
+
+    ``done`` and ``rate_bps`` are of bytes on the line; ``remaining`` and ``dirty_bps`` are of
+    memory as the guest holds it. ``packing`` is how many of those one byte on the line carries:
+    more than 1 where memory is compressed. ``memory`` is what it is measured from.
     """
 
     phase: str
@@ -98,6 +102,8 @@ class JobProgress:
     outlook: Outlook | None = None
     levers: tuple[LeverOption, ...] = ()
     trail: tuple[tuple[float, float], ...] = ()
+    packing: float = 1.0
+    memory: MemoryCount | None = None
 
 
 @dataclass(frozen=True, slots=True)

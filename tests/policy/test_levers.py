@@ -12,7 +12,7 @@ from drivers.model.vm import JobProgress
 
 GIB = 1 << 30
 MIB = 1 << 20
-STUCK = Outlook(Pace.NOT_CONVERGING, "passes do not shrink", 1.4, 2400.0, (20.0, None))
+STUCK = Outlook(Pace.NOT_CONVERGING, "passes do not shrink", 1.4, 2400.0, (20.0, None), 2400.0)
 WELL = Outlook(Pace.CONVERGING, "shrinking", 0.4, 900.0, (20.0, 30.0))
 ALL = (Lever.BANDWIDTH, Lever.DOWNTIME, Lever.POST_COPY, Lever.PAUSE)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO
+from console.policy.recovery import BROKEN, DISMISS, FINISH, RECOVER, RETRY, UNDO
 from console.policy.subject import host_problem
 from drivers.model.fleet import FleetSnapshot
-from drivers.model.job import Job, JobState
+from drivers.model.job import Action, Job, JobState
 from drivers.model.operation import Move, MoveState, MoveVerb
 from drivers.model.vm import Vm, VmState
 
@@ -41,6 +41,9 @@ def found_move(snapshot: FleetSnapshot, move: Move, job: Job, *, now: float) -> 
     target_read = _read(snapshot, move.target, now)
     if not _read(snapshot, move.source, now) and not (target and target_read):
         return Found(MoveState.RUNNING, f"{move.source} cannot be read: where it is is not known")
+    split = source or (target if target_read else None)
+    if split is not None and split.reason == BROKEN:
+        return Found(MoveState.FAILED, _split(split, job))
     if target and target_read and not source:
         return Found(MoveState.DONE, f"it runs on {move.target}")
     if not source:
@@ -63,6 +66,16 @@ def _stopped(snapshot: FleetSnapshot, move: Move) -> str:
     return f"it runs on neither end: {where}; look at it, and start it by hand"
 
 
+def _split(source: Vm, job: Job | None = None) -> str:
+    """What is said of a guest that neither runs on nor can be taken back, and who can help."""
+    told = f"its post-copy migration broke: {source.host} has a part of its memory"
+    if job is not None and RECOVER in job.followup:
+        return f"{told}; Jobs offers to recover it"
+    if job is not None and Action.FORCE_OFF.value in job.followup:
+        return f"{told}, and the rest is gone; Jobs offers to force it off"
+    return f"{told}; {job.outcome if job is not None else 'recover it in Jobs, then resume'}"
+
+
 def in_vain(jobs: Sequence[Job]) -> bool:
     """Whether what was interrupted was followed up ``TRIES`` times, each one interrupted too.
 
@@ -78,6 +91,8 @@ def found_idle(snapshot: FleetSnapshot, move: Move, *, now: float) -> Found:
     vm = _copy(snapshot, move, move.source)
     if move.verb is MoveVerb.START:
         return Found(MoveState.DONE, "it runs already") if vm else Found(MoveState.PENDING)
+    if vm is not None and vm.reason == BROKEN and move.verb is MoveVerb.MIGRATE:
+        return Found(MoveState.FAILED, _split(vm))
     if vm is not None:
         return Found(MoveState.PENDING)
     if not _read(snapshot, move.source, now):

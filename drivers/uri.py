@@ -120,7 +120,7 @@ def parse_uri(text: str) -> LibvirtUri:
     try:
         parts = urlsplit("//" + rest)
     except ValueError as error:
-        raise _refuse("its host is malformed", f"{_masked(text)}: {error}") from None
+        raise _refuse("its host is malformed", f"{masked(text)}: {error}") from None
     if parts.fragment or rest.endswith("#"):
         raise _refuse("it has a # part, which libvirt does not know", text)
     user, host, port = _authority(parts.netloc, text)
@@ -136,13 +136,13 @@ def _check_scheme(driver: str, transport: str, plus: bool, text: str) -> None:
     if driver not in _DRIVERS:
         raise Refused(
             f"NovaCron does not drive {driver or 'nothing'!r} hypervisors",
-            proof=_masked(text),
+            proof=masked(text),
             fix="use a qemu or test URI, such as qemu+ssh://root@kvm1/system",
         )
     if transport not in _TRANSPORTS or (plus and not transport):
         raise Refused(
             f"the transport {transport!r} is not supported",
-            proof=_masked(text),
+            proof=masked(text),
             fix=f"use {driver}+ssh (SSH is built in), {driver}+unix, or {driver} for this machine",
         )
 
@@ -272,7 +272,7 @@ def _decode(raw: str, what: str, text: str) -> str:
     return value
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """``text`` without control characters and without anything that may be a password."""
     scheme, mark, rest = text.partition("://")
     end = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
@@ -285,4 +285,4 @@ def _masked(text: str) -> str:
 
 
 def _refuse(what: str, proof: str, fix: str = _EXAMPLE) -> Refused:
-    return Refused(f"not a usable libvirt URI: {what}", proof=_masked(proof), fix=fix)
+    return Refused(f"not a usable libvirt URI: {what}", proof=masked(proof), fix=fix)

@@ -16,7 +16,7 @@ from console.policy.preflight.grounds import Group, Rules
 from drivers.errors import DriverError
 from drivers.model.host import HostSpec, Protect, Transport
 from drivers.model.problem import Problem
-from drivers.uri import parse_uri
+from drivers.uri import masked, parse_uri
 
 
 class ConfigError(Exception):
@@ -142,6 +142,15 @@ def _spec(fleet: FleetFile, host: HostEntry) -> HostSpec:
     )
 
 
+_WORDS = {
+    "missing": "this key is needed, and is not there",
+    "tuple_type": 'expected a list, such as ["a", "b"]',
+    "model_type": "expected a table of keys",
+    "dict_type": "expected a table of keys",
+}
+"""What pydantic says in words of Python, by the kind of the error."""
+
+
 def _explain(path: Path, text: str, error: ValidationError) -> tuple[Problem, ...]:
     lines = key_lines(text)
     problems: list[Problem] = []
@@ -151,8 +160,9 @@ def _explain(path: Path, text: str, error: ValidationError) -> tuple[Problem, ..
         number = line_of(lines, location)
         where = f"{path}, line {number}" if number else str(path)
         key = ".".join(str(part) for part in location) or "the file"
-        message = item["msg"].removeprefix("Value error, ")
+        message = _WORDS.get(item["type"], item["msg"].removeprefix("Value error, "))
         given = item["input"]
+        given = masked(given) if key.endswith("uri") and isinstance(given, str) else given
         proof = f"it says {given!r}" if isinstance(given, str | int | float | bool) else ""
         if item["type"] == "extra_forbidden":
             message, proof = "this key is not known here", ""

@@ -45,7 +45,8 @@ class Context:
         if only:
             specs = tuple(s for s in specs if s.name == only)
             if not specs:
-                raise _problem(f"No host is called {only}.", "see the hosts in the fleet file")
+                fix = "see the hosts in the fleet file; a URI is given as --uri URI"
+                raise _problem(f"No host is called {only}.", fix)
         if not specs:
             raise _problem(
                 "No hosts are configured.",

@@ -71,6 +71,9 @@ def test_nearer_settings_win(tmp_path: Path) -> None:
         (2, "[defaults]\nprotect='maybe'", "'ro', 'confirm' or 'rw'"),
         (2, "[history]\nraw='soon'", '"48h"'),
         (2, "[history]\nraw='10m'", "greater than or equal to 3600"),
+        (1, "[[hosts]]\nname='a'", "hosts.0.uri: this key is needed"),
+        (2, "[defaults]\ntags='prod'", "expected a list"),
+        (1, "hosts=['kvm1']", "expected a table"),
         (5, "[[hosts]]\nname='a'\nuri='test:///default'\n[[hosts]]\nname='b c'\nuri='test:///x'",
          "letters"),
         (4, "[[hosts]]\nname='a'\nuri='test:///default'\ntiers={ x = 'tepid' }", "'hot'"),
@@ -83,6 +86,15 @@ def test_errors_name_file_line_key_and_expectation(
     message = str(_load(tmp_path, text))
     assert f"fleet.toml, line {line}:" in message
     assert words in message
+
+
+def test_a_password_in_a_uri_is_not_repeated(tmp_path: Path) -> None:
+    """Errors end up in logs and screen shots."""
+    text = "[[hosts]]\nname='a'\nuri='qemu+ssh://root:secret@a/system'"
+    message = str(_load(tmp_path, text))
+    assert "line 3: hosts.0.uri: " in message
+    assert "root:***@a" in message
+    assert "secret" not in message
 
 
 HOST = "[[hosts]]\nname='a'\nuri='test:///default'\n"

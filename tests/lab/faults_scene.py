@@ -18,7 +18,7 @@ from drivers.lab.model import TINY_POOL, GuestSpec
 from drivers.lab.netns import NetnsHost
 from drivers.lab.processes import wait_until
 from drivers.model.operation import Choice, Operation, OperationState
-from tests.lab.e2e_console import PATIENCE_S, Console, sweep, volumes
+from tests.lab.e2e_console import PATIENCE_S, Console, defined_on, sweep, volumes
 
 HOME = "kvm1"
 VICTIM = "flt-disk"
@@ -27,6 +27,9 @@ VICTIM = "flt-disk"
 CALM = ("flt-a", "flt-b")
 FILLER = "filler"
 DISK_MIB = 6
+
+ANSWER_S = 20.0
+"""Seconds a daemon may take to answer about one guest before it counts as hung."""
 
 HELD_MIB_S = "1"
 """Rate of a migration that must last until a fault has struck."""
@@ -112,14 +115,14 @@ class Scene:
             host.libvirtd_start()
 
     def restore(self) -> None:
-        """Every guest runs on kvm1 again and nowhere else, unhurried."""
+        """Every guest runs on kvm1 again and nowhere else, unhurried, whatever became of it."""
         self.mend()
         for name, uuid in self.guests.items():
-            for host in self.lab.hosts:
-                if host.name != HOME and uuid in host.domains():
-                    host.virsh("destroy", uuid, check=False)
-                    host.virsh("undefine", uuid, check=False)
-            self._home(name, uuid)
+            if not self._well(uuid):
+                for host in self.lab.hosts:
+                    _rid(host, uuid)
+                self._anew(name, uuid)
+            self.lab.host(HOME).virsh("migrate-setspeed", uuid, "1000")
         for place in volumes(self.lab, VICTIM):
             host_name, _, rest = place.partition(":")
             if host_name != HOME:
@@ -129,18 +132,28 @@ class Scene:
             host.virsh("pool-refresh", TINY_POOL)
             assert wait_until(partial(_unleased, host), PATIENCE_S), f"{host.name} stays leased"
 
-    def _home(self, name: str, uuid: str) -> None:
+    def _well(self, uuid: str) -> bool:
+        """Whether a guest runs on kvm1, is known nowhere else, and no job holds it."""
+        home = self.lab.host(HOME)
+        if defined_on(self.lab, uuid) != [HOME]:
+            return False
+        try:
+            state = home.virsh("domstate", uuid, timeout=ANSWER_S, check=False)
+            control = home.virsh("domcontrol", uuid, timeout=ANSWER_S, check=False)
+            job = home.virsh("domjobinfo", uuid, timeout=ANSWER_S, check=False)
+        except TimedOut:
+            return False
+        return state == "running" and control == "ok" and job.split()[-1:] == ["None"]
+
+    def _anew(self, name: str, uuid: str) -> None:
         home = self.lab.host(HOME)
         disk = home.pool_folder(TINY_POOL) / f"{VICTIM}.raw"
         if name == VICTIM and not disk.exists():
             disk.write_bytes(b"\xa5" * (DISK_MIB << 20))
-        if uuid not in home.domains():
-            path = home.folder / "etc" / f"{name}.xml"
-            path.write_text(self.xml[name])
-            home.virsh("define", home.inside(path))
-        if uuid not in home.domains(running=True):
-            home.virsh("start", uuid)
-        home.virsh("migrate-setspeed", uuid, "1000")
+        path = home.folder / "etc" / f"{name}.xml"
+        path.write_text(self.xml[name])
+        home.virsh("define", home.inside(path))
+        home.virsh("start", uuid)
 
     def hold(self, *names: str) -> None:
         """The migrations of these guests will crawl."""
@@ -159,6 +172,22 @@ class Scene:
         running = self.lab.host(HOME).domains(running=True)
         left = {uuid: Choice.LEAVE for uuid in running if uuid not in self.guests.values()}
         return {**left, self.victim: Choice.COPY}
+
+
+def _rid(host: LabHost, uuid: str) -> None:
+    """End and forget a guest on a host, whose daemon may hold it in a job that never ends."""
+
+    def gone() -> bool:
+        with suppress(TimedOut):
+            host.virsh("destroy", uuid, timeout=ANSWER_S, check=False)
+            host.virsh("undefine", uuid, timeout=ANSWER_S, check=False)
+        return uuid not in host.domains()
+
+    if uuid not in host.domains() or gone():
+        return
+    host.libvirtd_kill()
+    host.libvirtd_start()
+    assert wait_until(gone, PATIENCE_S, 0.5), f"{host.name} keeps {uuid}"
 
 
 def _unleased(host: LabHost) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from weakref import WeakValueDictionary
 
 from drivers.errors import Busy, DriverError
@@ -71,7 +72,8 @@ class LeaseDesk:
             try:
                 await self.take(operation_id, hosts(), words)
             except Busy as taken:
-                await lost(taken)
+                with suppress(DriverError):  # the next look tells it again
+                    await lost(taken)
 
     async def release(self, operation_id: str) -> None:
         """Let go of what no other operation of this console needs; never raises."""

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from console.operations.leases import LeaseDesk
-from drivers.errors import Busy, Unsupported
+from drivers.errors import Busy, Failed, Unsupported
 from drivers.model.operation import OperationState
 from drivers.protocol import HeldLease
 from tests.console.jobworld import Console
@@ -130,6 +130,25 @@ async def test_a_lost_lease_is_taken_again_and_one_taken_away_is_told() -> None:
     assert told.empty()
     fleet.taken.add("kvm1")
     fleet.held["kvm1"].lost.set()
+    async with asyncio.timeout(60):
+        assert (await told.get()).problem.proof == "bert since noon"
+    keeper.cancel()
+
+
+async def test_what_could_not_be_told_of_a_lost_lease_is_told_with_the_next_look() -> None:
+    """A journal that fails for a moment leaves no operation at work on another's host."""
+    fleet = Fleet()
+    fleet.taken.add("kvm1")
+    desk = LeaseDesk(fleet.hold, soon)
+    told: asyncio.Queue[Busy] = asyncio.Queue()
+    fails = [Failed("the job journal cannot be written")]
+
+    async def lost(taken: Busy) -> None:
+        if fails:
+            raise fails.pop()
+        await told.put(taken)
+
+    keeper = asyncio.create_task(desk.keep("op1", lambda: ("kvm1",), "anna", lost))
     async with asyncio.timeout(60):
         assert (await told.get()).problem.proof == "bert since noon"
     keeper.cancel()

@@ -178,14 +178,16 @@ def combine(base: Vm, fast: VmFast | None) -> Vm:
     """A VM as shown: the slow lane's definition and state with the fast lane's figures."""
     if fast is None or not base.state.active:
         return base
+    # What goes over the network is not in /proc's account of QEMU: libvirt alone tells of it.
+    counted = all(disk.counted for disk in base.disks)
     return replace(
         base,
         cpu_pct=_either(fast.cpu_pct, base.cpu_pct),
         steal_pct=_either(fast.steal_pct, base.steal_pct),
         delay_pct=_either(fast.delay_pct, base.delay_pct),
         rss=_either(fast.rss, base.rss),
-        read_bps=_either(fast.read_bps, base.read_bps),
-        write_bps=_either(fast.write_bps, base.write_bps),
+        read_bps=_either(fast.read_bps if counted else None, base.read_bps),
+        write_bps=_either(fast.write_bps if counted else None, base.write_bps),
         nics=_nics(base.nics, fast),
         started_at=_either(fast.started_at, base.started_at),
         fast_at=fast.at,
@@ -274,7 +276,8 @@ def _reason(event: Event) -> str:
 def _after(vm: Vm, state: VmState, event: Event) -> Vm:
     vm = replace(vm, state=state, reason=_reason(event))
     if not state.active:
-        return replace(vm, domain_id=-1, started_at=None, job=None, monitor_stuck_s=None)
+        vm = replace(vm, started_at=None, read_bps=None, write_bps=None)
+        return replace(vm, domain_id=-1, job=None, monitor_stuck_s=None)
     return vm
 
 

@@ -128,9 +128,12 @@ def build_vm(
         return last.vm, last
     seconds = now - last.at if last is not None else 0.0
     stays = last is not None and last.facts is facts and last.definition is definition
+    disks = _disks(definition, places, layout, raw, last, seconds)
     vm = _again(
         last.vm if last is not None and stays else _fixed(facts, definition),
-        disks=_disks(definition, places, layout, raw, last, seconds),
+        disks=disks,
+        read_bps=_total([disk.read_bps for disk in disks]),
+        write_bps=_total([disk.write_bps for disk in disks]),
         nics=_nics(definition, layout, raw, last, seconds),
         job=facts.job,
         slow_at=at,
@@ -139,6 +142,11 @@ def build_vm(
     cpu = stats.get("cpu.time") if with_cpu else None
     calm = same and seconds > 0.0
     return vm, Mark(now, facts, definition, places, layout, raw, cpu, calm, vm)
+
+
+def _total(rates: Sequence[float | None]) -> float | None:
+    known = [told for told in rates if told is not None]
+    return sum(known) if known else None
 
 
 def _taken(

@@ -56,6 +56,15 @@ class VmDisk:
     read_ms: float | None = None
     write_ms: float | None = None
 
+    @property
+    def counted(self) -> bool:
+        """Whether its bytes are in the host's account of the QEMU process (/proc/PID/io)."""
+        return self.kind not in _UNCOUNTED
+
+
+_UNCOUNTED = frozenset(("network", "nvme", "vhostuser", "vhostvdpa"))
+"""Kinds of disk that QEMU reaches past the host's block devices and file systems."""
+
 
 @dataclass(frozen=True, slots=True)
 class VmNic:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.merge import (
     Picture,
+    combine,
     settle,
     with_event,
     with_fast,
@@ -59,6 +61,22 @@ def test_each_lane_keeps_the_others_fields() -> None:
     assert shown.disks[0].source == "/srv/u0"
     assert after.host.load == HostLoad(cpu_pct=3.0)
     assert (after.host.fast_at, after.host.slow_at) == (2.0, 11.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "shown"),
+    [("file", 7.0, 7.0), ("file", None, 40.0), ("network", 0.0, 40.0), ("nvme", 0.0, 40.0)],
+)
+def test_bytes_that_the_host_does_not_count_are_libvirts(
+    kind: str, told: float | None, shown: float
+) -> None:
+    """A disk on the network, or a login that may not read /proc/PID/io: never a false zero."""
+    disk = VmDisk("vda", "/srv/u0", kind=kind, read_bps=40.0, write_bps=40.0)
+    base = replace(vm("u0"), disks=(disk,), read_bps=40.0, write_bps=40.0)
+    found = combine(base, replace(fast("u0"), read_bps=told, write_bps=told))
+    assert (found.read_bps, found.write_bps) == (shown, shown)
+    off = with_event(with_slow(empty(), SlowReading(1.0, (base,))), event("u0", "stopped"))
+    assert (off.host.vms[0].read_bps, off.host.vms[0].write_bps) == (None, None)
 
 
 def test_unchanged_parts_stay_the_same_objects() -> None:

@@ -106,6 +106,7 @@ def test_two_readings_give_rates_and_latency() -> None:
     disk = vm.disks[0]
     assert (disk.read_bps, disk.read_iops, disk.read_ms) == (2000.0, 2.0, 2.0)
     assert (disk.write_bps, disk.write_ms) == (0.0, None)
+    assert (vm.read_bps, vm.write_bps) == (2000.0, 0.0)
     assert vm.nics[0].rx_bps == 200.0
     assert vm.cpu_pct == 50.0
 

@@ -17,7 +17,7 @@ from drivers.model.deadletter import dead_jobs, dead_operations, operation_faile
 from drivers.model.host import LinkState
 from drivers.model.operation import OperationState
 from screens.format import ascii_only, clean, plural
-from screens.render.degraded import degraded
+from screens.render.degraded import degraded, suspicion
 
 if TYPE_CHECKING:
     from screens.base import View
@@ -96,7 +96,10 @@ def _hosts(view: View) -> _Piece:
     """How many are up; those that are neither up nor down give way to what failed."""
     hosts = view.snapshot.hosts
     if view.snapshot.all_down:
-        return _Piece(Content.styled("all hosts down: suspect the local network", "bold $bad"), 1)
+        words, late = suspicion(view.snapshot), view.snapshot.late_s
+        short = f"this console ran {late:.1f} s late" if view.snapshot.starved else words
+        told = (Content.styled(f"all hosts down: {text}", "bold $bad") for text in (words, short))
+        return _Piece(next(told), 1, next(told))
     states = [host.link.state for host in hosts]
     down = states.count(LinkState.DOWN)
     rest = len(states) - down - states.count(LinkState.UP)

@@ -11,12 +11,15 @@ from dataclasses import asdict
 from console.headless.context import Context
 from console.headless.prompter import TerminalPrompter
 from console.headless.status import Exit
+from console.poller.lateness import Lateness
 from drivers.errors import DriverError
+from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import HostSpec
 from drivers.model.job import Check, Verdict
 from drivers.open import probe_host
 from drivers.ssh.desk import Desk
 from screens.format import clean
+from screens.render.degraded import suspicion
 
 _MARKS = {
     Verdict.OK: "ok     ",
@@ -29,7 +32,7 @@ _MARKS = {
 def run_check(args: argparse.Namespace, context: Context) -> int:
     """Probe each host and print its findings; 0 when nothing is blocked."""
     source = context.source(args.host or "")
-    hosts = asyncio.run(_probe_all(source.specs))
+    hosts, late_s = asyncio.run(_probe_all(source.specs))
     found = {**hosts, **_keys(context)}
     if args.json:
         report = {
@@ -44,7 +47,8 @@ def run_check(args: argparse.Namespace, context: Context) -> int:
     if bad and all(
         any(c.verdict is Verdict.BLOCKED for c in checks) for checks in hosts.values()
     ) and len(hosts) > 1:  # fmt: skip
-        print("Every host has a blocked check: suspect the local network first.", file=sys.stderr)
+        told = suspicion(FleetSnapshot(late_s=late_s))
+        print(f"Every host has a blocked check: {told}.", file=sys.stderr)
     return Exit.UNREACHABLE if bad else Exit.OK
 
 
@@ -62,8 +66,12 @@ def _keys(context: Context) -> dict[str, tuple[Check, ...]]:
     return {"[keys]": told or (fine,)}
 
 
-async def _probe_all(specs: tuple[HostSpec, ...]) -> dict[str, tuple[Check, ...]]:
-    prompter, desk = TerminalPrompter(), Desk()
+async def _probe_all(
+    specs: tuple[HostSpec, ...],
+) -> tuple[dict[str, tuple[Check, ...]], float]:
+    """The checks of each host, and by how many seconds the probing itself ran late at most."""
+    prompter, desk, lateness = TerminalPrompter(), Desk(), Lateness()
+    beating = asyncio.create_task(lateness.run())
 
     async def one(spec: HostSpec) -> tuple[Check, ...]:
         try:
@@ -73,7 +81,9 @@ async def _probe_all(specs: tuple[HostSpec, ...]) -> dict[str, tuple[Check, ...]
             return (Check("connection", Verdict.BLOCKED, p.what, p.proof, p.fix),)
 
     results = await asyncio.gather(*(one(spec) for spec in specs))
-    return {spec.name: checks for spec, checks in zip(specs, results, strict=True)}
+    late_s = lateness.worst()
+    beating.cancel()
+    return {spec.name: checks for spec, checks in zip(specs, results, strict=True)}, late_s
 
 
 def _print_host(name: str, checks: tuple[Check, ...]) -> None:

@@ -12,7 +12,7 @@ from console.headless.tables import print_rows
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Host, LinkState
 from drivers.model.vm import Vm
-from screens.render.degraded import degraded
+from screens.render.degraded import degraded, suspicion
 
 Rows = list[tuple[object, ...]]
 
@@ -59,7 +59,7 @@ def report_down(snapshot: FleetSnapshot) -> int:
         reason = str(problem) if problem else "no answer within the deadline"
         print(f"{host.name}: {reason}", file=sys.stderr)
     if snapshot.all_down:
-        print("Every host failed at once: suspect the local network first.", file=sys.stderr)
+        print(f"Every host failed at once: {suspicion(snapshot)}.", file=sys.stderr)
     return Exit.UNREACHABLE if out else Exit.OK
 
 

@@ -6,7 +6,7 @@ rest fits into the allowed downtime; at one or above they never shrink by themse
 
 Bytes here are of memory as the guest holds it. Where it is compressed, each byte on the line
 carries several of them (``packing``): passes shrink that much faster than the line suggests. QEMU
-compares what is left with the line all the same, so it allows itself less than the allowed downtime.
+compares what is left with the line all the same, and so uses less of the allowed downtime.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from console.merge import Picture, settle
 from console.policy.bounds import BOUNDS, Bounds
 from console.poller.connecting import Connecting
+from console.poller.lateness import Lateness
 from console.poller.watch import HostWatch
 from drivers.model.event import Event
 from drivers.model.fleet import FleetSnapshot
@@ -71,6 +72,7 @@ class Poller:
         self._timer: asyncio.TimerHandle | None = None
         self._last = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
+        self._lateness = Lateness()
 
     @property
     def snapshot(self) -> FleetSnapshot:
@@ -79,7 +81,10 @@ class Poller:
             self._dirty = False
             old = self._snapshot
             hosts = settle(tuple(self._hosts.values()), self._twice)
-            self._snapshot = FleetSnapshot(self._clock(), old.version + 1, hosts, self._simulated)
+            late = self._lateness.worst()
+            self._snapshot = FleetSnapshot(
+                self._clock(), old.version + 1, hosts, self._simulated, late
+            )
         return self._snapshot
 
     async def run(self) -> None:
@@ -91,6 +96,7 @@ class Poller:
             delay = before[site] * STAGGER_S
             before[site] += 1
             self._tasks.append(asyncio.create_task(watch.run(delay), name=f"watch {name}"))
+        self._tasks.append(asyncio.create_task(self._lateness.run(), name="lateness"))
         try:
             await asyncio.gather(*self._tasks)
         finally:

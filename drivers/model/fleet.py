@@ -8,15 +8,23 @@ from dataclasses import dataclass
 from drivers.model.host import Host, LinkState
 from drivers.model.vm import Vm
 
+STARVED_S = 1.0
+"""Seconds of delay from which a console is called overloaded: hosts are given only a few."""
+
 
 @dataclass(frozen=True, slots=True)
 class FleetSnapshot:
-    """Every host and VM as known at ``at``; ``version`` grows by one with each change."""
+    """Every host and VM as known at ``at``; ``version`` grows by one with each change.
+
+    ``late_s`` is by how many seconds the console itself ran late: added up over ten seconds, and at
+    most in the last minute and a half.
+    """
 
     at: float = 0.0
     version: int = 0
     hosts: tuple[Host, ...] = ()
     simulated: bool = False
+    late_s: float = 0.0
 
     def host(self, name: str) -> Host | None:
         """The host of that name, or None."""
@@ -37,8 +45,13 @@ class FleetSnapshot:
 
     @property
     def all_down(self) -> bool:
-        """True when every host failed at once: then the local network is the first suspect."""
+        """True when every host failed at once: then something here is the first suspect."""
         return len(self.hosts) > 1 and all(h.link.state is LinkState.DOWN for h in self.hosts)
+
+    @property
+    def starved(self) -> bool:
+        """True when the console ran so late that answers of hosts may have waited for it."""
+        return self.late_s >= STARVED_S
 
 
 def stale_after(interval_s: float) -> float:

@@ -101,7 +101,7 @@ class MemoryCount:
 
 
 PACKED = 1.05
-"""Bytes of memory per byte on the line from which a migration counts as compressed: told as such."""
+"""Bytes of memory per byte on the line from which a migration is told to be compressed."""
 
 
 class Pace(StrEnum):

@@ -17,6 +17,16 @@ class Lack(NamedTuple):
     hosts: bool = False
 
 
+OVERLOADED = "this console or its machine is overloaded"
+
+
+def suspicion(snapshot: FleetSnapshot) -> str:
+    """What to suspect where every host failed at once."""
+    if not snapshot.starved:
+        return "suspect the local network"
+    return f"{OVERLOADED} (it ran {snapshot.late_s:.1f} s late)"
+
+
 def degraded(snapshot: FleetSnapshot, store: StoreStatus) -> tuple[Lack, ...]:
     """Everything that limits the console now, what matters most first."""
     found = []

@@ -12,6 +12,7 @@ from drivers.model.vm import Vm, VmState
 from screens.base import View
 from screens.columns import Cell, Column, Row, natural
 from screens.format import age, duration, percent, plural, share, size
+from screens.render.degraded import suspicion
 from screens.render.hosts import memory_pct
 from screens.render.operations import kept_line
 from screens.render.states import SPLIT, host_is_stale, host_read_at, why, why_and_when
@@ -60,7 +61,8 @@ def troubles(view: View) -> list[Trouble]:
 
 def _of_console(view: View) -> Iterator[Trouble]:
     if view.snapshot.all_down:
-        yield Trouble(0, "network", "every host failed at once: suspect the local network")
+        where = "console" if view.snapshot.starved else "network"
+        yield Trouble(0, where, f"every host failed at once: {suspicion(view.snapshot)}")
     if view.store.paused:
         yield Trouble(1, "history", f"not recording: {view.store.paused}", view="history")
     if view.store.read_only:

@@ -58,6 +58,31 @@ def test_all_hosts_down_is_said_once() -> None:
     assert "DEGRADED" not in line
 
 
+@pytest.mark.parametrize(
+    ("width", "told"),
+    [
+        (80, "all hosts down: this console ran 3.4 s late"),
+        (160, "this console or its machine is overloaded (it ran 3.4 s late)"),
+    ],
+)
+def test_an_overloaded_console_suspects_itself(width: int, told: str) -> None:
+    """With the figure: hosts are not to blame for answers that waited here."""
+    snapshot = replace(fleet(DOWN, DOWN), late_s=3.4, simulated=True)
+    view = View(snapshot=snapshot, store=GOOD, fleet="a fleet of a long name")
+    line = standing(view, "Hosts", width).plain
+    assert told in line
+    assert "network" not in line
+    first = troubles(view)[0]
+    assert (first.rank, first.subject) == (0, "console")
+    assert "3.4 s late" in first.text
+
+
+def test_a_console_that_was_late_for_a_moment_suspects_the_network() -> None:
+    view = View(snapshot=replace(fleet(DOWN, DOWN), late_s=0.6), store=GOOD)
+    assert "suspect the local network" in standing(view, "Hosts", 160).plain
+    assert {trouble.subject for trouble in troubles(view)} == {"kvm1", "kvm2", "network"}
+
+
 def test_a_narrow_top_line_keeps_the_hosts_and_what_is_missing() -> None:
     store = replace(GOOD, paused="disk full")
     view = View(snapshot=fleet(UP, UP), store=store, fleet="a fleet of a very long name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from console.operations.hands import Crew
@@ -10,10 +11,11 @@ from console.operations.record import Record
 from console.operations.stages import drain_run, put_stage, upgrade_of
 from console.operations.tools import Desk
 from console.operations.upgrade_plans import drain_of_batch
-from drivers.errors import DriverError, Gone, Refused
+from drivers.errors import Busy, DriverError, Gone, Refused
 from drivers.model.host import Host
 from drivers.model.job import Verdict
 from drivers.model.operation import (
+    DEFECT,
     Choice,
     MoveState,
     Operation,
@@ -53,7 +55,7 @@ class Children:
         self.asking.clear()
         self._woken_at = self._desk.clock()
         for child in self._under_way():
-            await self._crew.resume(child.id)
+            await self._ask(child, self._crew.resume)
 
     async def pause(self) -> None:
         """They begin nothing more either."""
@@ -66,7 +68,17 @@ class Children:
         """They are given up; what has arrived stays."""
         for child in self._under_way():
             if child.state is not OperationState.CANCELLING:
-                await self._crew.cancel(child.id)
+                await self._ask(child, self._crew.cancel)
+
+    async def _ask(self, child: Operation, ask: Callable[[str], Awaitable[None]]) -> None:
+        """Ask so of one; while another console works on one of its hosts its stage says that."""
+        try:
+            await ask(child.id)
+        except Busy as taken:
+            note = f"{child.plan.kind.value} waits: {taken.problem.what} ({taken.problem.proof})"
+            run = next(r for r in self._record.operation.stages if r.ticket == child.id)
+            if run.note != note:
+                await put_stage(self._record, replace(run, note=note))
 
     def _under_way(self) -> list[Operation]:
         tickets = [
@@ -162,9 +174,11 @@ class Children:
             await put_stage(self._record, replace(run, state=MoveState.PENDING, ticket=""))
         elif child.state.ended:
             await self._ended(run, child)
+        elif child.problem is not None and child.problem.code == DEFECT:
+            await self._paused(run, child)
         elif not self._crew.drives(child.id):
             if self._record.operation.state is OperationState.RUNNING:
-                await self._crew.resume(child.id)
+                await self._ask(child, self._crew.resume)
         elif child.state is OperationState.PAUSED:
             await self._paused(run, child)
         elif run.note != child.outcome:

@@ -7,8 +7,10 @@ from collections import Counter
 
 import pytest
 
-from drivers.model.operation import MoveState, OperationState
-from tests.console.jobworld import Killed
+from console.operations.begin import Starter
+from console.operations.children import Children
+from drivers.model.operation import MoveState, OperationState, StageRun
+from tests.console.jobworld import Console, Killed
 from tests.console.opsworld import HOSTS, OpsConsole, until, uuid_of
 from tests.console.upgradeworld import (
     REBOOT,
@@ -202,3 +204,72 @@ async def test_a_cancel_that_takes_over_begins_no_move():
     assert (OTHER, OperationState.RUNNING) not in seen
     assert world.operations[drain].state is OperationState.CANCELLED
     await second.close()
+
+
+@pytest.mark.parametrize("verb", ["resume", "cancel"])
+async def test_a_drain_whose_target_another_console_works_on_is_waited_for(verb: str):
+    """The upgrade itself does not want that host: it says who has it, and goes on after."""
+    world = upgrade_fleet(per_host=2)
+    first = OpsConsole(world)
+    await first.operations.cordon("kvm3")
+    plan = await first.operations.plan_upgrade(("kvm1",))
+    assert "kvm3" not in plan.hosts
+    await first.operations.uncordon("kvm3")
+    await first.operations.cordon("kvm2")
+    ident = await first.operations.start(plan)
+    await until(lambda: bool(world.moves))
+    first.console.dead = True
+    await first.close()
+    await first.operations.stop()
+    other = Console(world)
+    world.leases["kvm3"] = (other, "bert@jump2 since noon: drain of kvm3")
+    second = OpsConsole(world, owner=OTHER)
+    await second.operations.recorded()
+    await getattr(second.operations, verb)(ident)
+
+    def told() -> bool:
+        notes = (r.note for r in world.operations[ident].stages)
+        return any("kvm3 is being worked on by another console" in note for note in notes)
+
+    await until(lambda: told() or not second.operations.drives(ident))
+    assert second.operations.drives(ident)
+    assert not world.operations[ident].state.ended
+    other.dead = True
+    operation = await second.ended(ident)
+    wanted = OperationState.DONE if verb == "resume" else OperationState.CANCELLED
+    assert operation.state is wanted, operation.problem
+    await second.close()
+
+
+async def test_a_drain_that_its_console_gave_up_after_a_defect_waits_for_a_person(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """It is not begun again, and again, by its upgrade, also where that looks late."""
+    world = upgrade_fleet(per_host=1)
+    console, tries = OpsConsole(world), 0
+    gone: set[str] = set()
+    look = Children.look
+
+    async def fail(_starter: Starter) -> None:
+        nonlocal tries
+        tries += 1
+        raise TypeError("two were given")
+
+    async def look_late(children: Children, run: StageRun) -> None:
+        if console.operations.drives(run.ticket):
+            return
+        gone.add(run.ticket)
+        await look(children, run)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Starter, "begin", fail)
+        broken.setattr(Children, "look", look_late)
+        ident = await console.operations.start(await console.operations.plan_upgrade(("kvm1",)))
+        await until(lambda: world.operations[ident].problem is not None or tries > 1)
+    operation = world.operations[ident]
+    assert tries == 1
+    assert gone
+    assert "drain waits: the console itself failed" in operation.problem.what
+    operation = await go_on(console, operation)
+    assert operation.state is OperationState.DONE, operation.problem
+    await console.close()

@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # First process of a practice guest: loads its drivers, then makes the load that the
 # kernel command line asks for (nova.name, nova.cpu, nova.dirty, nova.span, nova.count, nova.ip,
-# nova.peer), and heeds the power button unless it is deaf (nova.deaf).
+# nova.peer), and heeds the power button unless it is deaf (nova.deaf). It answers as a guest agent
+# where it is told to (nova.agent).
 /bin/busybox mkdir -p /proc /sys /dev /run /etc /root
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root TERM=linux
@@ -14,7 +15,7 @@ mount -t tmpfs -o mode=755 run /run
 
 for module in $(cat /modules/order); do insmod "/modules/$module"; done
 
-name=guest cpu=0 dirty=0 span=0 count=0 deaf=0 ip= peer=
+name=guest cpu=0 dirty=0 span=0 count=0 deaf=0 agent=0 ip= peer=
 for word in $(cat /proc/cmdline); do
     case $word in
         nova.name=*) name=${word#*=} ;;
@@ -23,6 +24,7 @@ for word in $(cat /proc/cmdline); do
         nova.span=*) span=${word#*=} ;;
         nova.count=*) count=${word#*=} ;;
         nova.deaf=*) deaf=${word#*=} ;;
+        nova.agent=*) agent=${word#*=} ;;
         nova.ip=*) ip=${word#*=} ;;
         nova.peer=*) peer=${word#*=} ;;
     esac
@@ -104,6 +106,34 @@ watch_button() {
     poweroff -f
 }
 
+# A guest agent of a few words: who is there, what time it is, and how to end. One that is deaf has
+# its port open and says nothing.
+answer_host() {
+    until port=$(grep -lx org.qemu.guest_agent.0 /sys/class/virtio-ports/*/name 2>/dev/null); do
+        usleep 100000 # it appears a while after its driver
+    done
+    port=${port#/sys/class/virtio-ports/}
+    exec 7<>"/dev/${port%/name}"
+    while [ "$deaf" -ne 0 ]; do sleep 3600; done
+    while :; do
+        if ! read -r line <&7; then
+            usleep 100000 # nobody listens on the host
+            continue
+        fi
+        id=${line##*\"id\":}
+        id=${id%%[!0-9]*}
+        case $line in
+            *'"guest-sync-delimited"'*) printf '\377{"return": %s}\n' "$id" >&7 ;;
+            *'"guest-sync"'*) printf '{"return": %s}\n' "$id" >&7 ;;
+            *'"guest-ping"'*) printf '{"return": {}}\n' >&7 ;;
+            *'"guest-get-time"'*) printf '{"return": %s000000000}\n' "$(date +%s)" >&7 ;;
+            *'"guest-shutdown"'*'"reboot"'*) sync && reboot -f ;;
+            *'"guest-shutdown"'*) sync && poweroff -f ;;
+            *) printf '{"error": {"class": "CommandNotFound", "desc": "not known here"}}\n' >&7 ;;
+        esac
+    done
+}
+
 if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
     ip link set eth0 up
     ip addr add "$ip" dev eth0
@@ -113,6 +143,7 @@ if [ -n "$ip" ] && [ -e /sys/class/net/eth0 ]; then
     done) &
 fi
 [ "$deaf" -eq 0 ] && watch_button >/dev/ttyS0 2>&1 &
+[ "$agent" -ne 0 ] && answer_host &
 [ "$cpu" -gt 0 ] && spin &
 [ "$dirty" -gt 0 ] && [ "$span" -eq 0 ] && soil &
 [ "$dirty" -gt 0 ] && [ "$span" -gt 0 ] && wander &

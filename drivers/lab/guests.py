@@ -57,7 +57,8 @@ def _command_line(spec: GuestSpec, plan: LabPlan, host: LabHost, number: int) ->
         f"console=ttyS0 quiet no_timer_check nova.name={spec.name} nova.cpu={spec.cpu_pct} "
         f"nova.dirty={spec.dirty_mib_s} nova.span={spec.dirty_span_mib} "
         f"nova.count={spec.counter_ms if spec.write_counter else 0} "
-        f"nova.deaf={int(spec.deaf)} nova.ip={address} nova.peer={peer}"
+        f"nova.deaf={int(spec.deaf)} nova.agent={int(spec.agent)} "
+        f"nova.ip={address} nova.peer={peer}"
     )
 
 

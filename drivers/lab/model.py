@@ -46,8 +46,9 @@ class GuestSpec:
         disk_mib: Size of the disk, MiB.
         disk_format: ``raw`` or ``qcow2``.
         initial: What ``up`` brings it to.
-        deaf: It does not heed the power button.
+        deaf: It does not heed the power button, and its agent hears nothing.
         channel: It has a channel for a guest agent, and no agent.
+        agent: It has the channel, and a guest agent of a few words.
         nic: It has a network card.
         vcpus: Virtual CPUs.
         tags: Written to its metadata as the console's tags.
@@ -68,6 +69,7 @@ class GuestSpec:
     initial: Initial = Initial.RUNNING
     deaf: bool = False
     channel: bool = False
+    agent: bool = False
     nic: bool = True
     vcpus: int = 1
     tags: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ WANTED_MODULES = (
     "virtio_blk",
     "virtio_balloon",
     "virtio_net",
+    "virtio_console",
     "button",
     "evdev",
 )

@@ -93,7 +93,7 @@ def guest_xml(
     <serial type='pty'><target port='0'/></serial>
     <console type='pty'><target type='serial' port='0'/></console>
     <video><model type='none'/></video>
-    {_CHANNEL if spec.channel else ""}
+    {_CHANNEL if spec.channel or spec.agent else ""}
     <memballoon model='virtio'><stats period='5'/></memballoon>
   </devices>
 </domain>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,6 +112,32 @@ def test_what_a_migration_took_is_kept_and_estimates_the_next(
     paces = Paces()
     paces.take(console.jobs)
     assert (("kvm1", "kvm2") in paces.bandwidth()) is (found.seconds >= 1)
+
+
+def test_a_guest_with_an_agent_is_asked_where_it_arrived(
+    lab: LabFleet, console: Console, guest: Callable[..., str]
+) -> None:
+    """The agent answers the console on the target, and ends the guest there when asked to."""
+    uuid = guest("agent1", shared=True, agent=True, nic=False)
+    here, there = lab.host("kvm1"), lab.host("kvm2")
+    assert wait_until(lambda: clock_of(here, "agent1") > 0, PATIENCE_S, 0.2), "no agent answers"
+    console.vm(uuid, on="kvm1", state=VmState.RUNNING)
+    done = console.do(Action.MIGRATE, uuid, "kvm2")
+    assert done.state is JobState.DONE, (done.problem, done.outcome)
+    assert "agent1 is running on kvm2 and nowhere else" in done.outcome
+    assert "its guest agent answers" in done.outcome
+    assert clock_of(there, "agent1") > 0
+    console.vm(uuid, on="kvm2", state=VmState.RUNNING)
+    off = console.do(Action.SHUTDOWN, uuid)
+    assert off.state is JobState.DONE, (off.problem, off.outcome)
+    assert running_on(lab, uuid) == []
+    assert lab.counter("agent1").lost == ()
+
+
+def clock_of(host: LabHost, name: str) -> int:
+    """Seconds since 1970 as the agent of a guest there tells them; 0 where none answers."""
+    found = re.search(r"Time: (\d+)", host.virsh("domtime", name, check=False))
+    return int(found.group(1)) if found else 0
 
 
 BASE = "ground.raw"

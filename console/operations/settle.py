@@ -32,7 +32,7 @@ class Settler:
             elif job.state.ended:
                 ends = {run.move.source, run.move.target}
                 snapshot = await self._desk.fresh(ends, self._acted_until(job))
-                found = found_move(snapshot, run.move, job, now=self._desk.clock())
+                found = found_move(snapshot, run.move, job, now=self._desk.clock(), tries=run.tries)
                 await self._take(run, job, found)
             elif job.owner != self._desk.owner:
                 await self._desk.jobs.recover()  # it is judged there, if its console is dead

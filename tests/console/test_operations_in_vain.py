@@ -6,12 +6,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from console.operations.settle import Settler
 from console.policy.drain.truth import TRIES, Found, in_vain
 from console.policy.recovery import UNDO
+from drivers.errors import Unreachable
 from drivers.model.job import Action, Job, JobState, Plan, Request
-from drivers.model.operation import Move, MoveRun, MoveState, MoveVerb
-from tests.console.opsworld import uuid_of
+from drivers.model.operation import Move, MoveRun, MoveState, MoveVerb, OperationState
+from drivers.protocol import MigrationSpec
+from tests.console.opsworld import OpsConsole, OpsDriver, fleet, uuid_of
 
 PLAN = Plan("p1", Request(Action.MIGRATE, uuid_of(0), "kvm2"), "web0", "kvm1", 0.0, "Migrate web0")
 LEFT = Job("j0", PLAN, JobState.INTERRUPTED, followup=(UNDO,), outcome="kvm1 gave no answer")
@@ -68,3 +72,31 @@ def test_what_came_to_an_end_in_between_counts_anew() -> None:
     jobs = tried(TRIES)
     assert in_vain(jobs)
     assert not in_vain([*jobs[:-2], replace(jobs[-2], state=JobState.FAILED), jobs[-1]])
+
+
+@pytest.mark.parametrize(
+    ("breaks", "state"), [(TRIES - 1, OperationState.DONE), (TRIES, OperationState.PAUSED)]
+)
+async def test_what_a_broken_connection_ended_is_begun_anew(
+    monkeypatch: pytest.MonkeyPatch, breaks: int, state: OperationState
+) -> None:
+    """A daemon that restarts ends its migrations; the VM runs on where it was, and moves after."""
+    migrate, begun = OpsDriver.migrate, 0
+
+    async def migrates(self: OpsDriver, uuid: str, spec: MigrationSpec) -> None:
+        nonlocal begun
+        begun += 1
+        if begun <= breaks:
+            raise Unreachable("web0 could not be migrated", "End of file while reading data")
+        await migrate(self, uuid, spec)
+
+    monkeypatch.setattr(OpsDriver, "migrate", migrates)
+    console = OpsConsole(fleet(1))
+    plan = await console.operations.plan_drain("kvm1")
+    operation = await console.ended(await console.operations.start(plan))
+    assert operation.state is state, operation
+    assert begun == TRIES
+    if state is OperationState.PAUSED:
+        assert operation.problem is not None
+        assert "End of file while reading data" in operation.problem.what
+    await console.close()

@@ -33,8 +33,15 @@ class Found:
     dead: bool = False
 
 
-def found_move(snapshot: FleetSnapshot, move: Move, job: Job, *, now: float) -> Found:
-    """The truth about a move whose job has ended."""
+def found_move(
+    snapshot: FleetSnapshot, move: Move, job: Job, *, now: float, tries: int = TRIES
+) -> Found:
+    """The truth about a move whose job has ended.
+
+    Args:
+        tries: How often a job was begun for it: one that a broken connection ended is begun anew
+            until they are ``TRIES``.
+    """
     if move.verb is not MoveVerb.MIGRATE:
         return _found_here(snapshot, move, job, now)
     source, target = _copy(snapshot, move, move.source), _copy(snapshot, move, move.target)
@@ -55,7 +62,10 @@ def found_move(snapshot: FleetSnapshot, move: Move, job: Job, *, now: float) -> 
         settled = _interrupted(job, source, target_read=target_read)
         if settled is not None:
             return settled
-    return _still_there(move, job, source, target_read=target_read)
+    found = _still_there(move, job, source, target_read=target_read)
+    if found.state is MoveState.FAILED and tries < TRIES and _cut_off(job, source):
+        return Found(MoveState.PENDING, f"its connection broke; still on {move.source}: once more")
+    return found
 
 
 def _stopped(snapshot: FleetSnapshot, move: Move) -> str:
@@ -141,6 +151,12 @@ def _still_there(move: Move, job: Job, source: Vm, *, target_read: bool) -> Foun
     if job.state in (JobState.DONE, JobState.INTERRUPTED):
         return Found(MoveState.PENDING, f"taken back: it is on {move.source}")
     return Found(MoveState.FAILED, _why(job) or "its job was cancelled")
+
+
+def _cut_off(job: Job, source: Vm) -> bool:
+    """Whether nothing but a lost connection ended it, and the VM goes on where it was."""
+    lost = job.problem is not None and job.problem.code == "unreachable"
+    return job.state is JobState.FAILED and lost and source.state is not VmState.PAUSED
 
 
 def _why(job: Job) -> str:

@@ -78,7 +78,7 @@ class Leases:
     async def take(self, session: Session, words: str) -> HeldLease:
         """Hold the lease of a host until it is released, lost or this console ends.
 
-        A shell that a broken connection of this console has left there is ended first.
+        A shell that this console has left there, as a link broke or nobody waited, is ended first.
 
         Args:
             session: The host.
@@ -109,6 +109,10 @@ class Leases:
             await pipes.close()
             raise Failed(f"{name} did not answer when asked for its lease") from None
         except (DriverError, OSError):
+            await pipes.close()
+            raise
+        except asyncio.CancelledError:  # nobody will know that it was given, or release it
+            self._left.add(mark)
             await pipes.close()
             raise
         self._left.difference_update(left)

@@ -136,6 +136,51 @@ async def test_a_lease_whose_link_broke_is_taken_again_at_once(
         await asyncio.gather(*(shell.close() for shell in shells))
 
 
+async def test_a_lease_that_nobody_waits_for_any_more_is_taken_again_at_once(
+    ident: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its console gave up in the middle of asking, as it does when its operation ends then."""
+    shells: list[Pipes] = []
+    closed: list[Pipes] = []
+    asked = asyncio.Event()
+
+    async def run(_session: object, script: str, *args: str) -> Pipes:
+        there = await spawn_local(["sh", "-c", script, "sh", *args])
+        shells.append(there)
+        first = len(shells) == 1
+
+        async def read(size: int) -> bytes:
+            data = await there.read(size)
+            if first:
+                asked.set()
+                await asyncio.Event().wait()
+            return data
+
+        async def close() -> None:
+            """Nothing reaches the other side."""
+            closed.append(there)
+
+        return Pipes(there.write, read, close)
+
+    async def who(_session: object) -> str:
+        return ident
+
+    monkeypatch.setattr(lease, "_run", run)
+    monkeypatch.setattr(lease, "_host_id", who)
+    session = SimpleNamespace(spec=SimpleNamespace(name="kvm1", deadline_s=60.0))
+    mine = lease.Leases()
+    try:
+        asking = asyncio.create_task(mine.take(session, "anna"))  # type: ignore[arg-type]
+        await asked.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert closed == shells
+        again = await mine.take(session, "anna again")  # type: ignore[arg-type]
+        await again.release()
+    finally:
+        await asyncio.gather(*(shell.close() for shell in shells))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs two logins")
 def test_root_and_others_see_each_other(
     ident: str, take: Callable[..., subprocess.Popen[str]]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from console.config.load import specs_of
 from console.config.schema import duration
 from console.headless.context import Context
 from console.headless.status import Exit
@@ -52,7 +53,7 @@ def metrics_of(words: Iterable[str], known: Sequence[str]) -> list[str]:
 
 
 def run_history(args: argparse.Namespace, context: Context) -> int:
-    """Print or export metrics of VMs or hosts."""
+    """Print or export metrics of VMs or hosts; 2 for a name that none of them ever had."""
     now = time.time()
     kind = "vm" if args.vm else "host"
     known = VM_METRICS if args.vm else HOST_METRICS
@@ -67,12 +68,36 @@ def run_history(args: argparse.Namespace, context: Context) -> int:
     except ValueError:
         print('Expected a time such as "1h" or "2026-05-01T12:00".', file=sys.stderr)
         return Exit.USAGE
-    queries = [
-        HistoryQuery(kind, ident, metric, since, until, args.points)
-        for ident in dict.fromkeys(args.vm or args.host)
-        for metric in metrics
-    ]
-    return with_store(context, lambda store: _show(store, queries, args))
+    idents = list(dict.fromkeys(args.vm or args.host))
+
+    def ask(store: Store) -> int:
+        recorded = {word for pair in store.names(kind) for word in pair}
+        absent = [i for i in idents if i not in recorded and i.lower() not in recorded]
+        strange = [ident for ident in absent if ident not in _configured(context, kind)]
+        if strange:
+            what = "VM" if kind == "vm" else "host"
+            where = f"on record in {context.database}, or in the fleet file"
+            print(f"No {what} called {', '.join(strange)} is {where}.", file=sys.stderr)
+            print(f"See: novacron sql 'from {kind}s'", file=sys.stderr)
+            return Exit.USAGE
+        for ident in absent:
+            print(f"Nothing was ever recorded of {ident}.", file=sys.stderr)
+        queries = [
+            HistoryQuery(kind, ident, metric, since, until, args.points)
+            for ident in idents
+            if ident not in absent
+            for metric in metrics
+        ]
+        return _show(store, queries, args) if queries else Exit.OK
+
+    return with_store(context, ask)
+
+
+def _configured(context: Context, kind: str) -> frozenset[str]:
+    """Names in the fleet file."""
+    if kind == "vm":
+        return frozenset(context.fleet.vms)
+    return frozenset(spec.name for spec in specs_of(context.fleet))
 
 
 def run_sql(args: argparse.Namespace, context: Context) -> int:

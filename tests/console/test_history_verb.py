@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from console.config.paths import user_paths
+from console.config.schema import FleetFile, HostEntry, VmEntry
 from console.headless.arguments import parse
 from console.headless.context import Context
 from console.headless.recorded import metrics_of, moment, run_history
@@ -95,7 +97,11 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
 
     def run(*words: str, since: str = "2026-05-28T20:26:40Z") -> int:
         span = ["--since", since, "--until", "2026-05-28T20:27:40Z"]
-        return run_history(parse(["history", *words, *span]), Context.__new__(Context))
+        fleet = FleetFile(
+            hosts=(HostEntry(name="kvm9", uri="qemu+ssh://root@kvm9/system"),),
+            vms={"planned": VmEntry()},
+        )
+        return run_history(parse(["history", *words, *span]), Context(user_paths(None), fleet))
 
     return run
 
@@ -118,6 +124,44 @@ def test_several_vms_and_metrics_at_once(
     assert table[0].split() == ["VM", "METRIC", "TIME", "MEAN", "MAX"]
     assert len(table) == 1 + 24
     assert "+02:00" in table[1]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("vm", "wbe1"), ("vm", "kvm1"), ("host", "kvm3"), ("host", "web1")]
+)
+def test_a_misspelt_name_is_a_wrong_command_line(
+    asked: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    form: tuple[str, ...],
+    kind: str,
+    name: str,
+) -> None:
+    """It says where it looked, and prints nothing that a script could take for an answer."""
+    right = {"vm": "web1", "host": "kvm1"}[kind]
+    assert asked(f"--{kind}", right, name, "--metric", "cpu", *form) == Exit.USAGE
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"called {name} is on record in" in told.err
+    assert "history.duckdb" in told.err
+
+
+@pytest.mark.parametrize(("kind", "name"), [("vm", "planned"), ("host", "kvm9")])
+def test_what_is_configured_and_was_never_seen_is_no_mistake(
+    asked: Callable[..., int], capsys: pytest.CaptureFixture[str], kind: str, name: str
+) -> None:
+    assert asked(f"--{kind}", name, "--metric", "cpu") == Exit.OK
+    assert f"Nothing was ever recorded of {name}." in capsys.readouterr().err
+
+
+def test_a_vm_on_record_without_samples_in_the_range_is_said_to_have_none(
+    asked: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its UUID in capitals too."""
+    for name in ("web1", make_vm(1, "kvm1", AT).uuid.upper()):
+        status = asked("--vm", name, "--metric", "cpu", since="2026-05-28T20:27:38Z")
+        assert status == Exit.OK
+        assert f"Nothing is recorded of {name} cpu in that range." in capsys.readouterr().err
 
 
 def test_several_go_into_one_file(asked: Callable[..., int], tmp_path: Path) -> None:

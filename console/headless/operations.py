@@ -16,6 +16,7 @@ from console.headless.session import Session, Unknown, has_pools, known_hosts, o
 from console.headless.status import Exit
 from console.headless.tables import print_rows
 from console.headless.upgrade_words import stage_line
+from console.jobs.runner import NoSuchJob
 from console.policy.recovery import DISMISS, FINISH, RECOVER, RETRY, UNDO
 from drivers.errors import Busy, DriverError, Refused
 from drivers.model.job import Job
@@ -97,8 +98,7 @@ def _show(args: argparse.Namespace, context: Context) -> int:
             return Exit.OK
         job = next((j for j in store.jobs(limit=1000) if j.id == args.id), None)
         if job is None:
-            print(f"There is no job or operation {args.id}.", file=sys.stderr)
-            return Exit.USAGE
+            return _no_such(args)
         if args.json:
             print(json.dumps(to_plain(job), indent=2))
         else:
@@ -187,10 +187,17 @@ def _decide(args: argparse.Namespace, session: Session, operation: Operation | N
             say(f"{args.id} has ended; plan it anew: novacron {operation.plan.kind} ...")
             return Exit.REFUSED
         session.engine.maintenance.resume(args.id).result(WAIT_S)
+    except NoSuchJob:
+        return _no_such(args)
     except DriverError as error:
         say(f"Refused: {error}")
         return Exit.REFUSED
     return follow(args, session, args.id)
+
+
+def _no_such(args: argparse.Namespace) -> int:
+    print(f"There is no job or operation {args.id}; see novacron jobs.", file=sys.stderr)
+    return Exit.USAGE
 
 
 def run_plan(

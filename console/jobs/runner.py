@@ -35,6 +35,10 @@ _STOP_S = 1.0
 """How long a closing console waits for a managed migration to be aborted cleanly."""
 
 
+class NoSuchJob(Gone):
+    """No job of this id is shown or on record."""
+
+
 class JobRunner:
     """One console's jobs.
 
@@ -158,7 +162,7 @@ class JobRunner:
             return
         job = self._journal.get(job_id)
         if job is None:
-            raise Gone("there is no such job", proof=job_id)
+            raise NoSuchJob("there is no such job", proof=job_id)
         if not job.state.ended:
             raise Refused(
                 "that job belongs to another console",
@@ -195,7 +199,7 @@ class JobRunner:
         """The plan for what an ended job offers; none when nothing needs a preview.
 
         Raises:
-            Gone: There is no such job.
+            NoSuchJob: Of this id, on screen or on record.
             Refused: The job does not offer that.
         """
         job = await self._recorded(job_id)
@@ -229,13 +233,13 @@ class JobRunner:
                 self._journal.show(job)
 
     async def _recorded(self, job_id: str) -> Job:
-        """A job that is shown, or that the journal holds; Gone when there is none."""
+        """A job that is shown, or that the journal holds; NoSuchJob when there is none."""
         shown = self._journal.get(job_id)
         if shown is not None:
             return shown
         found = next((j for j in await self._journal.recorded() if j.id == job_id), None)
         if found is None:
-            raise Gone("there is no such job", proof=job_id)
+            raise NoSuchJob("there is no such job", proof=job_id)
         self._journal.show(found)
         return found
 

@@ -86,8 +86,17 @@ def test_what_did_not_fail_is_neither_tried_again_nor_dismissed(run: Run) -> Non
         status, _, err = run("jobs", verb, ident, *URI)
         assert status == Exit.REFUSED
         assert "does not offer" in err
-        status, _, err = run("jobs", verb, "job-nobody", *URI)
-        assert (status, "no such job" in err) == (Exit.REFUSED, True)
+
+
+@pytest.mark.parametrize(
+    "verb", ["show", "retry", "finish", "recover", "dismiss", "undo", "pause", "resume", "cancel"]
+)
+def test_a_job_that_is_not_there_is_a_wrong_command_line(run: Run, verb: str) -> None:
+    assert run("pause", "test", "--yes", *URI)[0] == Exit.OK
+    status, out, err = run("jobs", verb, "job-nobody", *URI)
+    assert (status, out) == (Exit.USAGE, "")
+    assert err.startswith("There is no ")
+    assert "job-nobody; see novacron jobs." in err
 
 
 def test_only_what_is_planned_can_be_tried_dry(run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.operations.begin import Starter
 from console.operations.record import Record
 from console.operations.tools import Desk
-from console.policy.drain.truth import TRIES, Found, found_move, in_vain
+from console.policy.drain.truth import Found, found_move, in_vain, vain_words
 from console.policy.recovery import DISMISS, FINISH, UNDO
 from console.policy.subject import host_problem
 from drivers.model.job import Job, JobState
@@ -82,10 +82,9 @@ class Settler:
     async def _follow_up(self, run: MoveRun, job: Job, found: Found) -> None:
         """Finish or take back what an interrupted job left, as a job of its own."""
         known = {known.id: known for known in self._desk.jobs.jobs}
-        if in_vain([known[job_id] for job_id in run.jobs if job_id in known]):
-            why = job.outcome or "it was interrupted each time"
-            note = f"{found.note}, {TRIES} times in vain ({why}): Jobs offers it again"
-            await self._record.mark(run, MoveState.FAILED, note)
+        jobs = [known[job_id] for job_id in run.jobs if job_id in known]
+        if in_vain(jobs):
+            await self._record.mark(run, MoveState.FAILED, vain_words(jobs, found.note))
             return
         plans, note = await self._desk.jobs.followup(job.id, found.followup), found.note
         ended = any(plan.refusal is not None and plan.refusal.code == "done" for plan in plans)

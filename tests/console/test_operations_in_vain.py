@@ -11,7 +11,7 @@ import pytest
 from console.operations.settle import Settler
 from console.policy.drain.truth import TRIES, Found, in_vain
 from console.policy.recovery import UNDO
-from drivers.errors import Unreachable
+from drivers.errors import TimedOut, Unreachable
 from drivers.model.job import Action, Job, JobState, Plan, Request
 from drivers.model.operation import Move, MoveRun, MoveState, MoveVerb, OperationState
 from drivers.protocol import MigrationSpec
@@ -66,6 +66,16 @@ async def test_then_the_move_failed_and_says_why() -> None:
     assert told.begun == []
     words = "what was left of it is taken back, 3 times in vain (kvm1 gave no answer): "
     assert told.marks == [(MoveState.FAILED, f"{words}Jobs offers it again")]
+
+
+async def test_a_daemon_that_does_not_answer_is_named_with_what_helps() -> None:
+    """libvirtd may hold a migration's job for good; guests outlive its restart."""
+    late = TimedOut("web0 could not be resumed", "libvirt on kvm1 gave no answer in 10 s")
+    told = await followed_up([replace(job, problem=late.problem) for job in tried(TRIES)])
+    ((state, words),) = told.marks
+    assert state is MoveState.FAILED
+    assert "3 times in vain (web0 could not be resumed (libvirt on kvm1 gave no answer" in words
+    assert words.endswith("if libvirtd on kvm1 hangs, restart it there: its guests run on")
 
 
 def test_what_came_to_an_end_in_between_counts_anew() -> None:

@@ -96,6 +96,20 @@ def in_vain(jobs: Sequence[Job]) -> bool:
     return len(last) > TRIES and all(job.state is JobState.INTERRUPTED for job in last)
 
 
+def vain_words(jobs: Sequence[Job], doing: str) -> str:
+    """What is said of a move that was followed up in vain, and what may help.
+
+    Args:
+        doing: What was tried.
+    """
+    last = jobs[-1]
+    why = why_of(last) or "it was interrupted each time"
+    told = f"{doing}, {TRIES} times in vain ({why}): Jobs offers it again"
+    if last.problem is not None and last.problem.code == "timed-out":
+        told += f"; if libvirtd on {last.plan.host} hangs, restart it there: its guests run on"
+    return told
+
+
 def found_idle(snapshot: FleetSnapshot, move: Move, *, now: float) -> Found:
     """The truth about a move that has not begun: PENDING when there is still something to do."""
     vm = _copy(snapshot, move, move.source)
@@ -123,7 +137,7 @@ def _found_here(snapshot: FleetSnapshot, move: Move, job: Job, now: float) -> Fo
     active = _copy(snapshot, move, move.source) is not None
     if active is (move.verb is MoveVerb.START):
         return Found(MoveState.DONE, "it runs" if active else "it is off")
-    return Found(MoveState.FAILED, _why(job))
+    return Found(MoveState.FAILED, why_of(job))
 
 
 def _interrupted(job: Job, source: Vm, *, target_read: bool) -> Found | None:
@@ -150,7 +164,7 @@ def _still_there(move: Move, job: Job, source: Vm, *, target_read: bool) -> Foun
         return Found(MoveState.PENDING, f"{move.target} does not answer any more", dead=True)
     if job.state in (JobState.DONE, JobState.INTERRUPTED):
         return Found(MoveState.PENDING, f"taken back: it is on {move.source}")
-    return Found(MoveState.FAILED, _why(job) or "its job was cancelled")
+    return Found(MoveState.FAILED, why_of(job) or "its job was cancelled")
 
 
 def _cut_off(job: Job, source: Vm) -> bool:
@@ -159,7 +173,7 @@ def _cut_off(job: Job, source: Vm) -> bool:
     return job.state is JobState.FAILED and lost and source.state is not VmState.PAUSED
 
 
-def _why(job: Job) -> str:
+def why_of(job: Job) -> str:
     """What a job says of its failure, with the proof."""
     if job.problem is None:
         return job.outcome

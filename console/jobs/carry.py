@@ -11,7 +11,7 @@ from console.jobs.steps import HANDLERS
 from console.jobs.tracing import tracing
 from console.jobs.work import Work
 from console.policy.failures import Scene, explain
-from console.policy.recovery import DISMISS, FINISH
+from console.policy.recovery import DISMISS, FINISH, RECOVER, RETRY
 from console.policy.verbs import Verb
 from console.policy.virsh import retry_line
 from drivers.errors import Cancelled, DriverError, Failed
@@ -87,10 +87,10 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
         state = JobState.INTERRUPTED
     request = work.job.plan.request
     target = request.target if request.action is Action.MIGRATE else work.host
-    scene = Scene(work.name, work.host, target, retry_line(request, work.name))
-    problem = None if cancelled else explain(error.problem, scene)
     with work.trace.span("clean up"):
         after = await clean_up(work)
+    scene = Scene(work.name, work.host, target, _again(work, after))
+    problem = None if cancelled else explain(error.problem, scene)
     await _catch_up(work)
     if after.state is JobState.DONE:
         problem, state = None, JobState.DONE
@@ -108,6 +108,15 @@ async def _fail(work: Work, index: int, error: DriverError, tell: Tell) -> None:
         steps=tuple(runs),
         followup=_offers(after, cancelled=cancelled and not work.leaving),
     )
+
+
+def _again(work: Work, after: After) -> str:
+    """The command that tries again; empty where nothing that is offered would."""
+    if RECOVER in after.followup:
+        return f"novacron jobs recover {work.job.id}"
+    if after.state is JobState.INTERRUPTED and not {RETRY, FINISH} & set(after.followup):
+        return ""
+    return retry_line(work.job.plan.request, work.name)
 
 
 _WITH_VOLUMES = frozenset({Action.MIGRATE, Action.TIER, Action.DELETE})

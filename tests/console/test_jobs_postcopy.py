@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -115,6 +116,31 @@ async def test_a_broken_switch_is_said_plainly_and_recovered(bench: Bench) -> No
     assert bench.job(done_id).state is JobState.DONE, bench.job(done_id)
     assert list(await bench.states()) == [bench.target]
     await bench.until(lambda: not bench.job(job.id).followup)
+
+
+async def test_a_broken_switch_names_the_command_that_goes_on_with_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that would begin anew: nothing whole is left to begin with."""
+    migrate = SimDriver.migrate
+
+    async def hung_up(self: SimDriver, uuid: str, spec: MigrationSpec) -> None:
+        with suppress(Failed):
+            return await migrate(self, uuid, spec)
+        raise Unreachable("it could not be migrated", "internal error: client socket is closed")
+
+    monkeypatch.setattr(SimDriver, "migrate", hung_up)
+    job = await bench.broken()
+    assert job.problem is not None
+    assert job.problem.fix.endswith(f"; then: novacron jobs recover {job.id}")
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    await bench.drivers[bench.target].destroy(bench.uuid)
+    again = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(again).state.ended)
+    gone = bench.job(again)
+    assert gone.followup == ("force-off", "dismiss")
+    assert gone.problem is not None
+    assert "novacron" not in gone.problem.fix
 
 
 async def test_a_link_that_is_still_cut_leaves_the_same_offer(bench: Bench) -> None:

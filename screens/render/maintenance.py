@@ -36,6 +36,9 @@ CHOICES: dict[Choice, tuple[str, str]] = {
 }
 """Words and tip of each choice."""
 
+_NAMED = 6
+"""VMs of the same reason that are told by name; the table has all."""
+
 _TONES = {
     MoveState.PENDING: "job-pending",
     MoveState.RUNNING: "job-running",
@@ -187,7 +190,7 @@ def plan_text(plan: OperationPlan) -> list[Para]:
         count = len(plan.undecided)
         need = "VM needs" if count == 1 else "VMs need"
         lines.append(para(f"{count} {need} a choice before this can run: c", BAD))
-        lines += [para(s.why.proof, label=f"{s.vm_name} ") for s in plan.undecided]
+        lines += _undecided_lines(plan)
     lines += [para(line, label="- ", label_style=DIM) for line in plan.effects]
     if plan.spare is not None:
         tone = {Verdict.OK: GOOD, Verdict.WARN: BAD}.get(plan.spare.verdict, WARN)
@@ -198,6 +201,22 @@ def plan_text(plan: OperationPlan) -> list[Para]:
     lines += [para(_room(room), label="  ") for room in plan.rooms]
     lines += [para(line, DIM) for line in plan.staying]
     return lines
+
+
+def _undecided_lines(plan: OperationPlan) -> list[Para]:
+    """Why each of them cannot simply move; once for all that have the same reason."""
+    alike: dict[str, list[str]] = {}
+    for stuck in plan.undecided:
+        alike.setdefault(stuck.why.proof, []).append(stuck.vm_name)
+    return [
+        para(proof, label=f"{names[0]} ") if len(names) == 1 else _of_many(names, proof)
+        for proof, names in alike.items()
+    ]
+
+
+def _of_many(names: Sequence[str], proof: str) -> Para:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return para(f"{', '.join(names[:_NAMED])}{more}: {proof}")
 
 
 def _warned_lines(plan: OperationPlan) -> list[Para]:

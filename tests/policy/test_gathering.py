@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from console.policy.gathering import gathered
 from drivers.model.job import Check, Verdict
+from drivers.model.vm import VmState
 from screens.render.maintenance import plan_text
 from tests.policy.test_drain import drain, fleet, guest
 
@@ -41,8 +42,8 @@ def test_a_drain_says_each_warning_once():
     wide = [guest(n, vcpus=9) for n in range(3)]
     plan = drain(fleet(*wide, guest(4)))
     assert sorted(m.reason for m in plan.moves) == [
+        *3 * ["fits, but mind vcpus"],
         "it fits there",
-        *3 * ["it fits there, warned of: vcpus"],
     ]
     (found,) = plan.warned
     assert found.text in (
@@ -52,3 +53,13 @@ def test_a_drain_says_each_warning_once():
     told = [line.label.plain + line.text.plain for line in plan_text(plan)]
     (line,) = (line for line in told if "more vCPUs" in line)
     assert line == f"warn vcpus: {found.text} ({found.proof})"
+
+
+def test_many_that_need_a_choice_for_one_reason_are_one_paragraph():
+    """Six are named, the others counted; one alone keeps its own line."""
+    local = [guest(n, shared=False) for n in range(8)]
+    plan = drain(fleet(*local, guest(9, state=VmState.PAUSED)))
+    told = [line.label.plain + line.text.plain for line in plan_text(plan)]
+    (line,) = (line for line in told if "storage is not shared" in line)
+    assert line.startswith("web0, web1, web2, web3, web4, web5 and 2 more: its storage")
+    assert any(line.startswith("web9 it is paused") for line in told)

@@ -23,14 +23,13 @@ from drivers.model.operation import (
 
 def reason_words(fit: Fit, together: bool, missed: str = "") -> str:
     """Why this target; ``missed`` is the host that it should have gone to."""
-    parts = ["it fits there"]
+    minded = ", ".join(c.name for c in fit.warned)
+    parts = [f"fits, but mind {minded}" if minded else "it fits there"]
     if missed:
         parts.append(f"{missed} cannot take it")
     copied = sum(size for _, size in fit.copies)
     if copied:
         parts.append(f"{size_words(copied)} of storage is copied along")
-    if fit.warned:
-        parts.append(f"warned of: {', '.join(c.name for c in fit.warned)}")
     if together:
         parts.append("with the VMs it must stay together with")
     return ", ".join(parts)

@@ -177,6 +177,8 @@ async def test_a_lease_that_nobody_waits_for_any_more_is_taken_again_at_once(
         assert closed == shells
         again = await mine.take(session, "anna again")  # type: ignore[arg-type]
         await again.release()
+        await shells[0].write(b"\n")  # heard by what the ended shell had started
+        assert await shells[0].read(1) == b""
     finally:
         await asyncio.gather(*(shell.close() for shell in shells))
 

@@ -49,6 +49,10 @@ class Inheritance:
             outcome = words or job.outcome
             await self._tools.journal.write(replace(job, followup=(), outcome=outcome))
 
+    async def read_again(self, job: Job) -> Job:
+        """What the hosts say now of an ended job that they could not be asked about before."""
+        return await self._judge(job)
+
     async def stop(self) -> None:
         """End the watch."""
         if self._watch is not None:

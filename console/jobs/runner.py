@@ -203,6 +203,8 @@ class JobRunner:
             Refused: The job does not offer that.
         """
         job = await self._recorded(job_id)
+        if choice not in job.followup and job.facts.get("unread"):
+            job = await self._inheritance.read_again(job)
         if choice not in job.followup:
             offered = ", ".join(job.followup) or "nothing"
             raise Refused(f"this job does not offer {choice}", proof=f"it offers: {offered}")

@@ -19,7 +19,7 @@ from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Plan, Request
 from drivers.model.migration import Lever
 from drivers.model.vm import VmState
-from drivers.protocol import MigrationSpec
+from drivers.protocol import MigrationSpec, SlowReading
 from drivers.sim.driver import SimDriver
 from drivers.sim.fleet import SimFleet
 from tests.console.jobworld import Console, MemoryStore, World
@@ -38,6 +38,7 @@ class Bench:
     clock: Clock
     snapshot: FleetSnapshot
     target: str = ""
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(Console(World())))
 
     @property
     def uuid(self) -> str:
@@ -54,6 +55,15 @@ class Bench:
         async with asyncio.timeout(60):
             while not ready():  # noqa: ASYNC110 - the runner's own clock
                 await asyncio.sleep(0)
+
+    def console(self, owner: str) -> JobRunner:
+        """The jobs of one console; all have the same hosts and history."""
+        return JobRunner(
+            self.drivers, self.store,  # type: ignore[arg-type]
+            snapshot=lambda: self.snapshot, publish=lambda _j: None, on_events=lambda _e: None,
+            nudge=lambda _h: None, read_anew=nothing_to_read, clock=self.clock, owner=owner,
+            sleep=self.clock.sleep,
+        )  # fmt: skip
 
     async def broken(self) -> Job:
         """Begin, switch over while the link is cut, and wait for the end."""
@@ -80,12 +90,7 @@ async def bench() -> AsyncIterator[Bench]:
     fleet = SimFleet(2, 20, seed=3, clock=clock, pace=0.0)
     drivers = {spec.name: fleet.driver(spec) for spec in fleet.specs()}
     made = Bench(fleet, drivers, None, clock, await picture(drivers, clock()))  # type: ignore[arg-type]
-    made.jobs = JobRunner(
-        drivers, MemoryStore(Console(World())),  # type: ignore[arg-type]
-        snapshot=lambda: made.snapshot, publish=lambda _j: None, on_events=lambda _e: None,
-        nudge=lambda _h: None, read_anew=nothing_to_read, clock=clock, owner="me@:0:1",
-        sleep=clock.sleep,
-    )  # fmt: skip
+    made.jobs = made.console("me@:0:1")
     vm = made.snapshot.vm(made.uuid)
     assert vm is not None
     made.target = next(name for name in drivers if name != vm.host)
@@ -189,6 +194,32 @@ async def test_a_target_that_ended_after_the_switch_is_no_case_for_recovery(benc
     assert ended.followup == ("force-off", "dismiss")
     home = next(name for name in bench.drivers if name != bench.target)
     assert (await bench.states())[home] == (VmState.PAUSED, "post-copy failed")
+
+
+async def test_another_console_that_has_just_started_recovers_it_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked before it was connected: what the hosts say once they answer is what counts."""
+    job = await bench.broken()
+    read = SimDriver.read_slow
+
+    async def not_yet(self: SimDriver) -> SlowReading:
+        raise Unreachable("not connected yet")
+
+    monkeypatch.setattr(SimDriver, "read_slow", not_yet)
+    other = bench.console("you@:0:2")
+    (judged,) = await other.recover()
+    assert "not known yet" in judged.outcome
+    with pytest.raises(Refused, match="does not offer recover"):
+        await other.followup(job.id, "recover")
+    monkeypatch.setattr(SimDriver, "read_slow", read)
+    bench.fleet.cut(bench.target, cut=False)
+    (plan,) = await other.followup(job.id, "recover")
+    assert plan.refusal is None
+    done_id = await other.submit(plan)
+    await bench.until(lambda: next(j for j in other.jobs if j.id == done_id).state.ended)
+    assert next(j for j in other.jobs if j.id == done_id).state is JobState.DONE
+    await other.stop()
 
 
 @pytest.fixture

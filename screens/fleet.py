@@ -7,14 +7,16 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from drivers.model.operation import Operation
 from screens.base import FleetScreen, View
 from screens.messages import HostOpened, ViewRequested, VmOpened
 from screens.render.hosts import host_columns, host_narrowed, host_rows
+from screens.render.operations import place_of, running_rows
 from screens.render.problems import trouble_columns, trouble_rows, troubles
 from screens.render.totals import totals
 from screens.render.vms import busiest_rows, vm_columns
 from screens.render_event import event_columns, event_rows
-from screens.render_job import job_columns, job_rows
+from screens.render_job import job_columns
 from screens.table import LineTable, Pen, Row
 
 FIXED = 7
@@ -22,6 +24,10 @@ FIXED = 7
 
 WORTH = 8
 """Lines from which there is room for more than hosts."""
+
+
+FRAME = 2
+"""Title and heads of a table."""
 
 
 class FleetView(FleetScreen):
@@ -54,7 +60,7 @@ class FleetView(FleetScreen):
             busy = LineTable(vm_columns(), id="busy")
             yield _titled(busy, "Busiest VMs")
             with Vertical():
-                yield _titled(LineTable(job_columns(), id="running"), "Running jobs")
+                yield _titled(LineTable(job_columns(counted=True), id="running"), "Running jobs")
                 recent = LineTable(event_columns(), id="recent", placeholder="no events yet")
                 yield _titled(recent, "Newest events")
 
@@ -78,11 +84,19 @@ class FleetView(FleetScreen):
         self._show_more(view, pen, len(shown))
 
     def _show_more(self, view: View, pen: Pen, hosts: int) -> None:
-        """Use the lines that the hosts leave; with too few of them the hosts take all."""
+        """Use the lines that the hosts leave; few are for what runs, none leave all to hosts."""
         problems = self._height_of_problems(len(self.query_one("#problems", LineTable).rows))
-        left = self.size.height - FIXED - problems - (max(1, hosts) + 2)
+        left = self.size.height - FIXED - problems - (max(1, hosts) + FRAME)
+        room = left // 2 if left >= WORTH else max(0, left - FRAME)
+        going = running_rows(view.jobs, view.operations, room)
         self.set_class(left >= WORTH, "-roomy")
-        self.query_one("#hosts").styles.height = max(1, hosts) + 2 if left >= WORTH else "1fr"
+        self.set_class(left < WORTH and bool(going), "-tight")
+        some = left >= WORTH or bool(going)
+        self.query_one("#hosts").styles.height = max(1, hosts) + FRAME if some else "1fr"
+        running = self.query_one("#running", LineTable)
+        running.set_class(not going, "-none")
+        running.styles.height = len(going) + FRAME
+        running.set_rows(going, pen)
         if left < WORTH:
             return
         busiest = busiest_rows(view.snapshot, left - 2, view.now)
@@ -90,11 +104,6 @@ class FleetView(FleetScreen):
         answered = any(host.slow_at for host in view.snapshot.hosts)
         busy.placeholder = "no VM runs" if answered else "Waiting for the first answer of a host"
         _set_newest(busy, busiest, pen)
-        jobs = job_rows([job for job in view.jobs if not job.state.ended][: left // 2])
-        running = self.query_one("#running", LineTable)
-        running.set_class(not jobs, "-none")
-        running.styles.height = len(jobs) + 2
-        running.set_rows(jobs, pen)
         newest = event_rows(reversed(view.events[-left:]), view.snapshot)
         _set_newest(self.query_one("#recent", LineTable), newest, pen)
 
@@ -123,7 +132,9 @@ class FleetView(FleetScreen):
     @on(LineTable.RowSelected, "#running")
     def _open_jobs(self, event: LineTable.RowSelected) -> None:
         event.stop()
-        self.post_message(ViewRequested("jobs"))
+        task = event.table.cursor_item
+        place = place_of(task) if isinstance(task, Operation) else ("jobs", "")
+        self.post_message(ViewRequested(*place))
 
     @on(LineTable.RowSelected, "#recent")
     def _open_event(self, event: LineTable.RowSelected) -> None:

@@ -11,12 +11,13 @@ from drivers.model.job import Job, JobState, StepRun
 from drivers.model.migration import PACKED
 from drivers.model.operation import Operation
 from drivers.model.vm import JobProgress
-from screens.columns import Cell, Column, Pen, Row, natural
+from screens.columns import Cell, Column, Pen, natural
 from screens.format import UNKNOWN, age, bar, clean, duration, milliseconds, percent, rate, size
 from screens.prose import BLANK, DIM, HEAD, Para, block, para, say
 from screens.render.cockpit import band, cockpit_text
 from screens.render.operations import (
     operation_bar,
+    operation_count,
     operation_next,
     operation_offers,
     operation_share,
@@ -130,18 +131,22 @@ def _figures(progress: JobProgress) -> list[str]:
 def job_columns(
     below: Callable[[str], bool] = lambda _job: False,
     keeps: Callable[[str], bool] = lambda _operation: False,
+    *,
+    counted: bool = False,
 ) -> tuple[Column, ...]:
     """Columns of a table of jobs and operations.
 
     Args:
         below: Whether the job of an id is shown as part of an operation.
         keeps: Whether jobs of the operation of an id keep old copies.
+        counted: How far an operation is stands there in numbers instead of as a bar.
     """
+    drawn = _count if counted else _bar
     return (
         Column("state", "STATE", 11, lambda t, _p: _state(t), lambda t: t.state.value),
         Column("title", "JOB", 36, lambda t, _p: _name(t, below), lambda t: natural(task_title(t)),
                min_width=28, grow=2, letter="N"),
-        Column("progress", "PROGRESS", 16, _bar, _share, min_width=16, letter="P",
+        Column("progress", "PROGRESS", 16, drawn, _share, min_width=16, letter="P",
                descending=True),
         Column("left", "ETA", 6, _eta, _eta_s, right=True, priority=2),
         Column("took", "TOOK", 7, lambda t, p: Cell(duration(_took(t, p.now))),
@@ -204,6 +209,10 @@ def _bar(task: Task, pen: Pen) -> Cell:
     return _job_bar(task, pen) if isinstance(task, Job) else operation_bar(task, pen)
 
 
+def _count(task: Task, pen: Pen) -> Cell:
+    return _job_bar(task, pen) if isinstance(task, Job) else operation_count(task)
+
+
 def _job_bar(job: Job, pen: Pen) -> Cell:
     if job.state.ended or job.progress is None:
         done = sum(run.state is JobState.DONE for run in job.steps)
@@ -232,17 +241,6 @@ def _next(task: Task, keeps: Callable[[str], bool]) -> Cell:
     if task.followup:
         return Cell("f: " + ", ".join(task.followup), "care")
     return Cell(task.outcome, "faint")
-
-
-def job_rows(jobs: Sequence[Job]) -> list[Row]:
-    """Running jobs first, then those that wait for a decision, then the rest, newest first."""
-    return [Row(job.id, job) for job in sorted(jobs, key=_rank)]
-
-
-def _rank(job: Job) -> tuple[int, float]:
-    if not job.state.ended:
-        return 0, -job.created_at
-    return (1 if job.followup else 2), -job.created_at
 
 
 def job_text(

@@ -11,11 +11,14 @@ from drivers.model.kept import keeps_copies, kept_jobs, old_bytes, old_copies
 from drivers.model.operation import MoveState, Operation, OperationState
 from drivers.model.operation_trace import jobs_of, whole_trace
 from screens.columns import Cell, Pen, Row
-from screens.format import bar, duration, percent, size
+from screens.format import bar, duration, percent, plural, size
 from screens.prose import BLANK, DIM, HEAD, WARN, Para, para
 from screens.render.maintenance import operation_text
 from screens.render.upgrade import upgrade_arg
 from screens.render.waterfall import span_lines
+
+_COUNT = 16
+"""Cells for how much is done."""
 
 _TONES = {
     OperationState.RUNNING: "job-running",
@@ -53,6 +56,19 @@ def operation_bar(operation: Operation, pen: Pen) -> Cell:
         done = sum(r.state is MoveState.DONE for r in operation.runs)
         return Cell(f"move {done} of {len(operation.runs)}", "faint")
     return Cell(f"{bar(part, 11, plain=pen.ascii)} {percent(100 * part)}", "busy")
+
+
+def operation_count(operation: Operation) -> Cell:
+    """How much of it is done in numbers: ``7 of 12 moved``, of an upgrade ``1 of 3 hosts``."""
+    if operation.stages:
+        open_hosts = {s.stage.host for s in operation.stages if s.state is not MoveState.DONE}
+        hosts = {s.stage.host for s in operation.stages}
+        return Cell(f"{len(hosts - open_hosts)} of {plural(len(hosts), 'host')}", "busy")
+    done, of = sum(r.state is MoveState.DONE for r in operation.runs), len(operation.runs)
+    if not of:
+        return Cell("")
+    told = f"{done} of {of} moved"
+    return Cell(told if len(told) <= _COUNT else f"{done}/{of} moved", "busy")
 
 
 def operation_took(operation: Operation, now: float) -> float:
@@ -125,6 +141,14 @@ def task_rows(jobs: Sequence[Job], operations: Sequence[Operation], *, failed: b
         rows.append(Row(task.id, task))
         rows += [Row(job.id, job) for job in reversed(below.get(task.id, ()))]
     return rows
+
+
+def running_rows(jobs: Sequence[Job], operations: Sequence[Operation], most: int) -> list[Row]:
+    """So many of what is under way: operations, those that pause too, then jobs; newest first."""
+    tasks: list[Job | Operation] = [*operations, *jobs]
+    going = [task for task in tasks if not task.state.ended]
+    going.sort(key=lambda task: (isinstance(task, Job), -task.created_at))
+    return [Row(task.id, task) for task in going[:most]]
 
 
 def held_jobs(jobs: Sequence[Job], operations: Sequence[Operation]) -> frozenset[str]:

@@ -146,7 +146,10 @@ def _bytes(value: int, item: PoolItem) -> Cell:
 
 
 def _volumes(item: PoolItem, _pen: Pen) -> Cell:
-    return Cell(str(len(item.pool.volumes)), "" if item.fresh else "stale")
+    pool = item.pool
+    if not pool.volumes and (pool.problem is not None or not pool.active):
+        return Cell(UNKNOWN, "faint")  # nobody could look
+    return Cell(str(len(pool.volumes)), "" if item.fresh else "stale")
 
 
 def _age(item: PoolItem, pen: Pen) -> Cell:

@@ -124,6 +124,8 @@ def _slow(guest: SimVm, at: float) -> Vm:
     return replace(
         vm,
         memory_used=int(vm.memory * now.memory_share) & ~0xFFF,
+        read_bps=now.read_bps,
+        write_bps=now.write_bps,
         disks=tuple(_disk(disk, now, share) for disk in vm.disks),
         job=guest.job.progress(at) if guest.job is not None else None,
         slow_at=at,

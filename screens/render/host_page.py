@@ -113,7 +113,10 @@ def device_lines(host: Host, view: View) -> list[Content]:
         used = None if free is None else 100.0 * (1.0 - free)
         words = f"{percent(used):>4} used, {size(disk.free)} free of {size(disk.size)} {disk.kind}"
         lines.append(_pair(clean(disk.mount), words, tone))
-    return lines
+    return lines + [
+        _pair(clean(away.mount), f"{away.kind}: sizes are never asked of a server", tone)
+        for away in load.remote
+    ]
 
 
 def fact_lines(host: Host) -> list[Content]:

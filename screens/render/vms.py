@@ -87,6 +87,13 @@ def _memory_old(vm: Vm, host: Host, now: float) -> bool:
     return (vm_lags if vm.memory_used is not None else vm_is_stale)(vm, host, now)
 
 
+def _bytes_old(vm: Vm, host: Host, now: float) -> bool:
+    """Whether the bytes read and written are stale: libvirt tells what /proc does not count."""
+    counted = all(disk.counted for disk in vm.disks) and vm.fast_at
+    untold = not counted or any(lack.name == "vm.io" for lack in vm.missing)
+    return vm_is_stale(vm, host, now) or (untold and vm_lags(vm, host, now))
+
+
 def _started(item: VmItem) -> float | None:
     return -item.vm.started_at if item.vm.started_at and item.vm.state.active else None
 
@@ -137,8 +144,8 @@ def vm_columns(*, with_host: bool = True) -> tuple[Column, ...]:
         _figure("cpu", "CPU%", 5, lambda vm: vm.cpu_pct, _whole, 0, "C", HOT_PCT),
         _figure("memory", "MEM", 6, _memory, size, 1, "M", old=_memory_old),
         _figure("memory_pct", "MEM%", 5, _memory_pct, _whole, 8, "P", HOT_PCT, old=_memory_old),
-        _figure("read", "READ", 8, lambda vm: vm.read_bps, rate, 4, "R"),
-        _figure("write", "WRITE", 8, lambda vm: vm.write_bps, rate, 4, "W"),
+        _figure("read", "READ", 8, lambda vm: vm.read_bps, rate, 4, "R", old=_bytes_old),
+        _figure("write", "WRITE", 8, lambda vm: vm.write_bps, rate, 4, "W", old=_bytes_old),
         _figure("iops", "IOPS", 6, _iops, count, 9, "I", old=vm_lags),
         _figure("latency", "LAT", 7, _latency, milliseconds, 10, "L", old=vm_lags),
         _figure("rx", "NET IN", 8, lambda vm: vm.rx_bps, rate, 5, "X"),

@@ -6,13 +6,18 @@ from dataclasses import replace
 
 import pytest
 
+from drivers.model.host import Filesystem
 from drivers.model.operation import Limits, OperationKind, OperationPlan
-from drivers.model.problem import Problem
+from drivers.model.problem import Missing, Problem
+from drivers.model.storage import Pool
 from drivers.model.vm import Vm
+from screens.base import View
 from screens.columns import Pen
+from screens.render.host_page import device_lines
 from screens.render.maintenance import no_rows, standing_paras
 from screens.render.upgrade import summary
 from screens.render.vms import VmItem, vm_columns
+from screens.render_storage import PoolItem, pool_columns
 from tests.screens.fleets import MIB, NOW, make_host, make_vm
 
 SHARE = next(column for column in vm_columns() if column.id == "memory_pct")
@@ -41,16 +46,16 @@ def test_the_share_of_memory_is_of_what_the_guest_may_use(
     assert share(vm) == words
 
 
+def tones(vm: Vm, *names: str) -> list[str]:
+    """How these columns of a VM are drawn."""
+    columns = {column.id: column for column in vm_columns()}
+    draws = [columns[name].render for name in names or ("memory", "memory_pct", "uptime")]
+    cells = [draw(VmItem(vm, make_host(1)), Pen(NOW)) for draw in draws if draw is not None]
+    return ["" if isinstance(cell, str) else cell.tone for cell in cells]
+
+
 def test_old_memory_and_uptime_are_marked_by_what_told_them() -> None:
     """libvirt tells what the guest uses, /proc what is resident and since when it runs."""
-    columns = {column.id: column for column in vm_columns()}
-
-    def tones(vm: Vm) -> list[str]:
-        item = VmItem(vm, make_host(1))
-        draws = [columns[name].render for name in ("memory", "memory_pct", "uptime")]
-        cells = [draw(item, Pen(NOW)) for draw in draws if draw is not None]
-        return ["" if isinstance(cell, str) else cell.tone for cell in cells]
-
     sizes = {"memory": 100 * MIB, "memory_used": 50 * MIB, "rss": 60 * MIB}
     fresh = make_vm(1, "kvm1", started_at=NOW - 600, **sizes)
     silent = replace(fresh, slow_at=NOW - 600)
@@ -58,6 +63,17 @@ def test_old_memory_and_uptime_are_marked_by_what_told_them() -> None:
     assert tones(silent) == ["stale", "stale", ""]
     assert tones(replace(silent, memory_used=None)) == ["", "", ""]
     assert tones(replace(silent, fast_at=NOW - 600)) == ["stale", "stale", "stale"]
+
+
+def test_old_bytes_of_disks_are_marked_by_what_told_them() -> None:
+    """/proc counts disks of the host, libvirt those on the network and where /proc is closed."""
+    silent = make_vm(1, "kvm1", slow_at=NOW - 600)
+    far = replace(silent, disks=(replace(silent.disks[0], kind="network"),))
+    closed = replace(silent, missing=(Missing("vm.io", "no right to read"),))
+    assert tones(silent, "read", "write") == ["", ""]
+    assert tones(far, "read", "write") == ["stale", "stale"]
+    assert tones(closed, "read", "write") == ["stale", "stale"]
+    assert tones(replace(far, slow_at=NOW), "read", "write") == ["", ""]
 
 
 def test_a_host_that_was_never_read_is_not_called_empty() -> None:
@@ -80,3 +96,30 @@ def test_an_empty_table_of_a_refused_plan_says_nothing_of_vms() -> None:
         "nothing could be planned"
     )
     assert no_rows(replace(plan, kind=OperationKind.RETURN)) == "no VM has to move"
+
+
+def test_volumes_of_a_pool_that_nobody_could_look_into_are_not_counted() -> None:
+    """Off or dead and empty is not the same as empty; what was seen before a failure stays."""
+    pools = {column.id: column for column in pool_columns()}
+
+    def count(pool: Pool) -> str:
+        draw = pools["volumes"].render
+        assert draw is not None
+        cell = draw(PoolItem(pool, True, 0), Pen(NOW))
+        return cell if isinstance(cell, str) else cell.text
+
+    seen = make_host(1).pools[0]
+    empty = replace(seen, volumes=())
+    dead = Problem("the pool does not answer")
+    assert (count(seen), count(empty)) == ("1", "0")
+    assert (count(replace(empty, active=False)), count(replace(empty, problem=dead))) == ("-", "-")
+    assert count(replace(seen, problem=dead)) == "1"
+
+
+def test_a_filesystem_of_a_server_is_named_with_the_reason_for_no_size() -> None:
+    """A dead server would hang whoever asks: it is there, and nobody asks."""
+    host = make_host(1)
+    assert host.load is not None
+    away = replace(host, load=replace(host.load, remote=(Filesystem("/nfs", "nfs4", 0, 0),)))
+    (line,) = [line.plain for line in device_lines(away, View(now=NOW)) if "/nfs" in line.plain]
+    assert "nfs4: sizes are never asked of a server" in line

@@ -30,6 +30,8 @@ OPERATOR_PASSWORD = "practice fleet only"  # noqa: S105 - of a login that exists
 """Password of ``OPERATOR``; sshd takes it once ``reconfigure_sshd`` allows passwords."""
 
 _OPERATOR_ID = 64901
+_ROOT_SHADOW = "root:*:19000:0:99999:7:::"
+_ACCOUNTS = Path("/etc")
 _LAB = Path("/run/novacron")
 _WHOLE = "run/whole"  # in the box's own /run: its network is complete
 _TINY_MIB = 12
@@ -116,9 +118,11 @@ class NetnsHost(LabHost):
             "shadow": f"{OPERATOR}:{_crypt(OPERATOR_PASSWORD)}:19000:0:99999:7:::",
         }
         for name, line in extra.items():
-            lines = Path("/etc", name).read_text().splitlines()
+            lines = (_ACCOUNTS / name).read_text().splitlines()
             # Debian has an operator of its own, and the first of a name is the one that counts.
             kept = [old for old in lines if not old.startswith(f"{OPERATOR}:")]
+            if name == "shadow":  # Ubuntu's root is locked, and sshd lets such a login in by no key
+                kept = [_ROOT_SHADOW if old.startswith("root:") else old for old in kept]
             keys.write_private(etc / name, "\n".join([*kept, line]) + "\n")
             (etc / name).chmod(0o640 if name == "shadow" else 0o644)
         (etc / "pam-sshd").write_text(

@@ -92,8 +92,25 @@ def test_a_fleet_leaves_nothing_behind(lab_folder: Callable[[], Path]) -> None:
     fleet.down()
 
 
-def test_a_fleet_in_roots_own_home(lab: LabFleet) -> None:
-    """Where ``novacron demo`` puts it: each host has a home of its own in that very place."""
+def locked_root(folder: Path) -> Path:
+    """This machine's accounts, with root's locked as Ubuntu has it, to its next password change."""
+    for name in ("passwd", "group", "shadow"):
+        lines = Path("/etc", name).read_text().splitlines()
+        if name == "shadow":
+            lines = [old for old in lines if not old.startswith("root:")]
+            lines.insert(0, "root:!:0:0:99999:7:::")
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_a_fleet_in_roots_own_home(
+    lab: LabFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ``novacron demo`` puts it: each host has a home of its own in that very place.
+
+    Nor does it matter that the machine's root is locked: sshd lets such a login in by no key.
+    """
+    monkeypatch.setattr("drivers.lab.netns._ACCOUNTS", locked_root(tmp_path))
     with tempfile.TemporaryDirectory(dir=pwd.getpwuid(0).pw_dir, prefix="nvt-") as home:
         folder = Path(home) / "lab"
         fleet = LabFleet(folder, hosts=1, guests=0)

@@ -77,7 +77,7 @@ ENTRIES: tuple[Entry, ...] = (
         Action.DELETE,
         "u",
         "Delete",
-        "Undefine the VM; its disks stay unless chosen",
+        "Undefine it; its disks stay unless chosen",
         _ASLEEP,
         harsh=True,
     ),

@@ -16,7 +16,7 @@ def gathered(said: Sequence[Said], noun: str = "VM") -> tuple[Check, ...]:
     """One check for each name of a check, with the number of those that it is about.
 
     Where all say the same but for the name, that is said of each; else the first stands for the
-    others. Its proof and fix are the first one's.
+    others. The same holds for proof and fix.
     """
     alike: dict[str, list[Said]] = {}
     for name, check in said:
@@ -31,7 +31,17 @@ def _as_one(found: Sequence[Said], noun: str) -> Check:
         return replace(check, text=named)
     texts = {_of_each(*one) for one in found}
     told = texts.pop() if len(texts) == 1 else f"such as {named}"
-    return replace(check, text=f"{count_words(len(found), noun)}: {told}")
+    return replace(
+        check,
+        text=f"{count_words(len(found), noun)}: {told}",
+        proof=_shared([c.proof for _, c in found]),
+        fix=_shared([c.fix for _, c in found]),
+    )
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """What all say; else the first as an example."""
+    return texts[0] if len(set(texts)) == 1 or not texts[0] else f"such as {texts[0]}"
 
 
 def _of_each(name: str, check: Check) -> str:

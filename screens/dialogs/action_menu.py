@@ -42,10 +42,12 @@ class ActionMenu(Dialog[Action]):
         head = f" {item.key}  {fit(item.label, 14)} "
         if not able:
             reason = why_not(item.action, self._vms[0], self._snapshot)
-            line = Content.styled(f"{head}no: {clean(reason)}", DIM)
+            told = fit(f"no: {clean(reason)}", max(2, self.room - len(head)), plain=self.plain)
+            line = Content.styled(f"{head}{told}", DIM)
             return Option(line, id=item.action.value, disabled=True)
         some = f"{len(able)} of {len(self._vms)}: " if len(self._vms) > 1 else ""
-        tip = Content.styled(some + item.tip, WARN if item.harsh else DIM)
+        told = fit(some + item.tip, max(2, self.room - len(head)), plain=self.plain)
+        tip = Content.styled(told, WARN if item.harsh else DIM)
         return Option(Content(head) + tip, id=item.action.value)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

@@ -33,8 +33,10 @@ def test_what_all_share_is_said_of_each():
 
 def test_what_differs_has_an_example():
     """A name at the head of another word is no name."""
-    said = [("a", warning("usb", "all of usb 1")), ("b", warning("usb", "all of usb 2"))]
-    assert gathered(said)[0].text == "2 VMs: such as a: all of usb 1"
+    said = [("a", warning("usb", "all of usb 1", fix="pull 1")),
+            ("b", warning("usb", "all of usb 2", fix="pull 2"))]  # fmt: skip
+    (found,) = gathered(said)
+    assert (found.text, found.fix) == ("2 VMs: such as a: all of usb 1", "such as pull 1")
 
 
 def test_a_drain_says_each_warning_once():

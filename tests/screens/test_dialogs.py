@@ -339,6 +339,15 @@ async def test_action_menu_of_a_read_only_host() -> None:
         assert shown_text(app).count("kvm2 is read-only") == 12
 
 
+async def test_each_action_for_many_vms_is_one_line() -> None:
+    """At 80 columns no words go on in a line of their own."""
+    app = Stage(ActionMenu((web(), *(web(name=f"web{n}") for n in range(1200))), fleet()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        menu = app.screen.query_one(OptionList)
+        assert menu.virtual_size.height == menu.option_count
+
+
 async def test_followups_of_an_interrupted_job() -> None:
     """What an ended job offers is listed with what it means."""
     app = Stage(FollowupDialog(jobs()[2]))

@@ -108,8 +108,11 @@ async def recover(work: Work, step: Step) -> str:
             except DriverError as error:
                 failure = error
         progress = await _show(work, meter)
-        if postcopy.stands(failure) or patience.over(progress, work.now()):
+        if postcopy.stands(failure):
             raise failure
+        if patience.over(progress, work.now()):
+            heard = not seen[1].active or postcopy.is_broken(seen[1])
+            raise failure if heard else postcopy.unnoticed(failure)
         await work.pause(postcopy.LOOK_EVERY_S)
 
 

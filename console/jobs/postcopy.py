@@ -97,6 +97,18 @@ def stands(failure: DriverError) -> bool:
     return not passing and not isinstance(failure, Unreachable)
 
 
+def unnoticed(failure: DriverError) -> Failed:
+    """What is said where the source has given the old connection up and the target has not.
+
+    TCP tells only a side that has something to send: a target whose guest waits for a page that it
+    asked for before the break never learns of it, and libvirt refuses to recover until it does.
+    """
+    return Failed(
+        f"recovery was tried for {RETURN_S:.0f} s and nothing moved",
+        proof=f"{failure.problem.what}: {failure.problem.proof}",
+    )
+
+
 class Return:
     """How long QEMU is given to go on by itself: as long as bytes move, and a while more."""
 

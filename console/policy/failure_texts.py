@@ -253,6 +253,13 @@ KNOWN: tuple[KnownFailure, ...] = (
         retry=False,
     ),
     KnownFailure(
+        "post-copy-unnoticed",
+        r"recovery was tried for \d+ s and nothing moved",
+        "the QEMU of {vm} on {target} still waits on the connection that broke",
+        "as root on {target}, find its connection with: ss -tnp state established; end it with: "
+        "ss -K state established sport = :PORT",
+    ),
+    KnownFailure(
         "base-missing",
         r"incremental storage migration is not supported|backing file .*(not found|no such)",
         "a backing file of {vm} is not on {target}",
@@ -267,8 +274,14 @@ KNOWN: tuple[KnownFailure, ...] = (
     KnownFailure(
         "target-lost",
         r"lost connection to destination|unable to write to socket|broken pipe"
-        r"|connection reset|client socket is closed|unexpectedly failed",
+        r"|connection reset|client socket is closed",
         "the connection between {source} and {target} broke",
         "check the network between them and the log of libvirtd on {target}",
+    ),
+    KnownFailure(
+        "gave-up",
+        r"unexpectedly failed",
+        "QEMU gave up the job of {vm}",
+        "check the network between {source} and {target}, and /var/log/libvirt/qemu on both",
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -12,95 +12,20 @@ import pytest
 import pytest_asyncio
 
 from console.jobs.postcopy import RETURN_S
-from console.jobs.runner import JobRunner
-from console.policy.plans import make_plan
 from drivers.errors import DriverError, Failed, Refused, Unreachable
-from drivers.model.fleet import FleetSnapshot
-from drivers.model.job import Action, Job, JobState, Plan, Request
+from drivers.model.job import JobState
 from drivers.model.migration import Lever
 from drivers.model.vm import VmState
 from drivers.protocol import MigrationSpec, SlowReading
 from drivers.sim.driver import SimDriver
-from drivers.sim.fleet import SimFleet
-from tests.console.jobworld import Console, MemoryStore, World
-from tests.console.test_jobs_sim import Clock, nothing_to_read, picture
-
-OPTIONS = {"mode": "p2p", "post_copy": "yes", "bandwidth_mib": "50"}
-
-
-@dataclass
-class Bench:
-    """A simulated fleet, one guest that never converges, and a console's jobs."""
-
-    fleet: SimFleet
-    drivers: dict[str, SimDriver]
-    jobs: JobRunner
-    clock: Clock
-    snapshot: FleetSnapshot
-    target: str = ""
-    store: MemoryStore = field(default_factory=lambda: MemoryStore(Console(World())))
-
-    @property
-    def uuid(self) -> str:
-        return self.fleet.churning
-
-    def plan(self) -> Plan:
-        request = Request(Action.MIGRATE, self.uuid, self.target, OPTIONS)
-        return make_plan(self.snapshot, request, now=self.clock(), plan_id="p")
-
-    def job(self, job_id: str) -> Job:
-        return next(j for j in self.jobs.jobs if j.id == job_id)
-
-    async def until(self, ready: Callable[[], object]) -> None:
-        async with asyncio.timeout(60):
-            while not ready():  # noqa: ASYNC110 - the runner's own clock
-                await asyncio.sleep(0)
-
-    def console(self, owner: str) -> JobRunner:
-        """The jobs of one console; all have the same hosts and history."""
-        return JobRunner(
-            self.drivers, self.store,  # type: ignore[arg-type]
-            snapshot=lambda: self.snapshot, publish=lambda _j: None, on_events=lambda _e: None,
-            nudge=lambda _h: None, read_anew=nothing_to_read, clock=self.clock, owner=owner,
-            sleep=self.clock.sleep,
-        )  # fmt: skip
-
-    async def broken(self) -> Job:
-        """Begin, switch over while the link is cut, and wait for the end."""
-        job_id = await self.jobs.submit(self.plan())
-        await self.until(lambda: (p := self.job(job_id).progress) is not None and p.levers)
-        self.fleet.cut(self.target)
-        await self.jobs.pull(job_id, Lever.POST_COPY, 0.0)
-        await self.until(lambda: self.job(job_id).state.ended)
-        return self.job(job_id)
-
-    async def states(self) -> dict[str, tuple[VmState, str]]:
-        """Host to (state, reason) of the guest, read now."""
-        found = {}
-        for name, driver in self.drivers.items():
-            for vm in (await driver.read_slow()).vms:
-                if vm.uuid == self.uuid:
-                    found[name] = (vm.state, vm.reason)
-        return found
+from tests.console.postcopy_bench import Bench, made_bench
+from tests.console.test_jobs_sim import picture
 
 
 @pytest_asyncio.fixture
 async def bench() -> AsyncIterator[Bench]:
-    clock = Clock()
-    fleet = SimFleet(2, 20, seed=3, clock=clock, pace=0.0)
-    drivers = {spec.name: fleet.driver(spec) for spec in fleet.specs()}
-    made = Bench(fleet, drivers, None, clock, await picture(drivers, clock()))  # type: ignore[arg-type]
-    made.jobs = made.console("me@:0:1")
-    vm = made.snapshot.vm(made.uuid)
-    assert vm is not None
-    made.target = next(name for name in drivers if name != vm.host)
-    hosts = tuple(
-        replace(h, spec=replace(h.spec, peer_uri=f"qemu+ssh://{h.name}/system"))
-        for h in made.snapshot.hosts
-    )
-    made.snapshot = replace(made.snapshot, hosts=hosts)
-    yield made
-    await made.jobs.stop()
+    async with made_bench() as made:
+        yield made
 
 
 async def test_a_broken_switch_is_said_plainly_and_recovered(bench: Bench) -> None:
@@ -361,6 +286,38 @@ async def test_what_arrived_before_anybody_asked_is_not_recovered(
     await bench.until(lambda: bench.job(done_id).state.ended)
     assert bench.job(done_id).state is JobState.DONE, bench.job(done_id)
     assert still.tries == 1
+
+
+async def test_a_target_that_has_noticed_nothing_is_named_with_what_helps(
+    bench: Bench, still: Still, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the source has given the old connection up: libvirt refuses until the target has too."""
+    job = await bench.broken()
+    (plan,) = await bench.jobs.followup(job.id, "recover")
+    bench.fleet.cut(bench.target, cut=False)
+    read = SimDriver.read_slow
+
+    async def reading(self: SimDriver) -> SlowReading:
+        found = await read(self)
+        if self.spec.name != bench.target:
+            return found
+        calm = (
+            replace(vm, reason="post-copy") if vm.uuid == bench.uuid else vm for vm in found.vms
+        )
+        return replace(found, vms=tuple(calm))
+
+    monkeypatch.setattr(SimDriver, "read_slow", reading)
+    again = await bench.jobs.submit(plan)
+    await bench.until(lambda: bench.job(again).state.ended)
+    ended = bench.job(again)
+    assert still.tries > 1
+    assert ended.problem is not None
+    assert "still waits on the connection that broke" in ended.problem.what
+    assert "still running" in ended.problem.proof
+    assert f"ss -K state established sport = :PORT; then: novacron jobs recover {again}" in (
+        ended.problem.fix
+    )
+    assert ended.followup == ("recover", "dismiss")
 
 
 async def test_what_never_comes_back_ends_with_what_libvirt_said(

@@ -50,6 +50,8 @@ TEXTS = [
      "Read section footer failed: -5", "qemu-ended"),
     ("pre-creation of storage targets for incremental storage migration is not supported",
      "base-missing"),
+    ("internal error: client socket is closed", "target-lost"),
+    ("operation failed: job 'migration out' unexpectedly failed", "gave-up"),
 ]  # fmt: skip
 
 

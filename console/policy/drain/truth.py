@@ -33,6 +33,10 @@ class Found:
     dead: bool = False
 
 
+_LOST = ("unreachable", "target-lost")
+"""Codes of failures that a lost connection explains."""
+
+
 def found_move(
     snapshot: FleetSnapshot, move: Move, job: Job, *, now: float, tries: int = TRIES
 ) -> Found:
@@ -169,7 +173,7 @@ def _still_there(move: Move, job: Job, source: Vm, *, target_read: bool) -> Foun
 
 def _cut_off(job: Job, source: Vm) -> bool:
     """Whether nothing but a lost connection ended it, and the VM goes on where it was."""
-    lost = job.problem is not None and job.problem.code == "unreachable"
+    lost = job.problem is not None and job.problem.code in _LOST
     return job.state is JobState.FAILED and lost and source.state is not VmState.PAUSED
 
 

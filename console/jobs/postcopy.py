@@ -29,6 +29,9 @@ LOOK_EVERY_S = 2.0
 _STILL = "migration is still running"
 """libvirt's refusal while QEMU on either host has not given its connection up."""
 
+_WATCHED = "is being actively monitored by another thread"
+"""libvirt's refusal while the target's daemon still waits for its QEMU to have all memory."""
+
 _LOST = "End of file while reading data"
 """All that a source's daemon passes on of such a refusal of the target's (libvirt 9.0)."""
 
@@ -93,7 +96,7 @@ def stands(failure: DriverError) -> bool:
     QEMU notices a broken link only when TCP does: until then libvirt refuses to recover, and if
     the link is back before, the rest follows over the old connection.
     """
-    passing = any(words in failure.problem.proof for words in (_STILL, _LOST))
+    passing = any(words in failure.problem.proof for words in (_STILL, _WATCHED, _LOST))
     return not passing and not isinstance(failure, Unreachable)
 
 

@@ -245,6 +245,9 @@ def still(monkeypatch: pytest.MonkeyPatch) -> Still:
     [
         None,
         Unreachable("kvm1 hung up", "client socket is closed"),
+        Refused(
+            "it failed", "migration of domain web1 is being actively monitored by another thread"
+        ),
         Failed("it failed", "its daemon lost its connection: End of file while reading data: : "),
     ],
 )

@@ -50,6 +50,7 @@ async def spawn_local(argv: Sequence[str]) -> Pipes:
         await stdin.drain()
 
     async def close() -> None:
+        stdin.close()  # what it started in another process group, as timeout(1) does, ends by that
         if process.returncode is None:  # known a moment later than it ended
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with all that it started

@@ -177,10 +177,33 @@ async def test_a_lease_that_nobody_waits_for_any_more_is_taken_again_at_once(
         assert closed == shells
         again = await mine.take(session, "anna again")  # type: ignore[arg-type]
         await again.release()
-        await shells[0].write(b"\n")  # heard by what the ended shell had started
-        assert await shells[0].read(1) == b""
     finally:
         await asyncio.gather(*(shell.close() for shell in shells))
+
+
+async def test_a_lease_of_this_machine_is_released_at_once(
+    ident: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what its shell waits in, in a process group of its own, ends then."""
+
+    async def run(_session: object, script: str, *args: str) -> Pipes:
+        waits = f"timeout {lease.EXPIRES_S} sh -c '"
+        patient = script.replace(waits, f"timeout 600 sh -c 'touch {tmp_path}/waits; ")
+        assert patient != script
+        return await spawn_local(["sh", "-c", patient, "sh", *args])
+
+    async def who(_session: object) -> str:
+        return ident
+
+    monkeypatch.setattr(lease, "_run", run)
+    monkeypatch.setattr(lease, "_host_id", who)
+    session = SimpleNamespace(spec=SimpleNamespace(name="kvm1", deadline_s=60.0))
+    held = await lease.Leases().take(session, "anna")  # type: ignore[arg-type]
+    async with asyncio.timeout(60):
+        while not (tmp_path / "waits").exists():  # noqa: ASYNC110 - a process tells nobody
+            await asyncio.sleep(0)
+        await held.release()
+    assert ask(ident) == "free\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs two logins")

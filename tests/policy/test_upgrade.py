@@ -92,6 +92,13 @@ def test_the_plan_tells_order_commands_and_targets():
     assert time_words(plan.upgrade).endswith("commands and reboots at most 270 min")
 
 
+def test_one_host_alone_needs_no_order():
+    """What is run there is told with its name."""
+    plan = upgrade(fleet(guest(1)), ("kvm1",))
+    assert plan.effects[0] == "kvm1 runs as root: apt-get -y full-upgrade"
+    assert not any("each host" in line for line in plan.effects)
+
+
 def test_a_vm_that_cannot_move_needs_a_choice_and_its_end_is_told():
     """Left behind it goes down with the host; off with autostart it comes up with it."""
     old = guest(3, state=VmState.OFF, autostart=True)

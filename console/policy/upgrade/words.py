@@ -64,7 +64,10 @@ def effects_of(
     """Order, what is run, who moves, who is left and what becomes of them."""
     rules, choices = upgrade.rules, dict(upgrade.choices)
     moves = [m for h in upgrade.hosts for m in h.moves if m.verb is MoveVerb.MIGRATE]
-    lines = [order_words(upgrade.hosts), *(f"each host {line}" for line in run_lines(rules))]
+    several = len(upgrade.hosts) > 1
+    who = "each host" if several else upgrade.hosts[0].host
+    lines = [order_words(upgrade.hosts)] if several else []
+    lines += [f"{who} {line}" for line in run_lines(rules)]
     if moves:
         go = "moves away and comes" if len(moves) == 1 else "move away and come"
         lines.append(f"{count_words(len(moves), 'VM')} {go} home again; each pauses at its ends")

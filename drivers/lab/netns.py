@@ -247,9 +247,15 @@ class NetnsHost(LabHost):
 
 
 def _crypt(password: str) -> str:
-    """A SHA-512 crypt of a password, by the busybox that the guests need anyway."""
-    argv = ["busybox", "mkpasswd", "-m", "sha512", "-P", "0"]
-    done = subprocess.run(argv, input=password, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Failed("a password for the lab's operator could not be hashed", done.stderr.strip())
-    return done.stdout.strip()
+    """A SHA-512 crypt of a password, by busybox or, where that one cannot, by openssl."""
+    said = ""
+    for argv in (("busybox", "mkpasswd", "-m", "sha512", "-P", "0"), _OPENSSL):
+        if shutil.which(argv[0]) is not None:
+            done = subprocess.run(argv, input=password, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return done.stdout.strip()
+            said = said or done.stderr.strip()
+    raise Failed("a password for the lab's operator could not be hashed", said)
+
+
+_OPENSSL = ("openssl", "passwd", "-6", "-stdin")

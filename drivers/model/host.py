@@ -161,10 +161,13 @@ class Filesystem:
 
 @dataclass(frozen=True, slots=True)
 class Psi:
-    """Pressure of one resource (/proc/pressure): percent of time stalled, ten-second average."""
+    """Pressure of one resource (/proc/pressure): percent of time stalled, ten-second average.
+
+    ``full`` is None where the kernel does not tell it: of CPU before 5.13.
+    """
 
     some: float
-    full: float
+    full: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,7 @@ async def _ask_ssh(ssh: str, ask: Ask, timeout: float) -> dict[str, list[str]]:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # a Match exec must not prompt on the console's terminal
     )
     try:
         async with asyncio.timeout(timeout):

@@ -212,7 +212,7 @@ def parse_psi(text: str) -> Psi | None:
                 values[words[0]] = finite(words[1][6:])
             except ValueError:
                 continue
-    return Psi(values["some"], values.get("full", 0.0)) if "some" in values else None
+    return Psi(values["some"], values.get("full")) if "some" in values else None
 
 
 def parse_disks(text: str) -> dict[str, DiskCount]:

@@ -107,8 +107,9 @@ def _of_load(host: Host) -> Iterator[Trouble]:
     used = memory_pct(load)
     if used is not None and used >= FULL_PCT:
         yield Trouble(1, name, f"memory {percent(used)} in use", host=name)
-    if load.psi_memory is not None and load.psi_memory.full >= PSI_FULL:
-        text = f"stalled on memory {percent(load.psi_memory.full)} of the time"
+    stalled = load.psi_memory.full if load.psi_memory is not None else None
+    if stalled is not None and stalled >= PSI_FULL:
+        text = f"stalled on memory {percent(stalled)} of the time"
         yield Trouble(1, name, text, host=name)
     for disk in load.filesystems:
         free = share(disk.free, disk.size)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import Refused, Unsupported
+from drivers.errors import Failed, Refused, Unsupported
 from drivers.lab.fleet import LabFleet, default_folder
 from drivers.lab.ground import LONGEST_FOLDER, MARKER, Ground, check_path
 from drivers.lab.image import cache_folder, static_busybox
 from drivers.lab.model import Mode
+from drivers.lab.netns import _crypt
 from drivers.lab.plan import free_ports, free_subnet, token_of
 from drivers.lab.preflight import choose_mode
 from drivers.lab.processes import marked
@@ -168,6 +169,23 @@ def test_a_machine_without_the_tools_names_the_packages(
         LabFleet(tmp_path / "lab").up()
     assert "novacron demo --simulated" in raised.value.problem.fix
     assert not (tmp_path / "lab").exists()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+@pytest.mark.parametrize("status", [None, 1], ids=["no busybox", "a busybox without mkpasswd"])
+def test_a_password_is_hashed_without_busybox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int | None
+) -> None:
+    """Distributions build busybox with what they like; openssl hashes as well, or it is told."""
+    if status is not None:
+        (tmp_path / "busybox").write_text(f"#!/bin/sh\necho no such applet >&2\nexit {status}\n")
+        (tmp_path / "busybox").chmod(0o755)
+    openssl = str(shutil.which("openssl"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Failed, match="could not be hashed"):
+        _crypt("secret")
+    (tmp_path / "openssl").symlink_to(openssl)
+    assert _crypt("secret").startswith("$6$")
 
 
 def test_ports_and_subnets_are_free(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,17 @@ async def test_proxy_command_tokens(config: str) -> None:
     """%h and %p are filled in."""
     target = await resolve(Ask("wrapped", config_file=config))
     assert target.proxy_command == "nc -X 5 wrapped 22"
+
+
+async def test_what_a_config_runs_has_no_terminal_to_ask_on(tmp_path: Path) -> None:
+    """A program of ``Match exec`` would prompt over the console: it is in a session of its own."""
+    if shutil.which("ssh") is None:
+        pytest.skip("needs the OpenSSH client")
+    told = tmp_path / "session"
+    path = tmp_path / "ssh_config"
+    path.write_text(f"Match exec \"cut -d ' ' -f 6 /proc/self/stat >{told}\"\n  User ops\n")
+    assert (await resolve(Ask("kvm1", config_file=str(path)))).user == "ops"
+    assert int(told.read_text()) != os.getsid(0)
 
 
 async def test_broken_config_is_told_in_its_own_words(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_nics_without_a_space_after_the_colon() -> None:
 def test_psi_without_a_full_line_and_switched_off() -> None:
     """CPU pressure has no ``full`` before 5.13; no text means no PSI."""
     line = "some avg10=1.50 avg60=0.10 avg300=0.00 total=12\n"
-    assert parse_psi(line) == Psi(1.5, 0.0)
+    assert parse_psi(line) == Psi(1.5, None)
     assert parse_psi(line + line.replace("some", "full")) == Psi(1.5, 1.5)
     assert parse_psi("") is None
 

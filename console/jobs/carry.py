@@ -114,8 +114,8 @@ def _again(work: Work, after: After) -> str:
     """The command that tries again; empty where nothing that is offered would."""
     if RECOVER in after.followup:
         return f"novacron jobs recover {work.job.id}"
-    if after.state is JobState.INTERRUPTED and not {RETRY, FINISH} & set(after.followup):
-        return ""
+    if after.state is JobState.INTERRUPTED and RETRY not in after.followup:
+        return f"novacron jobs finish {work.job.id}" if FINISH in after.followup else ""
     return retry_line(work.job.plan.request, work.name)
 
 

@@ -11,13 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownFailure:
-    """One entry; ``retry`` False where trying again cannot help by itself."""
+    """One entry.
+
+    Attributes:
+        retry: False where trying again cannot help by itself.
+        without: Switches that the command which tries again leaves out.
+    """
 
     code: str
     pattern: str
     cause: str
     fix: str
     retry: bool = True
+    without: frozenset[str] = frozenset()
 
 
 KNOWN: tuple[KnownFailure, ...] = (
@@ -264,6 +270,7 @@ KNOWN: tuple[KnownFailure, ...] = (
         r"incremental storage migration is not supported|backing file .*(not found|no such)",
         "a backing file of {vm} is not on {target}",
         "leave --incremental out, so that whole disks are copied",
+        without=frozenset({"--incremental"}),
     ),
     KnownFailure(
         "qemu-ended",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -39,11 +40,17 @@ def explain(problem: Problem, scene: Scene) -> Problem:
         names.update({k: v for k, v in found.groupdict().items() if v is not None})
         fix = _fill(failure.fix, names)
         if failure.retry and scene.retry:
-            fix = f"{fix}; then: {scene.retry}"
+            fix = f"{fix}; then: {_without(scene.retry, failure.without)}"
         return Problem(_fill(failure.cause, names), own, fix, failure.code)
     if problem.fix or not scene.retry:
         return problem
     return replace(problem, fix=f"when the cause is gone: {scene.retry}")
+
+
+def _without(line: str, switches: frozenset[str]) -> str:
+    if not switches:
+        return line
+    return shlex.join(word for word in shlex.split(line) if word not in switches)
 
 
 def _fill(text: str, names: Mapping[str, str]) -> str:

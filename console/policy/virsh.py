@@ -23,6 +23,7 @@ _FLAGS = {
     "migrate_uri": "--migrate-uri",
     "timeout_s": "--timeout",
     "at_timeout": "--at-timeout",
+    "wait_s": "--wait",
 }
 """Options of a request that the command line has a flag with a value for."""
 _WHOLE_FLAGS = {"levers": "--levers"}
@@ -36,6 +37,7 @@ _SWITCHES = {
     "incremental": "--incremental",
     "keep_source": "--keep-source",
     "carry_on": "--carry-on",
+    "nvram": "--nvram",
 }
 """Those that are said or left out."""
 _HEX = re.compile(r"[0-9a-fA-F]{32}")

@@ -93,6 +93,12 @@ def test_what_can_be_tried_again_comes_with_its_command(text, code):
     assert (SCENE.retry in told.fix) is known.retry
 
 
+def test_the_command_leaves_out_what_made_it_fail():
+    scene = Scene("web 1", "kvm1", "kvm2", "novacron migrate 'web 1' --to kvm2 --incremental")
+    told = explain(Problem("refused", "incremental storage migration is not supported"), scene)
+    assert told.fix.endswith("; then: novacron migrate 'web 1' --to kvm2")
+
+
 def test_a_missing_place_is_told_in_figures():
     """The sentence itself says how much is needed and how much is free."""
     said = "not enough free space for the copy: 6.0 MiB needed in /hot, 0.5 MiB free; libvirt said"

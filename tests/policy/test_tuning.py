@@ -141,6 +141,32 @@ def test_every_option_has_its_virsh_words_and_its_retry_flag() -> None:
     assert _migration(parse(line[1:])) == options
 
 
+@pytest.mark.parametrize(
+    ("action", "options", "told"),
+    [
+        (Action.DELETE, {"volumes": "/a/x.raw,/b/y", "nvram": "yes"},
+         {"with_disk": ["/a/x.raw", "/b/y"], "nvram": True}),
+        (Action.SHUTDOWN, {"wait_s": "300"}, {"wait": 300}),
+        (Action.TIER, {"disk": "vda", "keep_old": "yes", "bandwidth_mib": "20"},
+         {"disk": "vda", "keep_old": True, "bandwidth": 20}),
+    ],
+)  # fmt: skip
+def test_what_else_failed_is_asked_for_as_it_was(
+    action: Action, options: dict[str, str], told: dict[str, object]
+) -> None:
+    target = "cold" if action is Action.TIER else ""
+    line = shlex.split(retry_line(Request(action, "u", target, options), "web1"))
+    found = vars(parse(line[1:]))
+    assert {name: found[name] for name in told} == told
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_every_action_can_be_asked_for_again_by_its_line(action: Action) -> None:
+    target = {Action.MIGRATE: "kvm2", Action.TIER: "cold"}.get(action, "")
+    found = parse(shlex.split(retry_line(Request(action, "u", target), "web1"))[1:])
+    assert (found.command, found.action, found.vm) == ("act", action.value, ["web1"])
+
+
 def test_a_time_limit_pulls_its_lever_once_whatever_it_costs() -> None:
     """Even while the migration converges; cancel where nothing else was said."""
     promise = promise_of({"timeout_s": "60"})

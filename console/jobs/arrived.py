@@ -72,9 +72,12 @@ class Stale:
             work.tools.nudge(target)
 
 
-async def forgotten(work: Work) -> str:
+async def forgotten(work: Work, there: Sighting) -> str:
     """Forget on the source what runs on the target: libvirt does not, where a daemon died first."""
-    why = "as was asked"
+    why, vm = "as was asked", there.vm
+    if forgets_source(work.job) and (vm is None or not vm.persistent):
+        told = f"{work.host} still knows it, and {there.host} forgets it once it is off"
+        return f"{told}: define it on {there.host}, then undefine it on {work.host}"
     if forgets_source(work.job):
         try:
             if (await work.driver().needs(work.uuid)).tpm:

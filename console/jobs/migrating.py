@@ -33,6 +33,9 @@ _ABORT_EVERY_S = 1.0
 _AGENT_LOOKS = 5
 """Times a guest agent is asked after the move: its channel connects anew."""
 
+_AGENT_S = 8.0
+"""But not longer than this: libvirt waits five seconds for one that is there and says nothing."""
+
 
 async def see_both(work: Work, target: str) -> tuple[Sighting, Sighting]:
     """Source and target as they are now."""
@@ -313,7 +316,7 @@ async def verify(work: Work, step: Step) -> str:
     if kept and not steps_of(work.job, Verb.REMOVE_SOURCE):
         told += f"; still on {work.host}, unused: {', '.join(kept)}"
     if source.vm is not None:
-        told += f"; {await forgotten(work)}"
+        told += f"; {await forgotten(work, there)}"
     if stale := work.facts.get(STALE):
         told += f"; {stale}"
     return told
@@ -324,12 +327,13 @@ async def guest_words(work: Work, target: str, there: Sighting) -> str:
     if there.vm is None or there.vm.state not in RUNNING:
         return "guest not tested: it is paused"
     answers: bool | None = False
+    limit = work.now() + _AGENT_S
     for _ in range(_AGENT_LOOKS):
         try:
             answers = await work.driver(target).guest_answers(work.uuid)
         except DriverError as error:
             return f"guest not tested: {error.problem.what}"
-        if answers is not False:
+        if answers is not False or work.now() >= limit:
             break
         await work.pause()
     if answers is None:

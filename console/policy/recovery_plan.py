@@ -238,7 +238,8 @@ def _finish(
         )
         verify = (forget, *verify)
     if left.target.active or known_there:
-        forgets = left.source.vm is not None and forgets_source(job)
+        stays = left.target.vm is not None and left.target.vm.persistent
+        forgets = stays and left.source.vm is not None and forgets_source(job)
         return tuple(_forgetting(step, job, specs) if forgets else step for step in verify), (
             f"{name} stays on {target}",
             *((f"{job.plan.host} forgets it",) if forgets else ()),

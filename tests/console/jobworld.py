@@ -41,6 +41,7 @@ class Domain:
     snapshots: int | None = 0
     was: VmState = VmState.RUNNING
     reason: str = ""
+    persistent: bool = True
 
 
 @dataclass
@@ -70,6 +71,7 @@ class World:
 
     Attributes:
         forgets: The daemon of a migration's source lives until it has undefined the VM.
+        persists: A migration's target keeps the VM's definition.
         loses_end: The link breaks as a migration ends: its source does not hear that, and goes on.
         tpm: Kind of the TPM that its VMs have; empty for none.
     """
@@ -86,9 +88,12 @@ class World:
     damage: list[str] = field(default_factory=list)
     obeys: bool = True
     forgets: bool = True
+    persists: bool = True
     loses_end: bool = False
     tpm: str = ""
     agent: bool | None = None
+    agent_s: float = 0.0
+    agent_asked: int = 0
     protect: Protect = Protect.RW
     frozen: FleetSnapshot | None = None
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
@@ -109,7 +114,8 @@ class World:
             self.domains[(move.source, uuid)] = replace(domain, state=VmState.OFF)
         if move.path != domain.path or (move.target, move.path) in self.volumes:
             self.volumes[(move.target, move.path)] = self.volumes[(move.source, domain.path)]
-        self.domains[(move.target, uuid)] = replace(domain, state=domain.was, path=move.path)
+        there = replace(domain, state=domain.was, path=move.path, persistent=self.persists)
+        self.domains[(move.target, uuid)] = there
         move.ended = "done"
         if self.loses_end:
             self.domains[(move.source, uuid)] = replace(domain, reason="migration cancelled")
@@ -159,7 +165,7 @@ class World:
         """Its domains."""
         return tuple(
             Vm(uuid, d.name, host, d.state, d.reason, vcpus=1, memory=1, autostart=d.autostart,
-               slow_at=self.now,
+               slow_at=self.now, persistent=d.persistent,
                disks=(VmDisk("vda", d.path, format="raw", pool=d.path.split("/")[1],
                              volume=d.path.split("/")[-1], capacity=SIZE, allocation=SIZE),))
             for (where, uuid), d in self.domains.items() if where == host

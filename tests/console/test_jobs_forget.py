@@ -55,6 +55,17 @@ async def test_the_state_of_a_tpm_is_not_thrown_away() -> None:
     assert "kvm1 still knows it (the state of its TPM may be shared" in job.outcome
 
 
+async def test_the_only_stored_definition_is_not_thrown_away() -> None:
+    """Its target would not know it any more once it is shut down."""
+    world = forgetful()
+    world.persists = False
+    job = await run(Console(world), move(world))
+    assert job is not None
+    assert job.state is JobState.DONE, (job.problem, job.outcome)
+    assert ("kvm1", UUID) in world.domains
+    assert "kvm1 still knows it, and kvm2 forgets it once it is off: define it" in job.outcome
+
+
 async def test_a_source_that_cannot_forget_it_is_named() -> None:
     """The VM has arrived all the same: the job is done, and says what is left to do."""
     world = forgetful()

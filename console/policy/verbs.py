@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from drivers.model import kept
+
 
 class Verb(StrEnum):
     """What a step does. Disks are named by target device, volumes by path."""
@@ -35,7 +37,7 @@ class Verb(StrEnum):
 
     # Migration.
     PRECHECK = "precheck"  # target, mode: fresh readings of both hosts
-    CREATE_VOLUME = "create-volume"  # host, pool, name, path, capacity, format, disk
+    CREATE_VOLUME = kept.CREATE_VOLUME  # host, pool, name, path, capacity, format, disk
     MIGRATE = "migrate"  # target, mode, copy, bandwidth_mib, uri, dest_paths
     SEND_VOLUME = "send-volume"  # target, disk, old_path, path: of a VM that is off
     COMPARE_SENT = "compare-sent"  # target, disk, old_path, path: checksums of both

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from console.jobs.cleanup import After, clean_up
+from console.jobs.cleanup import After, clean_up, rest_of
 from console.jobs.steps import HANDLERS
 from console.jobs.tracing import tracing
 from console.jobs.work import Work
 from console.policy.failures import Scene, explain
-from console.policy.recovery import DISMISS, FINISH, RECOVER, RETRY
+from console.policy.recovery import FINISH, RECOVER, RETRY
 from console.policy.verbs import Verb
 from console.policy.virsh import retry_line
 from drivers.errors import Cancelled, DriverError, Failed
@@ -58,7 +58,7 @@ async def _carry(work: Work, tell: Tell) -> None:
     outcome += "."
     await _catch_up(work)
     tell((_event(work, "done", detail=outcome),))
-    await _end(work, tell, JobState.DONE, outcome=outcome, followup=_rest(work))
+    await _end(work, tell, JobState.DONE, outcome=outcome, followup=rest_of(work))
 
 
 _TELLING = frozenset(
@@ -143,15 +143,6 @@ async def _catch_up(work: Work) -> None:
             await work.tools.read_anew(hosts, pools=_touches_volumes(work.job))
     except asyncio.CancelledError:
         return  # the console closes, and plans no more: what has ended is journaled as ended
-
-
-def _rest(work: Work) -> tuple[str, ...]:
-    """A migration that copied disks leaves the old ones behind: finishing deletes them."""
-    action, facts = work.job.plan.request.action, work.facts
-    copied = any(made.host != work.host for made in work.made)
-    removing = any(run.step.verb == Verb.REMOVE_SOURCE for run in work.job.steps)
-    arrived = action is Action.MIGRATE and facts.get("verified") == "yes"
-    return (FINISH, DISMISS) if arrived and copied and not removing else ()
 
 
 def _offers(after: After, *, cancelled: bool) -> tuple[str, ...]:

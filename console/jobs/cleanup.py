@@ -9,7 +9,7 @@ from console.jobs.migrating import resume_if_paused, settle, verify
 from console.jobs.tiering import disk_source, end_block_job
 from console.jobs.volumes import drop_made
 from console.jobs.work import Work
-from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO, begun, tier_paths
+from console.policy.recovery import DISMISS, FINISH, RETRY, UNDO, begun, steps_of, tier_paths
 from console.policy.truth import Whereabouts, where_sentence
 from console.policy.verbs import Verb
 from drivers.errors import DriverError
@@ -73,7 +73,21 @@ async def _arrived(work: Work, target: str, told: str) -> After:
         note = await verify(work, Step(Verb.VERIFY_MIGRATION, "", args={"target": target}))
     except DriverError as error:
         return After(_sentence(f"{told}, but {error.problem.what}: {error.problem.proof}"))
-    return After(_sentence(f"it had finished already: {note}"), (), JobState.DONE)
+    note = f"it had finished already: {note}"
+    if doomed := steps_of(work.job, Verb.REMOVE_SOURCE):
+        paths = ", ".join(step.args["path"] for step in doomed)
+        told = _sentence(f"{note}; still on {work.host}: {paths}")
+        return After(told, (FINISH, DISMISS), JobState.INTERRUPTED)
+    return After(_sentence(note), rest_of(work), JobState.DONE)
+
+
+def rest_of(work: Work) -> tuple[str, ...]:
+    """A migration that copied disks leaves the old ones behind: finishing deletes them."""
+    action, facts = work.job.plan.request.action, work.facts
+    copied = any(made.host != work.host for made in work.made)
+    removing = any(run.step.verb == Verb.REMOVE_SOURCE for run in work.job.steps)
+    arrived = action is Action.MIGRATE and facts.get("verified") == "yes"
+    return (FINISH, DISMISS) if arrived and copied and not removing else ()
 
 
 async def _tier(work: Work) -> After:

@@ -10,13 +10,16 @@ from drivers.errors import DriverError, Failed, TimedOut
 
 T = TypeVar("T")
 
+SLICE_S = 0.25
+"""How finely time is told from time that does not count."""
+
 
 async def guarded(
     call: Coroutine[Any, Any, T],
     limit_s: float,
     what: str,
     *,
-    unless: Callable[[], bool] = lambda: False,
+    unless: Callable[[], bool] | None = None,
 ) -> T:
     """The call's value within ``limit_s`` seconds; time does not count while ``unless()`` is true.
 
@@ -27,12 +30,15 @@ async def guarded(
         DriverError: What the call raised; a foreign exception becomes Failed.
     """
     task = asyncio.ensure_future(call)
+    left = limit_s
     try:
         while True:
-            done, _ = await asyncio.wait((task,), timeout=limit_s)
+            pause = left if unless is None else min(left, SLICE_S)
+            done, _ = await asyncio.wait((task,), timeout=pause)
             if done:
                 return task.result()
-            if not unless():
+            left -= 0.0 if unless is not None and unless() else pause
+            if left <= 0.0:
                 raise TimedOut(
                     f"{what[0].upper()}{what[1:]} did not answer within {limit_s:g} s.",
                     fix="check the host and the network; the console keeps trying",

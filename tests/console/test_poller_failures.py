@@ -179,6 +179,29 @@ def test_no_deadline_runs_while_a_person_is_asked() -> None:
     simulate(story())
 
 
+def test_the_time_of_questions_is_not_taken_from_the_connection() -> None:
+    """Two questions one after the other, a login between them and after: it is still in time."""
+
+    async def story() -> None:
+        driver = FakeDriver("a")
+        async with watching(driver) as fleet:
+
+            async def ask() -> None:
+                for answered_after in (12.0, 27.0):
+                    await asyncio.sleep(2)
+                    fleet.poller.deciding("a", True)
+                    await asyncio.sleep(answered_after)
+                    fleet.poller.deciding("a", False)
+                await asyncio.sleep(5)
+
+            driver.on_connect = ask
+            await asyncio.sleep(60)
+            assert fleet.host().link.state is LinkState.UP
+            assert len(driver.connects) == 1
+
+    simulate(story())
+
+
 def test_refresh_closes_an_open_circuit() -> None:
     """Ctrl-r tries a host again at once, however rarely it was being tried."""
 

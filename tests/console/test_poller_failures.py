@@ -187,7 +187,7 @@ def test_the_time_of_questions_is_not_taken_from_the_connection() -> None:
         async with watching(driver) as fleet:
 
             async def ask() -> None:
-                for answered_after in (12.0, 27.0):
+                for answered_after in (17.0, 27.0):
                     await asyncio.sleep(2)
                     fleet.poller.deciding("a", True)
                     await asyncio.sleep(answered_after)

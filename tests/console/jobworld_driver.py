@@ -154,6 +154,8 @@ class WorldDriver:
 
     async def guest_answers(self, uuid: str) -> bool | None:
         await self._act("guest_answers", lambda: None)
+        self.world.agent_asked += 1
+        self.world.tick(self.world.agent_s)
         return self.world.agent
 
     async def abort_job(self, uuid: str) -> None:

@@ -273,3 +273,14 @@ async def test_after_a_migration_the_guest_itself_is_asked(agent, words):
     _, job = await run(world, Action.MIGRATE, "kvm2")
     assert job.state is JobState.DONE, job
     assert words in job.outcome
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(0.0, 5), (5.0, 2)])
+async def test_an_agent_that_hangs_does_not_hold_the_job(seconds, times):
+    """One that has not connected yet is asked again; one that is there and mute, not for long."""
+    world = web1()
+    world.agent, world.agent_s = False, seconds
+    _, job = await run(world, Action.MIGRATE, "kvm2")
+    assert job.state is JobState.DONE, job
+    assert "its guest agent does NOT answer" in job.outcome
+    assert world.agent_asked == times

@@ -73,9 +73,23 @@ def recovery_plan(
     )
 
 
+def _arrived_too(left: Left) -> bool:
+    """The target runs it, and no migration is left that could end its source's older copy."""
+    return not left.running and (
+        doubled(left.source, left.target) or held(left.source, left.target)
+    )
+
+
 def _nothing(job: Job, choice: str, left: Left) -> Problem:
-    """Why there is no step: nothing is left, or its copy is not in use where it was made."""
+    """Why there is no step: nothing is left, or what would have to go is in use."""
     name, target, copies = job.plan.vm_name, job.plan.request.target, old_copies(job)
+    if _arrived_too(left):
+        return Problem(
+            f"{name} has arrived: the copy on {job.plan.host} is the older one",
+            proof=where_sentence(name, (left.source, left.target)),
+            fix=f"finish job {job.id} instead: that ends the older copy",
+            code="arrived",
+        )
     if job.state is not JobState.DONE or not copies:
         proof = "read from the hosts just now"
         return Problem(f"there is nothing left to {choice}", proof=proof, code="done")
@@ -182,7 +196,7 @@ def _migration(
         )
     if choice == FINISH:
         return _finish(job, left, specs, verify)
-    if left.target.active and not left.source.active:
+    if (left.target.active and not left.source.active) or _arrived_too(left):
         return (), ()
     if is_offline(job) and left.target.vm is not None and left.source.vm is None:
         return (), ()

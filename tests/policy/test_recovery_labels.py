@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from console.policy.recovery_plan import recovery_plan, take_over_plan
 from console.policy.truth import Sighting
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.job import Action, Job, JobState, Request
-from drivers.model.vm import Vm, VmDisk
+from drivers.model.vm import Vm, VmDisk, VmState
 from tests.policy.fleet import NOW, UUID, fleet, vm
 
 NEW = "/srv/cold/web1.qcow2"
@@ -71,3 +72,25 @@ def test_a_job_taken_over() -> None:
     """Nothing is migrated by that."""
     plan = take_over_plan(job(Action.MIGRATE, "kvm2"), now=NOW, plan_id="p2")
     assert plan.label == "Take over"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [(VmState.RUNNING, "migration cancelled"), (VmState.PAUSED, "migrating")],
+)
+def test_nothing_is_undone_of_a_vm_that_runs_on_its_target(state: VmState, reason: str) -> None:
+    """What would stay is the older copy: that is ended, and never the newer one."""
+    source = Sighting("kvm1", replace(vm(state), reason=reason))
+    there = Sighting("kvm2", replace(vm(host="kvm2"), reason="migrated here"))
+    specs = {host.name: host.spec for host in fleet().hosts}
+    old = job(Action.MIGRATE, "kvm2")
+    made = recovery_plan(old, UNDO, Left(source, there), specs, now=NOW, plan_id="p2")
+    assert made.steps == ()
+    assert made.refusal is not None
+    assert made.refusal.what == "web1 has arrived: the copy on kvm1 is the older one"
+    assert "finish" in made.refusal.fix
+    assert made.refusal.code != "done"
+    finish = recovery_plan(old, FINISH, Left(source, there), specs, now=NOW, plan_id="p3")
+    assert finish.refusal is None
+    under_way = recovery_plan(old, UNDO, Left(source, there, True), specs, now=NOW, plan_id="p4")
+    assert under_way.refusal is None

@@ -10,7 +10,7 @@ from textual.content import Content
 from drivers.model.host import Host, LinkState
 from drivers.model.vm import VmState
 from screens.base import View
-from screens.format import age, percent, plural, rate, share, size, sparkline
+from screens.format import UNKNOWN, age, percent, plural, rate, share, size, sparkline
 from screens.render.states import host_is_stale, states_of
 
 LABEL = 8
@@ -74,12 +74,14 @@ def _trend(view: View, metric: str, label: str, spark: int) -> Content:
 
 def _cpu_words(hosts: Sequence[Host], count: int, value: float | None) -> str:
     cpus = sum(host.facts.cpus for host in hosts if host.facts)
-    told = f"{percent(value):>4} of {plural(cpus, 'CPU')}"
+    told = f"{percent(value):>4} of {plural(cpus, 'CPU')}" if cpus else f"{UNKNOWN:>4}"
     return told if len(hosts) == count else f"{told}, {len(hosts)}/{count} hosts"
 
 
 def _memory_words(hosts: Sequence[Host], _count: int, value: float | None) -> str:
     total = sum(host.load.memory_total or 0 for host in hosts if host.load)
+    if not total:
+        return f"{UNKNOWN:>4}"
     given = sum(vm.memory for host in hosts for vm in host.vms if vm.state.active)
     allotted = share(given, total)
     words = "" if allotted is None else f", {percent(100 * allotted)} allotted"

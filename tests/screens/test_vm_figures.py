@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Filesystem
 from drivers.model.operation import Limits, OperationKind, OperationPlan
 from drivers.model.problem import Missing, Problem
@@ -15,6 +16,7 @@ from screens.base import View
 from screens.columns import Pen
 from screens.render.host_page import device_lines
 from screens.render.maintenance import no_rows, standing_paras
+from screens.render.totals import totals
 from screens.render.upgrade import summary
 from screens.render.vms import VmItem, vm_columns
 from screens.render_storage import PoolItem, pool_columns
@@ -123,3 +125,14 @@ def test_a_filesystem_of_a_server_is_named_with_the_reason_for_no_size() -> None
     away = replace(host, load=replace(host.load, remote=(Filesystem("/nfs", "nfs4", 0, 0),)))
     (line,) = [line.plain for line in device_lines(away, View(now=NOW)) if "/nfs" in line.plain]
     assert "nfs4: sizes are never asked of a server" in line
+
+
+def test_totals_of_a_fleet_that_was_not_read_are_not_zero() -> None:
+    """Before the first answer nobody knows of CPUs and memory."""
+    silent = replace(make_host(1), load=None, facts=None, slow_at=0.0, fast_at=0.0)
+    told = totals(View(snapshot=FleetSnapshot(NOW, 1, (silent,)), now=NOW), 120).plain
+    assert "0 CPUs" not in told
+    assert "0B" not in told
+    assert "0/1 hosts" in told
+    read = View(snapshot=FleetSnapshot(NOW, 1, (make_host(1),)), now=NOW)
+    assert "CPUs" in totals(read, 120).plain

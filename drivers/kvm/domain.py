@@ -19,6 +19,9 @@ PATIENT_S = 60.0
 _AGENT = "org.qemu.guest_agent."
 """How the channel of a guest agent is called."""
 
+_WILL_NOT = "unable to execute QEMU agent command"
+"""libvirt's words where an agent answers that it may not, as where its commands are limited."""
+
 
 class Domains:
     """Acts on one domain at a time, each call in a thread of its own."""
@@ -140,9 +143,10 @@ class Domains:
             try:
                 domain.getTime(0)
             except lv.libvirtError as error:
-                if error.get_error_code() != lv.VIR_ERR_AGENT_UNRESPONSIVE:
+                if error.get_error_code() == lv.VIR_ERR_AGENT_UNRESPONSIVE:
+                    return False
+                if _WILL_NOT not in error.get_error_message():
                     raise
-                return False
             return True
 
         return await self._session.call(ask, f"the guest of {self._name(uuid)} was not asked")

@@ -8,6 +8,11 @@ from drivers.model.job import Check, Verdict
 
 _HANGS = "a QEMU that waits there for memory answers no recovery (seen with 7.2)"
 
+_UNNOTICED = (
+    "where the QEMU there does not notice the break (its guest waits for a page that it asked for "
+    "before), once its old connection is ended by hand"
+)
+
 
 def _way_back(no_way_back: str, main_thread: Sequence[str] | None) -> tuple[str, str]:
     """(whether a broken switch can be recovered, and how to make it so) in words."""
@@ -16,7 +21,8 @@ def _way_back(no_way_back: str, main_thread: Sequence[str] | None) -> tuple[str,
     if main_thread is None:
         return f"whether it can be recovered after depends on its devices; {_HANGS}", ""
     if not main_thread:
-        return "it can be recovered after: QEMU's main thread serves none of its devices", ""
+        told = "it can be recovered after: QEMU's main thread serves none of its devices"
+        return f"{told}; {_UNNOTICED}", ""
     works = ", ".join(main_thread)
     fix = "give its disks iothreads and its cards vhost, and take the balloon's statistics away"
     return (

@@ -20,7 +20,9 @@ def test_versions_that_cannot_recover_win_over_devices() -> None:
 
 
 def test_a_guest_that_the_main_thread_leaves_alone_can_be_recovered() -> None:
-    assert "it can be recovered after" in post_copy_check("web1", "", ()).proof
+    proof = post_copy_check("web1", "", ()).proof
+    assert "it can be recovered after" in proof
+    assert "once its old connection is ended by hand" in proof
 
 
 def test_devices_of_the_main_thread_are_named_with_the_remedy() -> None:

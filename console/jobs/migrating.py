@@ -387,5 +387,10 @@ async def resume_if_paused(work: Work, source: Sighting) -> bool:
     """Resume a VM that an aborted migration left paused; one paused before stays so."""
     if source.vm is None or source.vm.state not in PAUSED or work.facts.get("was") == "paused":
         return False
-    await work.driver().resume(work.uuid)
+    try:
+        await work.driver().resume(work.uuid)
+    except Refused:  # its host may have let it run in this moment
+        now = (await work.see()).vm
+        if now is None or now.state not in RUNNING:
+            raise
     return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -148,6 +149,20 @@ def abort(lv: Any, domain: Any) -> None:
             "wait until the rest has followed, or recover it where its link broke",
         )
     domain.abortJob()
+    if state == lv.VIR_DOMAIN_PAUSED and reason == lv.VIR_DOMAIN_PAUSED_MIGRATION:
+        _wake(lv, domain)
+
+
+def _wake(lv: Any, domain: Any) -> None:
+    """Let a QEMU end a migration that was cancelled in the moment of its switch.
+
+    QEMU (seen with 7.2, by its stacks) looks whether it is cancelled, and waits then for leave to
+    switch: a cancel in between leaves it waiting, and libvirt's job with it, the guest paused, for
+    good. Where it does not wait so it refuses these words, or drops them.
+    """
+    words = '{"execute": "migrate-continue", "arguments": {"state": "cancelling"}}'
+    with contextlib.suppress(lv.libvirtError, ImportError):
+        importlib.import_module("libvirt_qemu").qemuMonitorCommand(domain, words, 0)
 
 
 def switch_over(lv: Any, domain: Any, behind_mib: int) -> None:

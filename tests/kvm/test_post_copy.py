@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,6 +18,7 @@ from tests.kvm.test_parting import Nobody
 
 LV = SimpleNamespace(
     VIR_DOMAIN_PAUSED=3,
+    VIR_DOMAIN_PAUSED_MIGRATION=2,
     VIR_DOMAIN_PAUSED_POSTCOPY=11,
     VIR_DOMAIN_PAUSED_POSTCOPY_FAILED=12,
     VIR_DOMAIN_MIGRATE_MAX_SPEED_POSTCOPY=1,
@@ -48,11 +51,33 @@ def test_a_split_guest_is_not_thrown_away(reason: int) -> None:
     assert domain.ended == 0
 
 
-@pytest.mark.parametrize(("state", "reason"), [(1, 1), (1, 11), (3, 2)])
+@pytest.mark.parametrize(("state", "reason"), [(1, 1), (1, 11), (3, 1)])
 def test_any_other_job_is_ended(state: int, reason: int) -> None:
     domain = Domain(state, reason)
     abort(LV, domain)
     assert domain.ended == 1
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+@pytest.mark.parametrize(("state", "reason", "woken"), [(1, 1, 0), (3, 1, 0), (3, 2, 1)])
+def test_a_qemu_that_was_cancelled_as_it_switched_is_woken(
+    monkeypatch: pytest.MonkeyPatch, state: int, reason: int, woken: int, refuses: bool
+) -> None:
+    """It waits for leave to switch, for good; one that does not wait may refuse."""
+    told: list[str] = []
+
+    def command(_domain: Domain, words: str, _flags: int) -> str:
+        told.append(json.loads(words)["execute"])
+        if refuses:
+            raise LV.libvirtError("Migration not in expected state: cancelled")
+        return ""
+
+    module = SimpleNamespace(qemuMonitorCommand=command)
+    monkeypatch.setitem(sys.modules, "libvirt_qemu", cast(Any, module))
+    domain = Domain(state, reason)
+    abort(LV, domain)
+    assert domain.ended == 1
+    assert told == ["migrate-continue"] * woken
 
 
 @pytest.mark.parametrize("hangs", [True, False])

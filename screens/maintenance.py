@@ -44,7 +44,7 @@ from screens.render.maintenance import (
 )
 from screens.render.upgrade import shown_upgrade
 from screens.render_job import figure_words
-from screens.table import LineTable, Pen
+from screens.table import LineTable
 
 
 class MaintenanceScreen(OperationScreen):
@@ -129,7 +129,7 @@ class MaintenanceScreen(OperationScreen):
         if operation is None and not self._asked:
             self._plan(self._first)
             self._first = OperationKind.DRAIN
-        table, told = self.table, self.query_one("#told", Prose)
+        told = self.query_one("#told", Prose)
         if operation is not None:
             self.plan, self._asked = None, False
             moving = {j.plan.id: j.progress for j in view.jobs if j.progress is not None}
@@ -141,8 +141,8 @@ class MaintenanceScreen(OperationScreen):
             rows, lines = [], [para("Planning...", DIM)]
             if self.failure is not None:
                 lines = problem_paras(self.failure)
-        table.placeholder = no_rows(plan)
-        table.set_rows(rows, Pen(view.now, view.ascii))
+        self.table.placeholder = no_rows(plan)
+        self.show_parts(rows)
         told.paras = tuple(lines)
         self._show_standing(view, operation)
         self.refresh_bindings()

@@ -11,13 +11,16 @@ from textual.reactive import reactive
 from drivers.model.operation import Choice, Operation, OperationPlan, WishVerb
 from drivers.model.problem import Problem
 from screens.base import FleetScreen
-from screens.columns import Column
+from screens.columns import Column, Pen, Row
 from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import OperationStarted, OperationSteered
 from screens.prose import Para, Prose
 from screens.reading import Reading
 from screens.render.maintenance import is_old
 from screens.table import LineTable
+
+LEAST = 3
+"""Lines that the table keeps with few parts, or none."""
 
 
 class OperationScreen(FleetScreen):
@@ -55,6 +58,11 @@ class OperationScreen(FleetScreen):
     def table(self) -> LineTable:
         """Its parts."""
         return self.query_one("#parts", LineTable)
+
+    def show_parts(self, rows: Sequence[Row]) -> None:
+        """The parts, in no more lines than they take: the rest is for the text."""
+        self.table.set_rows(rows, Pen(self.view.now, self.view.ascii))
+        self.table.styles.max_height = 1 + max(LEAST, len(rows))
 
     @property
     def cursor_item(self) -> object:

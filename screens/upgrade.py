@@ -34,7 +34,7 @@ from screens.render.upgrade import (
     upgrade_plan_text,
     upgrade_text,
 )
-from screens.table import LineTable, Pen
+from screens.table import LineTable
 
 _NOTHING = "no upgrade is under way; mark hosts on Hosts and press w, or :upgrade HOST..."
 
@@ -122,7 +122,7 @@ class UpgradeScreen(OperationScreen):
             rows, lines = [], [para("Asking the hosts..." if self.hosts else _NOTHING, DIM)]
             if self.failure is not None:
                 lines = problem_paras(self.failure)
-        self.table.set_rows(rows, Pen(view.now, view.ascii))
+        self.show_parts(rows)
         self.query_one("#told", Prose).paras = tuple(lines)
         self._show_standing(view, operation)
         self.refresh_bindings()

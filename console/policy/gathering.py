@@ -41,7 +41,7 @@ def _as_one(found: Sequence[Said], noun: str) -> Check:
 
 def _shared(texts: Sequence[str]) -> str:
     """What all say; else the first as an example."""
-    return texts[0] if len(set(texts)) == 1 or not texts[0] else f"such as {texts[0]}"
+    return texts[0] if len(set(texts)) == 1 or not texts[0] else f"such as: {texts[0]}"
 
 
 def _of_each(name: str, check: Check) -> str:

@@ -191,12 +191,12 @@ def plan_text(plan: OperationPlan) -> list[Para]:
         need = "VM needs" if count == 1 else "VMs need"
         lines.append(para(f"{count} {need} a choice before this can run: c", BAD))
         lines += _undecided_lines(plan)
+    lines += _warned_lines(plan)
     lines += [para(line, label="- ", label_style=DIM) for line in plan.effects]
     if plan.spare is not None:
         tone = {Verdict.OK: GOOD, Verdict.WARN: BAD}.get(plan.spare.verdict, WARN)
         words = f"{plan.spare.verdict}: {plan.spare.text} ({plan.spare.proof})"
         lines.append(para(words, tone, label="N+1 ", label_style=HEAD))
-    lines += _warned_lines(plan)
     lines += [BLANK, para("Given to VMs, before > after, of what may be given", HEAD)]
     lines += [para(_room(room), label="  ") for room in plan.rooms]
     lines += [para(line, DIM) for line in plan.staying]

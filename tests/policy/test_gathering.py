@@ -36,7 +36,7 @@ def test_what_differs_has_an_example():
     said = [("a", warning("usb", "all of usb 1", fix="pull 1")),
             ("b", warning("usb", "all of usb 2", fix="pull 2"))]  # fmt: skip
     (found,) = gathered(said)
-    assert (found.text, found.fix) == ("2 VMs: such as a: all of usb 1", "such as pull 1")
+    assert (found.text, found.fix) == ("2 VMs: such as a: all of usb 1", "such as: pull 1")
 
 
 def test_a_drain_says_each_warning_once():

@@ -125,6 +125,16 @@ async def test_the_plan_shows_vms_that_cannot_move_first(
             assert text.isascii()
 
 
+async def test_a_short_plan_leaves_the_lines_to_its_text(
+    running: Running, desk: FakeMaintenance
+) -> None:
+    """At 80x24 three VMs take four lines; what the plan means has the others."""
+    async with running() as (app, pilot):
+        screen = await to_maintenance(app, pilot)
+        await until(pilot, lambda: screen.table.size.height == 4)
+        await until(pilot, lambda: "Given to VMs" in shown(app))
+
+
 async def test_a_choice_makes_the_plan_ready_and_running_it_asks(
     running: Running, desk: FakeMaintenance
 ) -> None:

@@ -29,7 +29,8 @@ _OWN = (
     "netcat",
     "command",
 )
-# Parameters libvirt knows and that change nothing for the transports driven here.
+# Parameters libvirt knows and that change nothing for the transports driven here (name= where it
+# says what the path says).
 _KEPT = ("name", "auth", "sshauth", "known_hosts_verify", "pkipath", "no_sanity", "tls_priority")
 _UNSAFE = " /\\'\"`$;&|<>()*?!"
 _EXAMPLE = "write it like qemu+ssh://root@kvm1/system"
@@ -127,9 +128,13 @@ def parse_uri(text: str) -> LibvirtUri:
     path = _decode(parts.path, "path", text)
     _check_place(driver, transport, user, host, port, text)
     _check_path(driver, path, text)
-    return LibvirtUri(
+    uri = LibvirtUri(
         driver, transport, user, host, port, path, **_parameters(parts.query, transport, text)
     )
+    if uri.extras.get("name", uri.local) != uri.local:
+        fix = f"leave name= out: what is opened there is {uri.local}"
+        raise _refuse("its name= is another than its path", text, fix=fix)
+    return uri
 
 
 def _check_scheme(driver: str, transport: str, plus: bool, text: str) -> None:

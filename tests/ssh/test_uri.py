@@ -77,6 +77,7 @@ def test_understood(text: str, expected: LibvirtUri) -> None:
         ("qemu+ssh://h/system?no_verify=yes", "neither 0 nor 1"),
         ("qemu+ssh://h/system?mode=x", "mode=x"),
         ("qemu+ssh://h/system?socket=rel", "absolute"),
+        ("qemu+ssh://h/system?name=qemu:///session", "another than its path"),
         ("qemu+ssh://h/system#x", "# part"),
         ("test://", "names no test fleet"),
         ("qemu+ssh://h/%ff", "UTF-8"),
@@ -87,6 +88,12 @@ def test_refused(text: str, words: str) -> None:
     with pytest.raises(Refused, match=words) as caught:
         parse_uri(text)
     assert caught.value.problem.fix
+
+
+def test_a_name_that_says_what_the_path_says_is_kept() -> None:
+    """libvirt would open it by name; here the path says what is opened."""
+    uri = parse_uri("qemu+ssh://h/system?name=qemu:///system")
+    assert uri.local == uri.extras["name"]
 
 
 def test_password_is_refused_and_not_repeated() -> None:

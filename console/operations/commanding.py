@@ -11,7 +11,7 @@ from console.operations.stages import line_to_run, put_stage, upgrade_of
 from console.operations.tools import Desk
 from console.policy.redact import redacted, secrets_in
 from console.policy.subject import host_problem
-from drivers.errors import DriverError, Refused, Unreachable
+from drivers.errors import Busy, DriverError, Refused, TimedOut, Unreachable
 from drivers.model.audit import Actor, Deed, Entry
 from drivers.model.operation import MoveState, StageRun
 from drivers.model.upgrade import HostTask, StageVerb, Standing, TaskLook, TaskState
@@ -107,7 +107,9 @@ class Commands:
                     look = await self._desk.hands.tasks(run.stage.host).begin(self._task(run))
         except DriverError as error:
             self._desk.hands.wake(run.stage.host)
-            await self._go_on(run, f"no answer: {error.problem.what}", run.output)
+            silent = isinstance(error, Unreachable | TimedOut | Busy)
+            note = f"no answer: {error.problem.what}" if silent else error.problem.what
+            await self._go_on(run, note, run.output)
             return
         look = self._told(run, look)
         if there:

@@ -11,7 +11,7 @@ from console.operations.tools import Desk
 from console.policy.redact import redacted, secrets_in
 from console.policy.upgrade.health import Wanted, kernel_problem, missing, well_words
 from console.policy.upgrade.order import of_host
-from drivers.errors import DriverError, Failed
+from drivers.errors import Busy, DriverError, Failed, TimedOut, Unreachable
 from drivers.model.operation import MoveState, StageRun
 from drivers.model.upgrade import HostTask, StageVerb, Standing, TaskState
 
@@ -52,8 +52,11 @@ class Waiting:
             lacks = lacks or await self._check(run, standing)
         except Failed:
             raise  # what cannot be recorded is tried again
-        except DriverError as error:
+        except (Unreachable, TimedOut, Busy) as error:
             await self._not_yet(run, f"sshd does not answer yet ({error.problem.what})")
+            return
+        except DriverError as error:
+            await self._not_yet(run, error.problem.what)
             return
         if lacks:
             await self._not_yet(run, lacks)

@@ -72,6 +72,22 @@ async def test_a_line_whose_secret_is_not_configured_any_more_is_not_run():
     await console.close()
 
 
+async def test_a_check_whose_secret_is_not_configured_any_more_is_told_as_that():
+    """Nobody looks for a host that does not answer."""
+    world = upgrade_fleet(health=(LOGIN,))
+    console = OpsConsole(world)
+    ident = await console.operations.start(await console.operations.plan_upgrade(("kvm1",)))
+    world.rules[""] = replace(world.rules[""], health=())
+    operation = await console.ended(ident)
+    assert operation.problem is not None
+    assert "s: the secret of this line is not recorded" in operation.problem.what
+    assert "sshd" not in operation.problem.what
+    world.rules[""] = replace(world.rules[""], health=(LOGIN,))
+    operation = await go_on(console, operation)
+    assert operation.state is OperationState.DONE, operation.problem
+    await console.close()
+
+
 async def test_lines_that_differ_in_a_secret_alone_are_refused():
     """They could not be told apart after a resume."""
     world = upgrade_fleet(commands=("login --token one-1", "login --token two-2"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from drivers.errors import DriverError, Failed, Gone, Refused
-from drivers.kvm.domxml import parse_domain
+from drivers.kvm.domxml import disk_source, parse_domain
 from drivers.kvm.pools import read_volume
 from drivers.kvm.session import LONG_S, Session
 from drivers.kvm.text import clean, parse_xml
@@ -86,7 +86,7 @@ async def delete(session: Session, path: str) -> None:
 
     Raises:
         Gone: No pool has it.
-        Refused: A domain's live or stored definition points at it, or it backs another volume.
+        Refused: A domain's live or stored definition needs it, or it backs another volume.
         TimedOut: Some pool did not tell whether it holds an overlay; nothing was deleted.
     """
     what = f"{clean(path)} was not deleted: what is built on it could not be read"
@@ -101,11 +101,12 @@ async def delete(session: Session, path: str) -> None:
 
     def remove() -> None:
         handle = session.conn.storageVolLookupByPath(path)
-        user = _user_of(session, path)
+        pool = handle.storagePoolLookupByVolume().name()
+        user = _user_of(session, {path, f"{clean(pool)}/{clean(handle.name())}"})
         if user:
             raise Refused(
                 f"{clean(path)} was not deleted: {user} uses it",
-                f"the definition of {user} names this path",
+                f"{user} names it, or a disk of {user} is built on it",
                 "move or remove that disk first",
             )
         handle.delete(0)
@@ -190,18 +191,31 @@ def _devices(pool: Any) -> bool:
     return root is not None and root.get("type") in _DEVICE_POOLS
 
 
-def _user_of(session: Session, path: str) -> str:
-    """The name of a domain whose live or stored definition names ``path``; empty when none."""
+def _user_of(session: Session, names: Set[str]) -> str:
+    """The name of a domain that needs what has one of these names; empty when none does.
+
+    Args:
+        names: Its path, and its pool and volume as a domain may name them instead.
+    """
     lv = session.lv
     for domain in session.conn.listAllDomains():
         for flags in (0, lv.VIR_DOMAIN_XML_INACTIVE):
             try:
-                definition = parse_domain(domain.XMLDesc(flags))
+                text = domain.XMLDesc(flags)
             except lv.libvirtError:  # it went between the two calls
                 continue
-            if any(path in (disk.source, disk.mirror) for disk in definition.disks):
+            if not names.isdisjoint(_needed(text)):
                 return clean(domain.name())
     return ""
+
+
+def _needed(text: str) -> Iterator[str]:
+    """What a domain's disks lie on, their mirrors and all that libvirt knows below them."""
+    for disk in parse_domain(text).disks:
+        yield from (disk.source, disk.mirror)
+    root = parse_xml(text)
+    for below in root.iterfind("devices/disk//backingStore") if root is not None else ():
+        yield disk_source(below.find("source"), clean(below.get("type")) or "file")
 
 
 def _overlay_of(conn: Any, lv: Any, path: str) -> str:

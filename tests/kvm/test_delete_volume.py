@@ -23,17 +23,27 @@ class LibvirtError(Exception):
 class Connection:
     """A connection that notes what it was asked; its pools hang until ``gate`` is set."""
 
-    def __init__(self, gate: threading.Event | None = None, backing: str = "") -> None:
+    def __init__(
+        self, gate: threading.Event | None = None, backing: str = "", disk: str = ""
+    ) -> None:
         self.asked: list[str] = []
+        self._disk = disk
         self._gate = gate
         self._backing = backing
 
     def storageVolLookupByPath(self, path: str) -> Any:  # noqa: N802 - libvirt's name
-        return SimpleNamespace(delete=lambda _flags: self.asked.append(f"delete {path}"))
+        return SimpleNamespace(
+            delete=lambda _flags: self.asked.append(f"delete {path}"),
+            name=lambda: path.rpartition("/")[2],
+            storagePoolLookupByVolume=lambda: SimpleNamespace(name=lambda: "warm"),
+        )
 
     def listAllDomains(self) -> list[Any]:  # noqa: N802 - libvirt's name
         self.asked.append("domains")
-        return []
+        if not self._disk:
+            return []
+        text = f"<domain><devices><disk{self._disk}</disk></devices></domain>"
+        return [SimpleNamespace(XMLDesc=lambda _flags: text, name=lambda: "web2")]
 
     def listAllStoragePools(self, _flags: int) -> list[Any]:  # noqa: N802 - libvirt's name
         self.asked.append("pools")
@@ -50,10 +60,10 @@ class Connection:
 class TwoConnections(Session):
     """A session with a first connection and one for long questions."""
 
-    def __init__(self, extra: Connection) -> None:
+    def __init__(self, extra: Connection, disk: str = "") -> None:
         spec = HostSpec("kvm1", "qemu:///system", deadline_s=0.3)
         super().__init__(spec, cast(Prompter, None), lambda _why: None, Desk())
-        self.conn = Connection()
+        self.conn = Connection(disk=disk)
         self.lv = SimpleNamespace(
             libvirtError=LibvirtError,
             VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE=2,
@@ -83,6 +93,28 @@ async def test_an_overlay_forbids_the_deletion() -> None:
     with pytest.raises(Refused, match=r"/srv/top\.qcow2 is built on it"):
         await volumes.delete(session, "/srv/a.qcow2")
     assert session.conn.asked == []
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [
+        " type='file'><source file='/srv/a.qcow2'/>",
+        " type='volume'><source pool='warm' volume='a.qcow2'/>",
+        " type='file'><source file='/other/top.qcow2'/><backingStore type='file'>"
+        "<source file='/other/middle.qcow2'/><backingStore type='file'>"
+        "<source file='/srv/a.qcow2'/></backingStore></backingStore>",
+        " type='file'><source file='/other/top.qcow2'/><backingStore type='volume'>"
+        "<source pool='warm' volume='a.qcow2'/></backingStore>",
+        " type='file'><source file='/other/b.qcow2'/><mirror type='file'>"
+        "<source file='/srv/a.qcow2'/></mirror>",
+    ],
+)
+async def test_whatever_way_a_domain_needs_it_forbids_the_deletion(disk: str) -> None:
+    """By its path or its pool and name, and below a disk that lies in no pool."""
+    session = TwoConnections(Connection(), disk)
+    with pytest.raises(Refused, match="web2 uses it"):
+        await volumes.delete(session, "/srv/a.qcow2")
+    assert session.conn.asked == ["domains"]
 
 
 async def test_a_volume_nobody_needs_is_deleted() -> None:

@@ -13,8 +13,15 @@ from drivers.model.vm import Vm, VmDisk
 
 
 def names_path(vm: Vm, path: str) -> bool:
-    """True when any disk of the VM has that source."""
-    return any(disk.source == path for disk in vm.disks)
+    """True when any disk of the VM has that source.
+
+    A definition may tell a pool and a volume instead; where the pool lies is not known here, so any
+    path that ends in the volume's name may be it.
+    """
+    name = path.rpartition("/")[2]
+    return any(
+        disk.source == path or (disk.kind == "volume" and disk.volume == name) for disk in vm.disks
+    )
 
 
 def users(

@@ -8,11 +8,11 @@ import pytest
 
 from console.policy.migration import migration_targets
 from console.policy.plans import make_plan
-from console.policy.usage import on_shared_storage, sharing
+from console.policy.usage import names_path, on_shared_storage, sharing, users
 from drivers.model.fleet import FleetSnapshot
 from drivers.model.host import Filesystem, HostLoad
 from drivers.model.job import Action, Check, Plan, Request, Verdict
-from drivers.model.vm import VmState
+from drivers.model.vm import VmDisk, VmState
 from tests.policy.fleet import GIB, NOW, UUID, change, fleet, host, pool, vm
 
 PATH = "/srv/warm/web1.qcow2"
@@ -104,3 +104,12 @@ def test_a_shared_disk_is_not_copied_and_must_be_mounted_there() -> None:
     told = next(c for c in fit.reasons if c.name == "disk vda")
     assert told.verdict is Verdict.BLOCKED
     assert "/ of kvm2 is mounted as ext4" in told.proof
+
+
+@pytest.mark.parametrize(("volume", "named"), [("web1.qcow2", True), ("web2.qcow2", False)])
+def test_a_disk_told_by_pool_and_volume_keeps_whatever_may_be_it(volume: str, named: bool) -> None:
+    """Where that pool lies, another host's not least, does not stand in the definition."""
+    shown = VmDisk("vda", f"nfs/{volume}", kind="volume", pool="nfs", volume=volume)
+    user = vm(name="web2", uuid="2", host="kvm2", disks=(shown,))
+    assert names_path(user, "/srv/nfs/web1.qcow2") is named
+    assert bool(users((user,), "/srv/nfs/web1.qcow2")) is named

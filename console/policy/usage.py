@@ -15,13 +15,16 @@ from drivers.model.vm import Vm, VmDisk
 def names_path(vm: Vm, path: str) -> bool:
     """True when any disk of the VM has that source.
 
-    A definition may tell a pool and a volume instead; where the pool lies is not known here, so any
-    path that ends in the volume's name may be it.
+    A definition may tell a pool and a volume instead. Where that pool is not known to lie, any path
+    that ends in the volume's name may be it.
     """
     name = path.rpartition("/")[2]
-    return any(
-        disk.source == path or (disk.kind == "volume" and disk.volume == name) for disk in vm.disks
-    )
+    return any(disk.source == path or (_unplaced(disk) and disk.volume == name)
+               for disk in vm.disks)  # fmt: skip
+
+
+def _unplaced(disk: VmDisk) -> bool:
+    return disk.kind == "volume" and not disk.source.startswith("/")
 
 
 def users(

@@ -108,8 +108,11 @@ def test_a_shared_disk_is_not_copied_and_must_be_mounted_there() -> None:
 
 @pytest.mark.parametrize(("volume", "named"), [("web1.qcow2", True), ("web2.qcow2", False)])
 def test_a_disk_told_by_pool_and_volume_keeps_whatever_may_be_it(volume: str, named: bool) -> None:
-    """Where that pool lies, another host's not least, does not stand in the definition."""
+    """Where that pool lies does not stand in the definition; where it is known, the path counts."""
     shown = VmDisk("vda", f"nfs/{volume}", kind="volume", pool="nfs", volume=volume)
     user = vm(name="web2", uuid="2", host="kvm2", disks=(shown,))
     assert names_path(user, "/srv/nfs/web1.qcow2") is named
     assert bool(users((user,), "/srv/nfs/web1.qcow2")) is named
+    placed = replace(user, disks=(replace(shown, source=f"/srv/warm/{volume}"),))
+    assert not names_path(placed, "/srv/nfs/web1.qcow2")
+    assert names_path(placed, f"/srv/warm/{volume}")

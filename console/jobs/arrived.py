@@ -32,7 +32,9 @@ class Stale:
     """Ends a source's copy of a VM that runs on the target, once that is proven.
 
     The proof is each host's own reason, read twice: the source once more after the target was seen
-    to run it. What fails is tried again with the next look.
+    to run it; and the source's answer that it has no job. It has none to tell of a VM that comes
+    back to it just then, which it shows like one that stands still there: libvirt tells figures
+    only where a VM leaves, and an error is no proof. What fails is tried again with the next look.
     """
 
     def __init__(self, work: Work) -> None:

@@ -7,6 +7,7 @@ import pytest
 from console.jobs.arrived import HELD_S, Stale
 from console.policy.recovery import DISMISS, FINISH
 from console.policy.truth import Sighting
+from drivers.errors import DriverError, Refused
 from drivers.model.job import JobState
 from drivers.model.vm import Vm, VmState
 from tests.console.jobworld import UUID, Console, World, web1
@@ -69,6 +70,8 @@ class _Host:
         self.progress, self.destroyed = progress, 0
 
     async def job_progress(self, _uuid: str) -> object:
+        if isinstance(self.progress, DriverError):
+            raise self.progress
         return self.progress
 
     async def destroy(self, _uuid: str) -> None:
@@ -107,6 +110,9 @@ def seen(host: str, reason: str, state: VmState = VmState.RUNNING) -> Sighting:
 
 HELD = seen("kvm1", "migrating", VmState.PAUSED)
 WOKEN_LATE = seen("kvm1", "unpaused")
+COMING_BACK = Refused("migration statistics are available only on the source host")
+"""What libvirt answers for a guest that comes in: it too is paused there, and said to migrate."""
+
 WOKEN, ARRIVED = seen("kvm1", "migration cancelled"), seen("kvm2", "migrated here")
 
 
@@ -136,6 +142,7 @@ async def test_nothing_is_forced_off_without_proof(source, again, there, progres
         (HELD, None, HELD_S, 1),
         (HELD, None, HELD_S - 1, 0),
         (HELD, object(), HELD_S, 0),
+        (HELD, COMING_BACK, HELD_S, 0),
         (WOKEN_LATE, None, HELD_S, 0),
         (Sighting("kvm1", known=False), None, HELD_S, 0),
     ],

@@ -18,6 +18,7 @@ import pytest
 
 from drivers.lab.fleet import LabFleet
 from drivers.lab.guests import read_counter, wait_for_count
+from drivers.lab.host import LabHost
 from drivers.lab.model import GuestSpec
 from drivers.model.job import Action, Job, JobState
 from drivers.model.migration import Lever
@@ -55,18 +56,23 @@ def guest(lab: LabFleet) -> Iterator[str]:
     )  # fmt: skip
     uuid = lab.define_guest(spec, start=False)
     host = lab.host("kvm1")
-    text = re.sub("<memballoon.*?</memballoon>", "<memballoon model='none'/>",
-                  host.virsh("dumpxml", "--inactive", NAME), flags=re.DOTALL)  # fmt: skip
-    text = text.replace("<os>", "<iothreads>1</iothreads><os>", 1)
-    text = text.replace("cache='none'", "cache='none' iothread='1'", 1)
-    path = host.folder / "etc" / f"{NAME}.xml"
-    path.write_text(text)
-    host.virsh("define", host.inside(path))
+    no_thread_but_its_own(host, NAME)
     host.virsh("start", NAME)
     wait_for_count(lab.store.image(NAME), 20, PATIENCE_S)
     yield uuid
     lab.remove_guest(NAME)
     sweep(lab, NAME)
+
+
+def no_thread_but_its_own(host: LabHost, name: str) -> None:
+    """Take from a guest's definition all that QEMU's main thread would serve."""
+    text = re.sub("<memballoon.*?</memballoon>", "<memballoon model='none'/>",
+                  host.virsh("dumpxml", "--inactive", name), flags=re.DOTALL)  # fmt: skip
+    text = text.replace("<os>", "<iothreads>1</iothreads><os>", 1)
+    text = text.replace("cache='none'", "cache='none' iothread='1'", 1)
+    path = host.folder / "etc" / f"{name}.xml"
+    path.write_text(text)
+    host.virsh("define", host.inside(path))
     path.unlink()
 
 

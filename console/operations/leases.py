@@ -50,8 +50,13 @@ class LeaseDesk:
         async with _turn(self._asking, operation_id):
             before = {host for host, users in self._users.items() if operation_id in users}
             asked = (self._one(operation_id, host, words) for host in sorted(set(hosts)))
-            # All are waited for: a lease that is just being given must not be forgotten.
-            for error in await asyncio.gather(*asked, return_exceptions=True):
+            try:
+                # All are waited for: a lease that is just being given must not be forgotten.
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+            except asyncio.CancelledError:
+                await self._release(operation_id, keep=before)
+                raise
+            for error in answers:
                 if error is None or (
                     isinstance(error, DriverError) and not isinstance(error, Busy)
                 ):

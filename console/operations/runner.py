@@ -181,7 +181,7 @@ class OperationRunner:
                     await cordons.open_host(self._desk, plan.host)
                 elif draining and plan.host not in self._desk.book.cordoned:
                     await self.cordon(plan.host, operation.id)
-            except DriverError:
+            except BaseException:
                 await self._desk.leases.release(operation.id)
                 raise
             self._drive(operation.id, 0, trace)
@@ -324,7 +324,7 @@ class OperationRunner:
                         operation.owner,
                     )
                 await cordons.closed_as_meant(self._desk, self._get(operation.id))
-            except DriverError:
+            except BaseException:
                 await self._desk.leases.release(operation.id)
                 raise
             self._drive(operation.id, obeyed, trace)

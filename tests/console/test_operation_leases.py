@@ -8,7 +8,7 @@ import pytest
 
 from console.operations.leases import LeaseDesk
 from drivers.errors import Busy, Failed, Unsupported
-from drivers.model.operation import OperationState
+from drivers.model.operation import Operation, OperationState
 from drivers.protocol import HeldLease
 from tests.console.jobworld import Console
 from tests.console.opsworld import OpsConsole, fleet, until
@@ -95,6 +95,26 @@ async def test_a_host_that_hangs_delays_no_other():
     assert set(fleet.held) == {"kvm1", "kvm2"}
 
 
+async def test_hosts_that_were_asked_in_vain_are_not_held():
+    """Whoever asked for them gave up while one of them hung."""
+    fleet = Fleet()
+
+    async def hold(host: str, words: str) -> HeldLease:
+        if host == "kvm1":
+            await asyncio.Event().wait()
+        return await fleet.hold(host, words)
+
+    desk = LeaseDesk(hold, soon)
+    await desk.take("op1", ("kvm3",), "anna")
+    taking = asyncio.create_task(desk.take("op1", ("kvm1", "kvm2"), "anna"))
+    await until(lambda: desk.holds("kvm2"))
+    taking.cancel()
+    await asyncio.gather(taking, return_exceptions=True)
+    assert set(fleet.held) == {"kvm3"}
+    await desk.release("op1")
+    assert fleet.held == {}
+
+
 async def test_a_lease_that_is_given_late_is_given_back_too():
     """Another console has kvm2; what a slow host gives after that is not kept."""
     fleet = Fleet()
@@ -171,3 +191,26 @@ async def test_a_drain_is_refused_while_another_console_works_on_a_target() -> N
     assert operation.state is OperationState.DONE
     await console.close()
     assert world.leases == {}
+
+
+async def test_an_operation_that_nobody_begins_any_more_holds_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its start was given up while the store was asked to take it."""
+    world = fleet(2)
+    console = OpsConsole(world)
+    plan = await console.operations.plan_drain("kvm1")
+    asked = asyncio.Event()
+
+    async def begin(_operation: Operation) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(console.book, "begin", begin)
+    starting = asyncio.create_task(console.operations.start(plan))
+    await asked.wait()
+    assert "kvm1" in world.leases
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    assert world.leases == {}
+    await console.close()

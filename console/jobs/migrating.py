@@ -33,7 +33,7 @@ _ABORT_EVERY_S = 1.0
 _AGENT_LOOKS = 5
 """Times a guest agent is asked after the move: its channel connects anew."""
 
-_AGENT_S = 8.0
+_AGENT_S = 12.0
 """But not longer than this: libvirt waits five seconds for one that is there and says nothing."""
 
 

@@ -275,7 +275,7 @@ async def test_after_a_migration_the_guest_itself_is_asked(agent, words):
     assert words in job.outcome
 
 
-@pytest.mark.parametrize(("seconds", "times"), [(0.0, 5), (5.0, 2)])
+@pytest.mark.parametrize(("seconds", "times"), [(0.0, 5), (5.0, 3)])
 async def test_an_agent_that_hangs_does_not_hold_the_job(seconds, times):
     """One that has not connected yet is asked again; one that is there and mute, not for long."""
     world = web1()

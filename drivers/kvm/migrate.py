@@ -23,6 +23,8 @@ from drivers.model.migration import Tuning
 from drivers.protocol import MigrationSpec
 
 _ABORT_WAIT_S = 10.0
+_GIVEN_UP_S = 10.0
+"""Seconds between two looks at a job that libvirt may have given up without ending it."""
 _LOST_WORDS = "End of file while reading data: : "
 """All that a source's daemon tells when its connection ended before it passed an error on.
 
@@ -114,6 +116,7 @@ async def _connections(
 
 
 async def _wait(source: Session, uuid: str, work: asyncio.Future[None], *, p2p: bool) -> None:
+    watch = asyncio.ensure_future(end_what_hangs(source, uuid))
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -126,6 +129,34 @@ async def _wait(source: Session, uuid: str, work: asyncio.Future[None], *, p2p: 
             await asyncio.wait({work}, timeout=_ABORT_WAIT_S)
         work.add_done_callback(_heard)
         raise
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def end_what_hangs(source: Session, uuid: str, every_s: float = _GIVEN_UP_S) -> None:
+    """Until cancelled: wake the QEMU of a migration that libvirt gave up and that does not end.
+
+    Args:
+        every_s: Seconds between two looks; it is woken when two in a row find that.
+    """
+    looks, words = 0, "a migration that was given up could not be ended"
+    while True:
+        await asyncio.sleep(every_s)
+        with contextlib.suppress(DriverError):
+            given_up = await source.call(lambda: _given_up(source, uuid), words)
+            looks = looks + 1 if given_up else 0
+            if looks > 1:
+                await source.call(
+                    lambda: _wake(source.lv, source.conn.lookupByUUIDString(uuid)), words
+                )
+
+
+def _given_up(source: Session, uuid: str) -> bool:
+    """Whether the job that the domain still has is one that failed or was cancelled."""
+    lv = source.lv
+    ended = (lv.VIR_DOMAIN_JOB_FAILED, lv.VIR_DOMAIN_JOB_CANCELLED)
+    return source.conn.lookupByUUIDString(uuid).jobStats().get("type") in ended
 
 
 def _heard(work: asyncio.Future[None]) -> None:

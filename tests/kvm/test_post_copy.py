@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from drivers.errors import Refused
-from drivers.kvm.migrate import abort, switch_over
+from drivers.kvm.migrate import abort, end_what_hangs, switch_over
 from drivers.kvm.session import Session
 from drivers.model.host import HostSpec
 from drivers.ssh.desk import Desk
@@ -78,6 +81,35 @@ def test_a_qemu_that_was_cancelled_as_it_switched_is_woken(
     abort(LV, domain)
     assert domain.ended == 1
     assert told == ["migrate-continue"] * woken
+
+
+@pytest.mark.parametrize(("kind", "wakes"), [(4, True), (5, True), (2, False), (3, False)])
+async def test_a_migration_that_libvirt_gave_up_is_ended(
+    monkeypatch: pytest.MonkeyPatch, kind: int, wakes: bool
+) -> None:
+    """Its job stays as failed while its QEMU waits; one that goes on is left alone."""
+    looks, told = itertools.count(1), asyncio.Event()
+    seen = asyncio.Event()
+
+    def stats() -> dict[str, int]:
+        if next(looks) >= 4:
+            seen.set()
+        return {"type": kind}
+
+    async def call(work: Callable[[], object], _what: str) -> object:
+        return work()
+
+    module = SimpleNamespace(qemuMonitorCommand=lambda *_: told.set())
+    monkeypatch.setitem(sys.modules, "libvirt_qemu", cast(Any, module))
+    lv = SimpleNamespace(
+        VIR_DOMAIN_JOB_FAILED=4, VIR_DOMAIN_JOB_CANCELLED=5, libvirtError=RuntimeError
+    )
+    conn = SimpleNamespace(lookupByUUIDString=lambda _uuid: SimpleNamespace(jobStats=stats))
+    source = cast(Session, SimpleNamespace(call=call, lv=lv, conn=conn))
+    watch = asyncio.create_task(end_what_hangs(source, "u1", every_s=0.0))
+    await seen.wait()
+    watch.cancel()
+    assert told.is_set() is wakes
 
 
 @pytest.mark.parametrize("hangs", [True, False])

@@ -140,7 +140,8 @@ class JobsScreen(FleetScreen):
         table.placeholder = "no job passes the filter" if self.filter else nothing
         table.set_rows(rows, Pen(view.now, view.ascii))
         self.set_class(self.failed, "-failed")
-        words = f"Failed for good: {len(found)}. f tries one again or dismisses it, e shows all."
+        keys = "f tries one again or dismisses it, e shows all" if found else "e shows all jobs"
+        words = f"Failed for good: {len(found)}. {keys}."
         self.query_one("#tab", Prose).paras = (para(words, WARN),) if self.failed else ()
         self._show_text()
         self._read_jobs()

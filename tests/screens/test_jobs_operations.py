@@ -114,6 +114,18 @@ async def test_what_failed_for_good_has_a_list_of_its_own() -> None:
         assert len(table.rows) == 4
 
 
+async def test_an_empty_list_of_failures_names_no_key_for_them() -> None:
+    """Only the way back to all jobs."""
+    app = Stage(JobsScreen(), view(jobs=(job("fine", state=JobState.DONE),)))
+    async with app.run_test(size=SIZE) as pilot:
+        await shown_on(app, pilot)
+        await pilot.press("e")
+        await pilot.pause()
+        text = shown_text(app)
+        assert "Failed for good: 0. e shows all jobs." in text
+        assert "nothing failed for good" in text
+
+
 async def test_an_operation_that_waits_goes_on_where_it_is_steered() -> None:
     stuck = drain(OperationState.PAUSED, problem=Problem("web3 cannot go on", code="blocked"))
     app = Stage(JobsScreen(), view(jobs=(), operations=(stuck,)))

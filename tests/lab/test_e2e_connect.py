@@ -355,6 +355,8 @@ def test_the_doctor_finds_a_whole_host_whole(lab: LabFleet, tmp_path: Path) -> N
         assert checks[name]["verdict"] == "ok", checks[name]
     assert str(lab.identity) in checks["login"]["proof"]
     assert all(c["verdict"] != "blocked" for c in answer.json()["kvm1"])
+    names = [c["name"] for c in answer.json()["kvm1"]]
+    assert len(set(names)) == len(names)
 
 
 def test_the_doctor_names_what_is_broken_and_the_fix(mended: LabFleet, tmp_path: Path) -> None:

@@ -107,12 +107,12 @@ async def _connections(
     def hangs() -> bool:
         return not all(call.done() for call in calls)
 
-    async with source.extra(in_use=hangs) as here:
-        if p2p:
+    if p2p:
+        async with source.extra(in_use=hangs) as here:
             yield here, None
-            return
-        async with peer.extra(in_use=hangs) as there:
-            yield here, there
+        return
+    async with source.extra_with(peer, in_use=hangs) as ends:
+        yield ends
 
 
 async def _wait(source: Session, uuid: str, work: asyncio.Future[None], *, p2p: bool) -> None:

@@ -43,7 +43,7 @@ async def send(
     def hangs() -> bool:
         return not all(call.done() for call in calls)
 
-    async with source.extra(in_use=hangs) as here, peer.extra(in_use=hangs) as far:
+    async with source.extra_with(peer, in_use=hangs) as (here, far):
         work = asyncio.ensure_future(
             source.call(lambda: pump.run(here, far), what, deadline_s=LONG_S)
         )

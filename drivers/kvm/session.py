@@ -186,13 +186,35 @@ class Session:
             in_use: Whether a call still hangs on it at the end: then it is closed once nothing
                 holds it any more, for libvirt would free it under the call.
         """
-        async with self._extras:
-            conn = await self.second()
-            try:
-                yield conn
-            finally:
-                if not in_use():
-                    await self.hang_up(conn)
+        async with self._extras, self._dialed(in_use) as conn:
+            yield conn
+
+    @contextlib.asynccontextmanager
+    async def _dialed(self, in_use: Callable[[], bool]) -> AsyncIterator[Any]:
+        conn = await self.second()
+        try:
+            yield conn
+        finally:
+            if not in_use():
+                await self.hang_up(conn)
+
+    @contextlib.asynccontextmanager
+    async def extra_with(
+        self, peer: Session, in_use: Callable[[], bool]
+    ) -> AsyncIterator[tuple[Any, Any]]:
+        """The same here and on another host, for an operation of both.
+
+        It waits for room on both in one order, whichever its direction: else those that have a turn
+        here and those that have one there could wait for one another without an end.
+        """
+        first, last = sorted((self, peer), key=lambda session: session.spec.name)
+        async with (
+            first._extras,
+            last._extras,
+            self._dialed(in_use) as here,
+            peer._dialed(in_use) as there,
+        ):
+            yield here, there
 
     async def hang_up(self, conn: Any) -> None:
         """Close a connection that ``second`` gave; never raises."""

@@ -69,3 +69,34 @@ async def test_long_operations_leave_room_for_other_sessions(
     go.set()
     await asyncio.gather(*tasks)
     assert held == 9
+
+
+async def test_operations_of_two_hosts_in_both_directions_all_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many each way as either host has room for, begun at once."""
+    monkeypatch.setattr(link, "SshLink", Bridge)
+    one, other = (
+        Session(HostSpec(name, f"qemu+ssh://{name}/system"), Nobody(), print, Desk())
+        for name in ("kvm1", "kvm2")
+    )
+
+    async def dial(_address: str) -> object:
+        await asyncio.sleep(0)
+        return one.conn
+
+    for session in (one, other):
+        monkeypatch.setattr(session, "_dial", dial)
+        await session._open_remote()
+    done = 0
+
+    async def move(source: Session, peer: Session) -> None:
+        nonlocal done
+        async with source.extra_with(peer, lambda: False):
+            await asyncio.sleep(0)
+            done += 1
+
+    async with asyncio.timeout(60):
+        ways = (one, other), (other, one)
+        await asyncio.gather(*(move(*ends) for ends in ways for _ in range(4)))
+    assert done == 8

@@ -11,6 +11,9 @@ from drivers.model.job import Check
 Said = tuple[str, Check]
 """The name of a VM or host, and a check about it."""
 
+_AND_SO_ON = " (and so on)"
+"""Behind the proof or fix of one that stands for others."""
+
 
 def gathered(said: Sequence[Said], noun: str = "VM") -> tuple[Check, ...]:
     """One check for each name of a check, with the number of those that it is about.
@@ -41,7 +44,8 @@ def _as_one(found: Sequence[Said], noun: str) -> Check:
 
 def _shared(texts: Sequence[str]) -> str:
     """What all say; else the first as an example."""
-    return texts[0] if len(set(texts)) == 1 or not texts[0] else f"such as: {texts[0]}"
+    one = len(set(texts)) == 1 or not texts[0]
+    return texts[0] if one else f"{texts[0].removesuffix(_AND_SO_ON)}{_AND_SO_ON}"
 
 
 def _of_each(name: str, check: Check) -> str:

@@ -36,7 +36,18 @@ def test_what_differs_has_an_example():
     said = [("a", warning("usb", "all of usb 1", fix="pull 1")),
             ("b", warning("usb", "all of usb 2", fix="pull 2"))]  # fmt: skip
     (found,) = gathered(said)
-    assert (found.text, found.fix) == ("2 VMs: such as a: all of usb 1", "such as: pull 1")
+    assert (found.text, found.fix) == ("2 VMs: such as a: all of usb 1", "pull 1 (and so on)")
+
+
+def test_what_was_gathered_is_gathered_again():
+    """For VMs of each host, then for the hosts of an upgrade: an example of examples is one."""
+    said = [
+        (f"web{n}", warning("autostart", f"web{n} starts here", fix=f"fix {n}")) for n in (1, 2)
+    ]
+    hosts = [("kvm1", *gathered(said)), ("kvm2", *gathered(said[:1]))]
+    (found,) = gathered(hosts, "host")
+    assert found.text == "2 hosts: such as kvm1: 2 VMs: each starts here"
+    assert found.fix == "fix 1 (and so on)"
 
 
 def test_a_drain_says_each_warning_once():

@@ -18,7 +18,7 @@ from drivers.ssh.config import Target
 from drivers.ssh.desk import Desk
 from drivers.ssh.dial import Dialer
 from drivers.ssh.fast import FastLane
-from drivers.ssh.link import HELPER, SshLink
+from drivers.ssh.link import HELPER, SshLink, helper_argv
 from drivers.ssh.words import one_line
 from drivers.uri import LibvirtUri, parse_uri
 
@@ -238,7 +238,7 @@ _NAMES = ("virtqemud-sock", "libvirt-sock")
 
 
 async def _helper(link: SshLink, forwarding: Check, uri: LibvirtUri) -> Check:
-    name = uri.netcat or HELPER
+    name = helper_argv(uri)[0]
     done = await link.run(["sh", "-c", 'command -v "$1"', "sh", name], timeout=link.spec.deadline_s)
     if done.status == 0:
         path = one_line(done.stdout.decode(errors="replace"))
@@ -250,7 +250,9 @@ async def _helper(link: SshLink, forwarding: Check, uri: LibvirtUri) -> Check:
         Verdict.WARN if works else Verdict.BLOCKED,
         f"{name} is not there: " + ("forwarding does without it" if works else "no way to libvirt"),
         f"command -v {name} gave {done.status}",
-        "install it (Debian: libvirt-daemon, Fedora: libvirt-client)",
+        "install it (Debian: libvirt-daemon, Fedora: libvirt-client)"
+        if name == HELPER
+        else "install it (Debian: netcat-openbsd), or correct netcat= in the URI",
     )
 
 

@@ -337,12 +337,13 @@ class SshLink:
 def helper_argv(uri: LibvirtUri) -> list[str]:
     """What joins an SSH session to libvirtd there: the helper, or netcat where the URI asks for it.
 
-    The helper finds the socket by itself; a socket that the URI names only netcat can reach.
+    The helper finds the socket by itself and knows no ``mode=``; a socket that the URI names or
+    chooses only netcat can reach.
 
     Raises:
         Unsupported: Netcat is asked for without the socket's path.
     """
-    asked = bool(uri.netcat or uri.socket)
+    asked = bool(uri.netcat or uri.socket or uri.mode in ("direct", "legacy"))
     if uri.proxy == "netcat" or (asked and uri.proxy != "native"):
         if not uri.socket and uri.path != "/system":
             raise Unsupported(
@@ -350,9 +351,9 @@ def helper_argv(uri: LibvirtUri) -> list[str]:
                 proof=str(uri),
                 fix="add socket=/run/user/UID/libvirt/libvirt-sock to the URI",
             )
-        return [uri.netcat or "nc", "-U", uri.socket or "/run/libvirt/libvirt-sock"]
-    chosen = uri.mode in ("direct", "legacy")
-    return [HELPER, f"{uri.local}?mode={uri.mode}" if chosen else uri.local]
+        name = "virtqemud-sock" if uri.mode == "direct" else "libvirt-sock"
+        return [uri.netcat or "nc", "-U", uri.socket or f"/run/libvirt/{name}"]
+    return [HELPER, uri.local]
 
 
 def _plain(error: BaseException) -> BaseException:

@@ -71,7 +71,7 @@ async def route_of(spec: HostSpec) -> str:
     [
         (Transport.AUTO, "", "forwarded socket"),
         (Transport.HELPER, "", "virt-ssh-helper"),
-        (Transport.HELPER, "?mode=legacy", "virt-ssh-helper"),
+        (Transport.HELPER, "?mode=legacy", "nc"),
         (Transport.HELPER, f"?socket={SOCKET}", "nc"),
         (Transport.HELPER, "?netcat=nc", "nc"),
     ],

@@ -120,3 +120,8 @@ def test_helper_command_follows_the_uri() -> None:
     assert helper_argv(parse_uri("qemu+ssh://h/session")) == ["virt-ssh-helper", "qemu:///session"]
     nc = parse_uri("qemu+ssh://h/system?netcat=/bin/nc&socket=/run/s")
     assert helper_argv(nc) == ["/bin/nc", "-U", "/run/s"]
+    for mode, name in (("direct", "virtqemud-sock"), ("legacy", "libvirt-sock")):
+        chosen = helper_argv(parse_uri(f"qemu+ssh://h/system?mode={mode}"))
+        assert chosen == ["nc", "-U", f"/run/libvirt/{name}"]  # the helper knows no modes
+    auto = parse_uri("qemu+ssh://h/system?mode=auto")
+    assert helper_argv(auto) == ["virt-ssh-helper", "qemu:///system"]

@@ -163,3 +163,40 @@ def test_the_headers_of_pages_are_not_taken_for_the_opposite_of_compression() ->
     progress = read_job(stats, at=100.0)
     assert progress is not None
     assert progress.packing == 1.0
+
+
+RECORDED = [
+    (10.03, 1, 99809462, 5582848, 29618176, 99549184, 0.0),
+    (10.44, 2, 104012341, 27914240, 29777920, 103743488, 2.6),
+    (10.84, 2, 108216213, 23146496, 30351360, 107937792, 2.6),
+    (11.25, 2, 112418741, 18952192, 30351360, 112132096, 2.6),
+    (12.07, 2, 120823797, 10563584, 30351360, 120520704, 2.6),
+    (12.92, 2, 129228862, 2170880, 30355456, 128909312, 2.6),
+    (13.33, 3, 133431991, 3719168, 30470144, 152702976, 9.5),
+    (13.76, 4, 137634519, 15749120, 30470144, 156897280, 9.5),
+    (14.20, 6, 141837268, 7733248, 30683136, 188305408, 33.2),
+    (14.61, 8, 146799020, 4059136, 30937088, 206929920, 33.2),
+]
+"""A guest on QEMU 7.2 with xbzrle over 10 MiB/s, which arrived a second later, paused for 67 ms:
+seconds, pass, bytes sent, left, in pages of zeros, in whole pages, MiB rewritten a second."""
+
+
+def test_recorded_figures_of_a_migration_that_arrived_are_not_called_hopeless() -> None:
+    """It rewrote 33 MiB/s of its memory, three times what the line carries."""
+    meter, course, paces, packing = Meter(0.0), Course(), [], 1.0
+    for at, number, sent, left, zeros, whole, dirty in RECORDED:
+        stats: dict[str, object] = {
+            "type": 2, "operation": 5, "time_elapsed": round(at * 1000), "data_processed": sent,
+            "data_remaining": left, "memory_total": 134_750_208, "memory_processed": sent,
+            "memory_remaining": left, "memory_constant": zeros // PAGE,
+            "memory_normal_bytes": whole, "memory_bps": round(9.8 * MIB), "memory_page_size": PAGE,
+            "memory_dirty_rate": round(dirty * MIB / PAGE), "memory_iteration": number,
+        }  # fmt: skip
+        progress = read_job(stats, at=at)
+        assert progress is not None
+        shown = meter.update(progress)
+        course, packing = observe(course, shown), shown.packing
+        paces.append(outlook(course, max_downtime_ms=300.0).pace)
+    assert packing > 3.4
+    assert Pace.NOT_CONVERGING not in paces
+    assert paces[-1] in (Pace.SLOW, Pace.CONVERGING)

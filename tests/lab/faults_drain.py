@@ -79,9 +79,14 @@ def tells(console: Upkeep, ident: str) -> bool:
     return operation.state.ended or asks or bool(waits)
 
 
-def settled(console: Upkeep, ident: str, shown: Shown, target: str) -> None:
+def settled(scene: Scene, console: Upkeep, ident: str, shown: Shown, target: str) -> None:
     """The drain went on or stopped with a reason, and the console shows what broke."""
-    console.wait("it has settled, or says what it waits for", lambda: tells(console, ident))
+
+    def told() -> bool:
+        scene.hurry()
+        return tells(console, ident)
+
+    console.wait("it has settled, or says what it waits for", told)
     explained(console.operation(ident))
     console.wait(f"what broke is shown of {target}", lambda: shown(console.snapshot, target))
 
@@ -91,7 +96,7 @@ def resumed(scene: Scene, console: Upkeep, ident: str) -> Operation:
     scene.mend()
     scene.release()
     console.settled()
-    operation = console.settles(ident)
+    operation = console.settles(ident, scene.hurry)
     for _ in range(3):
         if operation.state is not OperationState.PAUSED:
             break
@@ -102,7 +107,7 @@ def resumed(scene: Scene, console: Upkeep, ident: str) -> Operation:
             return console.operation(ident).state is not OperationState.PAUSED
 
         console.wait(f"{ident} goes on", goes_on)
-        operation = console.settles(ident)
+        operation = console.settles(ident, scene.hurry)
     return operation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ ANSWER_S = 20.0
 HELD_MIB_S = "1"
 """Rate of a migration that must last until a fault has struck."""
 
+HURRY_S = 5.0
+"""Seconds between two looks at what may crawl."""
+
 SETTLED = (OperationState.DONE, OperationState.PAUSED, OperationState.CANCELLED)
 
 
@@ -57,10 +61,11 @@ class Upkeep(Console):
         """Whether it was published."""
         return any(o.id == ident for o in self.operations)
 
-    def settles(self, ident: str) -> Operation:
-        """Wait until it has ended, or waits for a person."""
+    def settles(self, ident: str, meanwhile: Callable[[], None] = lambda: None) -> Operation:
+        """Wait until it has ended, or waits for a person; ``meanwhile`` is called at each look."""
 
         def settled() -> Operation | None:
+            meanwhile()
             found = self.operation(ident) if self.known(ident) else None
             waits = found is not None and found.state in SETTLED
             return found if waits and (found.state.ended or found.problem is not None) else None
@@ -77,6 +82,7 @@ class Scene:
     lab: LabFleet
     guests: dict[str, str] = field(default_factory=dict)
     xml: dict[str, str] = field(default_factory=dict)
+    due: float = 0.0
 
     @property
     def victim(self) -> str:
@@ -166,6 +172,15 @@ class Scene:
             for name in (VICTIM, *CALM) if host.libvirtd_pid is not None else ():
                 with suppress(TimedOut):
                     host.virsh("migrate-setspeed", name, "1000", check=False, timeout=5.0)
+
+    def hurry(self) -> None:
+        """Release what was begun anew too, every few seconds.
+
+        libvirt gives a guest whose migration failed the speed back that it began with.
+        """
+        if time.monotonic() >= self.due:
+            self.release()
+            self.due = time.monotonic() + HURRY_S
 
     def others(self) -> dict[str, Choice]:
         """What else runs on kvm1 is left there."""

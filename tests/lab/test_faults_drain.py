@@ -56,7 +56,7 @@ def test_a_drain_survives(scene: Scene, tmp_path: Path, fault: str, phase: str) 
     kind = FAULTS[fault]
     with console_over(scene, tmp_path) as console:
         ident, target = drain(scene, console, phase, kind.strike)
-        settled(console, ident, kind.shown, target)
+        settled(scene, console, ident, kind.shown, target)
         operation = resumed(scene, console, ident)
         assert operation.state is OperationState.DONE, operation
         leftovers_settled(console)

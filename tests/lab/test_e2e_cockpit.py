@@ -118,6 +118,8 @@ TRIES = 8
 
 LAST = 40
 """Passes after which a borderline migration that has not arrived counts as one that will not."""
+LONG_S = 400.0
+"""Seconds that so many passes may take."""
 
 
 def passes(console: Console, job_id: str, first: int, last: int) -> list[JobProgress]:
@@ -132,7 +134,7 @@ def passes(console: Console, job_id: str, first: int, last: int) -> list[JobProg
             seen.append(job.progress)
         return job.state.ended or (bool(seen) and (seen[-1].iteration or 0) > last)
 
-    console.wait(f"passes {first} to {last} are over", over)
+    console.wait(f"passes {first} to {last} are over", over, LONG_S)
     return [reading for reading in seen if first <= (reading.iteration or 0) <= last]
 
 
@@ -149,6 +151,7 @@ def at_border(seen: list[JobProgress]) -> bool:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_a_borderline_guest_is_called_slow_within_three_passes_and_arrives_late(
     lab: LabFleet, console: Console, guest: Callable[..., str]
 ) -> None:

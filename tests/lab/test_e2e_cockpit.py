@@ -152,13 +152,14 @@ def at_border(seen: list[JobProgress]) -> bool:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_a_borderline_guest_is_called_slow_within_three_passes_and_arrives_late(
+def test_a_borderline_guest_is_called_slow_within_three_passes(
     lab: LabFleet, console: Console, guest: Callable[..., str]
 ) -> None:
-    """It changes memory nearly as fast as the link carries it, and arrives without any help.
+    """It changes memory nearly as fast as the link carries it, and arrives late without any help.
 
     How fast that is depends on this machine: libvirt's own figures tell, and the link is set by
-    them anew until they are at the border for three passes, and stay there to the end.
+    them anew until they are at the border for three passes. Shorter passes may bring the guest
+    beyond the border: then nothing was promised, and it stays.
     """
     uuid, cap = guest("pit-border", 12, span_mib=32), 15
     tried: list[str] = []
@@ -169,24 +170,27 @@ def test_a_borderline_guest_is_called_slow_within_three_passes_and_arrives_late(
         seen = passes(console, job_id, 1, 3)
         tried.append(f"{cap} MiB/s: {changed_per_sent(seen)}")
         if at_border(seen):
-            paces = [(r.iteration, r.outlook.pace) for r in seen if r.outlook]
-            assert {pace for number, pace in paces if number == 3} == {Pace.SLOW}, seen
-            assert {pace for number, pace in paces if number != 3} == {Pace.STARTING}, seen
-            seen = passes(console, job_id, 4, LAST) or seen
-            job = console.job(job_id)
-            if job is not None and job.state.ended:
-                break
-            later = [(r.dirty_bps or 0.0) / (r.rate_bps or 1.0) for r in seen]
-            assert sum(later) / len(later) > NEAR[1], f"it should have arrived: {seen}"
+            break
         assert len(tried) < TRIES, tried
         console.cancel(job_id)
         console.vm(uuid, on=lab.where("pit-border").name, state=VmState.RUNNING)
         if seen and (seen[-1].iteration or 0) > 2:
             cap = round((seen[-1].dirty_bps or 0.0) / (1 << 20) / BORDER) or cap
-    done = console.ended(job_id)
-    assert done.state is JobState.DONE, (done.problem, done.outcome)
-    assert "pulled" not in done.facts
-    assert (seen[-1].iteration or 0) > 4, seen
+    paces = [(r.iteration, r.outlook.pace) for r in seen if r.outlook]
+    assert {pace for number, pace in paces if number == 3} == {Pace.SLOW}, seen
+    assert {pace for number, pace in paces if number != 3} == {Pace.STARTING}, seen
+    seen = passes(console, job_id, 4, LAST) or seen
+    job = console.job(job_id)
+    if job is None or not job.state.ended:
+        later = [(r.dirty_bps or 0.0) / (r.rate_bps or 1.0) for r in seen]
+        assert sum(later) / len(later) > NEAR[1], f"it should have arrived: {seen}"
+        console.cancel(job_id)
+        console.vm(uuid, on=lab.where("pit-border").name, state=VmState.RUNNING)
+    else:
+        done = console.ended(job_id)
+        assert done.state is JobState.DONE, (done.problem, done.outcome)
+        assert "pulled" not in done.facts
+        assert (seen[-1].iteration or 0) > 4, seen
     still_counts(lab, "pit-border")
 
 
